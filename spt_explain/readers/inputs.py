@@ -1,0 +1,137 @@
+"""Opening what a user names: a path, a gzip file, standard input; and a first look at its bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from spt_explain.errors import SptError
+
+HEAD_BYTES = 1 << 16
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a user may say about a file that its content does not.
+
+    Attributes
+    ----------
+    columns : dict of str to str or None
+        Roles (``particle``, ``frame``, ``x``, ``y``, ``z``, ``t``) to column names, from
+        ``--columns``.
+    pixel_size_um : float or None
+        Size of a pixel in µm.
+    frame_interval_s : float or None
+        Time between frames in s.
+    override_units : bool
+        Whether the two above replace what the file says, rather than only fill in.
+    all_tracks : bool
+        TrackMate full XML: read every track, not only those the user's filters kept.
+    """
+
+    columns: dict[str, str] | None = None
+    pixel_size_um: float | None = None
+    frame_interval_s: float | None = None
+    override_units: bool = False
+    all_tracks: bool = False
+
+
+@dataclass
+class Input:
+    """One thing to read, opened as often as needed, decompressed on the way.
+
+    Attributes
+    ----------
+    name : str
+        The name as the user gave it (``"-"`` for standard input).
+    path : pathlib.Path or None
+        The file; None for standard input, whose bytes are held in memory.
+    head : bytes
+        The first 64 KiB after decompression.
+    """
+
+    name: str
+    path: Path | None
+    head: bytes
+    compressed: bool = False
+    _data: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, name: str | Path) -> Input:
+        """Open `name` and look at its first bytes.
+
+        Raises
+        ------
+        SptError
+            If there is no such file, it is a folder, can't be opened, is empty, or is a damaged
+            gzip file.
+        """
+        name = str(name)
+        if name == "-":
+            data = sys.stdin.buffer.read()
+            compressed = data[:2] == _GZIP_MAGIC
+            if compressed:
+                try:
+                    data = gzip.decompress(data)
+                except (OSError, EOFError) as error:
+                    raise _damaged("standard input", error) from error
+            this = cls("-", None, data[:HEAD_BYTES], compressed, data)
+        else:
+            path = Path(name)
+            try:
+                with path.open("rb") as raw:
+                    compressed = raw.read(2) == _GZIP_MAGIC
+                this = cls(name, path, b"", compressed)
+                with this.open() as stream:
+                    this.head = stream.read(HEAD_BYTES)
+            except FileNotFoundError as error:
+                raise SptError(
+                    f"{name} was not found: expected a file or folder of tracks. "
+                    "Check the spelling and the folder you are in."
+                ) from error
+            except IsADirectoryError as error:
+                raise SptError(f"{name} is a folder; expected a file.") from error
+            except (EOFError, gzip.BadGzipFile) as error:
+                raise _damaged(name, error) from error
+            except OSError as error:
+                raise SptError(
+                    f"{name} can't be opened ({error.strerror or error}): expected a readable "
+                    "file. Check its permissions, or copy it to a local folder."
+                ) from error
+        if not this.head.strip():
+            raise SptError(
+                f"{this.label} is empty: expected tracks. Export it again, and check that the "
+                "export had finished."
+            )
+        return this
+
+    @property
+    def label(self) -> str:
+        """The name for messages."""
+        return "standard input" if self.name == "-" else self.name
+
+    @property
+    def size(self) -> int | None:
+        """Bytes on disk (compressed, if it is), or None for standard input."""
+        return self.path.stat().st_size if self.path is not None else None
+
+    def open(self) -> IO[bytes]:
+        """Return a fresh binary stream of the decompressed content."""
+        if self._data is not None:
+            return io.BytesIO(self._data)
+        assert self.path is not None
+        if self.compressed:
+            return gzip.open(self.path, "rb")
+        return self.path.open("rb")
+
+
+def _damaged(name: str, error: Exception) -> SptError:
+    return SptError(
+        f"{name} is a damaged or truncated gzip file ({error}): expected a complete one. "
+        "Copy or compress it again."
+    )
