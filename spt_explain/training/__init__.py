@@ -1,1 +1,1 @@
-"""."""
+"""Making weights: recipes, batches of simulated trajectories, the loop, export."""
