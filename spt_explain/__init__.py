@@ -1,1 +1,58 @@
-"""spt-explain."""
+"""Why single particles diffuse as they do: mechanism, confidence and reason for each trajectory.
+
+Everything the command line does is a function here, with the same names and defaults::
+
+    import spt_explain as spt
+
+    tracks = spt.read_tracks("tracks.xml")
+    verdicts = spt.classify(tracks)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spt_explain.api import classify, read_tracks, track_stack
+    from spt_explain.errors import SptError
+    from spt_explain.resandi.classifier import Classifier
+    from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
+
+__version__ = "0.1.0"
+__all__ = [
+    "Calibration",
+    "Classifier",
+    "QualityPolicy",
+    "Source",
+    "SptError",
+    "Tracks",
+    "__version__",
+    "classify",
+    "read_tracks",
+    "track_stack",
+]
+
+_HOMES = {
+    "classify": "spt_explain.api",
+    "read_tracks": "spt_explain.api",
+    "track_stack": "spt_explain.api",
+    "Classifier": "spt_explain.resandi.classifier",
+    "SptError": "spt_explain.errors",
+    "Calibration": "spt_explain.tracks",
+    "QualityPolicy": "spt_explain.tracks",
+    "Source": "spt_explain.tracks",
+    "Tracks": "spt_explain.tracks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that importing the package costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'spt_explain' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

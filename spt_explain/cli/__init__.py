@@ -1,1 +1,116 @@
-"""."""
+"""The command line: options, one library call, what to print."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from spt_explain import __version__
+from spt_explain.errors import SptError
+
+_COMMANDS = {
+    "classify": "Mechanism and confidence for every track of any tracking program's file.",
+    "doctor": "What this machine has and what will be used.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Commands are imported when they are run, and listed without being imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"spt_explain.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            import difflib
+            from pathlib import Path
+
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else ""
+            if Path(name).exists():
+                hint = f"To classify it: spt-explain classify {name}"
+            ctx.fail(f"there is no command {name!r}. {hint}".rstrip())
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="spt-explain")
+def group() -> None:
+    """Say why single particles diffuse as they do, track by track.
+
+    \b
+    Start with your own file, from TrackMate, trackpy or any other program:
+        spt-explain classify tracks.csv
+
+    \b
+    Exit codes: 0 done · 1 a run failed · 2 input or options can't be used ·
+    3 done, but some inputs of several failed (listed) · 130 interrupted.
+    """
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; those of the process by default.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal in another encoding gets "?" for what it can't show, never a crash
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
+    except click.exceptions.Abort:
+        _say("Interrupted.")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        _say("Interrupted.")
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SptError as error:
+        if "--debug" in arguments:
+            raise
+        message = str(error).replace("\n", "\n       ")
+        _say(f"Error: {message}")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+    except MemoryError:
+        if "--debug" in arguments:
+            raise
+        _say("Error: memory ran out. Give fewer files at a time, or a smaller --batch-size.")
+        sys.exit(1)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        text = (str(error) or "no message").splitlines()[0]
+        _say(
+            f"Error: something failed that should not: {type(error).__name__}: {text}\n"
+            "       Run it again with --debug and send what it prints to the developers."
+        )
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

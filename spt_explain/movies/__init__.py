@@ -1,1 +1,112 @@
-"""."""
+"""Movies to tracks: a microscopy stack is located and linked with trackpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spt_explain.movies.calibration import check_options, settle
+from spt_explain.movies.parameters import check_parameters
+from spt_explain.movies.quiet import silence
+from spt_explain.movies.stack import Stack, is_stack
+from spt_explain.tracks.table import Source, Tracks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["is_stack", "track_stack"]
+
+
+def track_stack(
+    name: str | Path,
+    *,
+    diameter: int | None = None,
+    minmass: float | None = None,
+    search_range: float | None = None,
+    memory: int = 0,
+    dark: bool | None = None,
+    pixel_size_um: float | None = None,
+    frame_interval_s: float | None = None,
+    override_units: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tracks:
+    """Locate the spots of a movie and link them into tracks.
+
+    Frames are read one at a time, so memory does not grow with the length of the movie. What is
+    not given is estimated from a few frames of the movie itself; each value and its reason is in
+    the notes of the result.
+
+    Parameters
+    ----------
+    name : str or pathlib.Path
+        A stack as TIFF, BigTIFF, ImageJ TIFF or OME-TIFF. One axis is time (the first, if none is
+        named); of several channels the first is read, over depth the brightest value is taken.
+    diameter : int, optional
+        Odd diameter of the spots in px.
+    minmass : float, optional
+        Least brightness of a spot: its grey values above background, summed.
+    search_range : float, optional
+        Largest move of a spot between two frames, in px.
+    memory : int, optional
+        For how many frames a spot may be gone and still be the same particle.
+    dark : bool, optional
+        Whether spots are darker than the background (bright field).
+    pixel_size_um, frame_interval_s : float, optional
+        Pixel size in µm and time between frames in s; they fill in what the file does not say.
+    override_units : bool, optional
+        Let the two above replace what the file says.
+    progress : callable, optional
+        Called with the number of frames done and the number of frames.
+
+    Returns
+    -------
+    Tracks
+        Positions in µm if the pixel size is known, else in px; the middle of the first pixel is
+        0. Frames count from 0.
+
+    Raises
+    ------
+    SptError
+        If the file is no stack, is damaged, holds one frame only, is blank or saturated; if an
+        option can't be used; if there are no spots, or too many to link.
+    """
+    check_parameters(diameter, minmass, search_range, memory)
+    check_options(pixel_size_um, frame_interval_s, override_units)
+    with silence():
+        import trackpy  # noqa: F401  (sets up its logger, so before that is silenced)
+
+    from spt_explain.movies import locate
+
+    with Stack(name) as stack, silence("trackpy"):
+        calibration, unit_notes = settle(
+            stack.units,
+            pixel_size_um=pixel_size_um,
+            frame_interval_s=frame_interval_s,
+            override_units=override_units,
+        )
+        parameters = locate.estimate(
+            stack,
+            diameter=diameter,
+            minmass=minmass,
+            search_range=search_range,
+            memory=memory,
+            dark=dark,
+        )
+        spots, seen = locate.locate_movie(stack, parameters, progress)
+        table = locate.link(spots, parameters, stack.name)
+        n_tracks = int(table["particle"].nunique())
+        counts = {"frames": stack.n_frames, "spots": len(table), **seen}
+        if stack.n_not_finite:
+            counts["not_finite_pixels"] = stack.n_not_finite
+        notes = (
+            *stack.notes,
+            *unit_notes,
+            f"{len(table):,} spots in {stack.n_frames:,} frames, joined to {n_tracks:,} tracks "
+            f"with {locate.library()}.",
+            *parameters.reasons,
+            *locate.warnings_for(counts, n_tracks),
+        )
+        form = f"{stack.format} stack ({stack.axes})"
+    if calibration.pixel_size_um is not None:
+        table[["x", "y"]] *= calibration.pixel_size_um
+    return Tracks(table, calibration, Source(str(name), form, notes, counts))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from spt_explain.errors import SptError
 
@@ -53,6 +54,10 @@ class Input:
         The file; None for standard input, whose bytes are held in memory.
     head : bytes
         The first 64 KiB after decompression.
+    compressed : bool
+        Whether the bytes come out of gzip.
+    memory : dict
+        What sniffers found out about this input, so that each looks once.
     """
 
     name: str
@@ -60,6 +65,7 @@ class Input:
     head: bytes
     compressed: bool = False
     _data: bytes | None = field(default=None, repr=False)
+    memory: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, name: str | Path) -> Input:
@@ -73,22 +79,20 @@ class Input:
         """
         name = str(name)
         if name == "-":
-            data = sys.stdin.buffer.read()
-            compressed = data[:2] == _GZIP_MAGIC
-            if compressed:
-                try:
-                    data = gzip.decompress(data)
-                except (OSError, EOFError) as error:
-                    raise _damaged("standard input", error) from error
-            this = cls("-", None, data[:HEAD_BYTES], compressed, data)
+            this = cls._held("-", None, sys.stdin.buffer.read())
         else:
             path = Path(name)
             try:
-                with path.open("rb") as raw:
-                    compressed = raw.read(2) == _GZIP_MAGIC
-                this = cls(name, path, b"", compressed)
-                with this.open() as stream:
-                    this.head = stream.read(HEAD_BYTES)
+                if path.is_dir():
+                    raise IsADirectoryError
+                if path.is_fifo():  # <(command) in a shell: can be read only once
+                    this = cls._held(name, path, path.read_bytes())
+                else:
+                    with path.open("rb") as raw:
+                        compressed = raw.read(2) == _GZIP_MAGIC
+                    this = cls(name, path, b"", compressed)
+                    with this.open() as stream:
+                        this.head = stream.read(HEAD_BYTES)
             except FileNotFoundError as error:
                 raise SptError(
                     f"{name} was not found: expected a file or folder of tracks. "
@@ -96,12 +100,13 @@ class Input:
                 ) from error
             except IsADirectoryError as error:
                 raise SptError(f"{name} is a folder; expected a file.") from error
-            except (EOFError, gzip.BadGzipFile) as error:
-                raise _damaged(name, error) from error
-            except OSError as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise damaged(name, error) from error
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
                 raise SptError(
-                    f"{name} can't be opened ({error.strerror or error}): expected a readable "
-                    "file. Check its permissions, or copy it to a local folder."
+                    f"{name} can't be opened ({why}): expected a readable file. "
+                    "Check its permissions, or copy it to a local folder."
                 ) from error
         if not this.head.strip():
             raise SptError(
@@ -110,10 +115,26 @@ class Input:
             )
         return this
 
+    @classmethod
+    def _held(cls, name: str, path: Path | None, data: bytes) -> Input:
+        """Return an input that can be read only once and is therefore held in memory."""
+        compressed = data[:2] == _GZIP_MAGIC
+        if compressed:
+            try:
+                data = gzip.decompress(data)
+            except (OSError, EOFError, zlib.error) as error:
+                raise damaged("standard input" if name == "-" else name, error) from error
+        return cls(name, path, data[:HEAD_BYTES], compressed, data)
+
     @property
     def label(self) -> str:
         """The name for messages."""
         return "standard input" if self.name == "-" else self.name
+
+    @property
+    def plain_path(self) -> Path | None:
+        """The file, if its bytes can be read from disk as they are."""
+        return None if self.compressed or self._data is not None else self.path
 
     @property
     def size(self) -> int | None:
@@ -126,11 +147,12 @@ class Input:
             return io.BytesIO(self._data)
         assert self.path is not None
         if self.compressed:
-            return gzip.open(self.path, "rb")
+            return cast("IO[bytes]", gzip.open(self.path, "rb"))
         return self.path.open("rb")
 
 
-def _damaged(name: str, error: Exception) -> SptError:
+def damaged(name: str, error: Exception) -> SptError:
+    """Return the error for a gzip file that can't be decompressed to its end."""
     return SptError(
         f"{name} is a damaged or truncated gzip file ({error}): expected a complete one. "
         "Copy or compress it again."

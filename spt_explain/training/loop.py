@@ -171,6 +171,13 @@ def _load(path: Path, network: ResAnDi, optimizer: torch.optim.Optimizer) -> dic
         if key.startswith("optimizer."):
             _, index, name = key.split(".")
             moments.setdefault(int(index), {})[name] = value
+    # The moments must lie in memory as their parameters do (channels last), or the fused optimiser
+    # refuses them.
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in moments.items():
+        for name, value in values.items():
+            if value.ndim == 4:
+                values[name] = torch.empty_like(parameters[index]).copy_(value)
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
     return state

@@ -16,8 +16,8 @@ import numpy as np
 NAMES = ("step", "autocorrelation", "zero_fraction", "kurtosis", "variance_ratio", "extent",
          "long_lag")
 LENGTHS = (30, 300)
-PER_CLASS = 1500
-SEED = 7
+PER_CLASS = 2500
+SEED = 20261121
 
 
 def statistics(positions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,397 @@
+"""Many files at once: what is read, what is refused before work starts, where each result goes."""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spt_explain import __version__
+from spt_explain.api import read_tracks
+from spt_explain.errors import NotTracksError, SptError
+from spt_explain.readers import StackError, find_inputs
+from spt_explain.report.tables import (
+    FORMATS,
+    encode,
+    format_of,
+    refuse_to_overwrite,
+    sidecar_path,
+    verdicts_path,
+    write_table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+    from spt_explain.readers import FoundInput
+    from spt_explain.resandi.classifier import Classifier, Verdicts
+    from spt_explain.tracks import QualityPolicy, Tracks
+
+
+@dataclass
+class FileResult:
+    """What became of one input.
+
+    Attributes
+    ----------
+    name : str
+        The input as it was named or found.
+    verdicts : Verdicts or None
+        Its verdicts; None if it failed or was skipped.
+    error : SptError or None
+        Why it failed, or why it was skipped.
+    skipped : bool
+        True for a file in a folder that holds no tracks: listed, not a failure.
+    outputs : list of pathlib.Path
+        What was written for it.
+    seconds : dict of str to float
+        Time in ``reading``, ``quality``, ``inputs``, ``network``, ``writing``.
+    """
+
+    name: str
+    verdicts: Verdicts | None = None
+    error: SptError | None = None
+    skipped: bool = False
+    outputs: list[Path] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Listener:
+    """What a caller may want to hear while a batch runs; every method does nothing by default."""
+
+    def reading(self, name: str, index: int, total: int) -> None:
+        """Start on a file, the `index`-th (from 0) of `total`."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Report frames located, or windows classified, of the present file."""
+
+    def read(self, tracks: Tracks) -> None:
+        """Report a file that was read."""
+
+    def ready(self, classifier: Classifier) -> None:
+        """Report the network, once, before its first use."""
+
+    def finished(self, result: FileResult) -> None:
+        """Report a file that is done, failed or skipped."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where results go: one table for all (`combined`), standard output, or a table each."""
+
+    each: dict[str, Path] = field(default_factory=dict)
+    combined: Path | None = None
+    stdout: bool = False
+    fmt: str = "csv"
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every table that will be written."""
+        return [self.combined] if self.combined else list(self.each.values())
+
+
+def plan_outputs(names: Sequence[str], output: str | None, fmt: str | None) -> Plan:
+    """Decide where the verdicts on each input go.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The inputs.
+    output : str or None
+        ``"-"`` for standard output; a file for one table of all inputs; a folder (one that exists,
+        or a name that ends in a slash) for a table each; None for a table beside each input.
+    fmt : str or None
+        Table format; by default what `output` ends in, else CSV.
+
+    Raises
+    ------
+    SptError
+        If the two contradict each other.
+    """
+    if output is None and "-" in names:
+        if len(names) > 1:
+            raise SptError(
+                "standard input among several inputs has no name to write beside: "
+                "say where the verdicts go with -o."
+            )
+        output = "-"
+    if output == "-":
+        if fmt == "parquet":
+            raise SptError("Parquet can't be written to standard output; give -o FILE.parquet.")
+        return Plan(stdout=True, fmt=fmt or "csv")
+    folder = None
+    if output is not None:
+        if output.endswith(("/", "\\")) or Path(output).is_dir():
+            folder = Path(output)
+        else:
+            ending = Path(output).suffix.lower().lstrip(".")
+            if ending not in FORMATS:
+                raise SptError(
+                    f"the output {output} ends in none of .csv, .parquet, .json, and is not a "
+                    "folder that exists. Add an ending, or a slash for a new folder."
+                )
+            if fmt is not None and fmt != ending:
+                raise SptError(f"--format {fmt} contradicts -o {output}; give one of the two.")
+            return Plan(combined=Path(output), fmt=ending)
+    fmt = fmt or "csv"
+    if folder is not None and "-" in names:
+        raise SptError("standard input has no name for a file in a folder; give -o FILE.")
+    each: dict[str, Path] = {}
+    for full in (False, True):
+        each = {name: verdicts_path(name, fmt, folder=folder, full=full) for name in names}
+        if len(set(each.values())) == len(each):
+            return Plan(each=each, fmt=fmt)
+    assert folder is not None  # beside their inputs, full names can't collide
+    parents = {
+        name: "_".join(part for part in (*Path(name).parts[:-1], each[name].name) if part != "/")
+        for name in names
+    }
+    each = {name: folder / parents[name].replace("..", "up") for name in names}
+    return Plan(each=each, fmt=fmt)
+
+
+def classify_files(
+    names: Sequence[str],
+    make_classifier: Callable[[], Classifier],
+    *,
+    policy: QualityPolicy,
+    reading: dict[str, Any] | None = None,
+    output: str | None = None,
+    fmt: str | None = None,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> tuple[list[FileResult], bytes]:
+    """Classify files, folders and globs, and write a table of verdicts for each, or one for all.
+
+    A file that fails does not stop the others; a file in a folder that holds no tracks is skipped.
+    Each table appears when its file is done.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files, folders, globs, or ``"-"`` for standard input.
+    make_classifier : callable
+        Makes the classifier, when the first file has been read.
+    policy : QualityPolicy
+        Minimum length, gaps, branches.
+    reading : dict, optional
+        Keyword arguments of `read_tracks`.
+    output, fmt : str, optional
+        See `plan_outputs`.
+    overwrite : bool
+        Whether outputs that exist are replaced.
+    command : sequence of str
+        The command line, for the provenance.
+    listener : Listener, optional
+        Told what happens.
+
+    Returns
+    -------
+    results : list of FileResult
+        One for each file, in order.
+    stdout : bytes
+        What goes to standard output, if the output is ``"-"``.
+
+    Raises
+    ------
+    SptError
+        Before any work: for inputs that are not there, or outputs that can't be written. After
+        it: if there was one input and it failed.
+    """
+    listener = listener or Listener()
+    found = find_inputs(names)
+    plan = plan_outputs([one.name for one in found], output, fmt)
+    if output is not None and output.endswith(("/", "\\")):
+        Path(output).mkdir(parents=True, exist_ok=True)
+    sidecars = [] if plan.fmt == "json" else [sidecar_path(path) for path in plan.paths]
+    sources = [Path(one.name) for one in found if one.name != "-"]
+    refuse_to_overwrite([*plan.paths, *sidecars], sources, overwrite=overwrite)
+    job = _Job(make_classifier, policy, reading or {}, list(command), listener)
+    results = []
+    for index, one in enumerate(found):
+        listener.reading(one.name, index, len(found))
+        result = job.run(one, plan)
+        results.append(result)
+        listener.finished(result)
+    done = [result for result in results if result.verdicts is not None]
+    if not done:
+        raise _nothing_done(results)
+    stdout = b""
+    if plan.stdout or plan.combined:
+        import pandas as pd
+
+        table = pd.concat([r.verdicts.table for r in done if r.verdicts], ignore_index=True)
+        provenance = job.provenance(done)
+        if plan.combined:
+            files = write_table(table, plan.combined, provenance)
+            for result in done:
+                result.outputs = files
+        else:
+            stdout = encode(table, plan.fmt, provenance)
+    return results, stdout
+
+
+class _Job:
+    """One run over several files: the classifier is made once, when it is first needed."""
+
+    def __init__(
+        self,
+        make_classifier: Callable[[], Classifier],
+        policy: QualityPolicy,
+        reading: dict[str, Any],
+        command: list[str],
+        listener: Listener,
+    ) -> None:
+        self.make_classifier = make_classifier
+        self.policy = policy
+        self.reading = reading
+        self.command = command
+        self.listener = listener
+        self._classifier: Classifier | None = None
+
+    def classifier(self) -> Classifier:
+        """Return the classifier, made on the first call."""
+        if self._classifier is None:
+            self._classifier = self.make_classifier()
+            self.listener.ready(self._classifier)
+        return self._classifier
+
+    def run(self, one: FoundInput, plan: Plan) -> FileResult:
+        """Read, classify and write one file."""
+        result = FileResult(one.name)
+        try:
+            started = time.perf_counter()
+            tracks = self._read(one)
+            result.seconds["reading"] = time.perf_counter() - started
+            self.listener.read(tracks)
+        except NotTracksError as error:
+            result.error, result.skipped = error, not one.explicit
+            return result
+        except SptError as error:
+            result.error = error
+            return result
+        classifier = self.classifier()
+        try:
+            result.verdicts = classifier.classify(
+                tracks,
+                self.policy,
+                progress=lambda done, total: self.listener.progress("windows", done, total),
+            )
+        except SptError as error:
+            result.error = error
+            return result
+        result.seconds |= result.verdicts.seconds
+        if one.name in plan.each:
+            started = time.perf_counter()
+            result.outputs = write_table(
+                result.verdicts.table, plan.each[one.name], self.provenance([result])
+            )
+            result.seconds["writing"] = time.perf_counter() - started
+        return result
+
+    def _read(self, one: FoundInput) -> Tracks:
+        if not one.explicit:
+            from spt_explain.movies import is_stack
+            from spt_explain.readers.inputs import Input
+
+            if is_stack(Input.of(one.name).head):
+                raise StackError(
+                    f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
+                    "Name it by itself to track and classify it."
+                )
+        return read_tracks(
+            one.name,
+            progress=lambda done, total: self.listener.progress("frames", done, total),
+            **self.reading,
+        )
+
+    def provenance(self, results: Sequence[FileResult]) -> dict[str, Any]:
+        """Return everything needed to run it again and to trust it."""
+        import numpy
+        import pandas
+
+        classifier = self.classifier()
+        return {
+            "program": "spt-explain",
+            "version": __version__,
+            "command": self.command,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "weights": {
+                "name": classifier.weights.name,
+                "version": classifier.weights.version,
+                "sha256": classifier.weights.sha256,
+                "files": classifier.weights.files,
+            },
+            "backend": classifier.backend_name,
+            "device": classifier.backend.device.description,
+            "batch_size": classifier.batch_size,
+            "seed": None,
+            "deterministic": "no random step; same file, weights and device give the same table",
+            "policy": asdict(self.policy),
+            "threshold": classifier.threshold,
+            "reading": self.reading,
+            "inputs": [_describe_input(result) for result in results],
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "numpy": numpy.__version__,
+            "pandas": pandas.__version__,
+        }
+
+
+def _describe_input(result: FileResult) -> dict[str, Any]:
+    from spt_explain.resandi.weights import file_sha256
+
+    assert result.verdicts is not None
+    path = Path(result.name)
+    known = result.name != "-" and path.is_file()
+    return {
+        **result.verdicts.tracks.describe(),
+        "path": str(path.resolve()) if known else result.name,
+        "bytes": path.stat().st_size if known else None,
+        "sha256": file_sha256(path) if known else None,
+        "policy_counts": result.verdicts.counts,
+        **count_verdicts(result.verdicts.table),
+        "seconds": {key: round(value, 3) for key, value in result.seconds.items()},
+    }
+
+
+def count_verdicts(table: pd.DataFrame) -> dict[str, Any]:
+    """Return rows, tracks, rows by status, and for each class the count and median probability.
+
+    Classes are counted over rows with the status ``classified``.
+    """
+    sure = table[table["status"] == "classified"]
+    groups = sure.groupby("class", sort=False)["probability"]
+    medians = groups.median()
+    counts = groups.size()
+    return {
+        "rows": len(table),
+        "tracks": int(table["particle"].nunique()),
+        "status": {str(k): int(v) for k, v in table["status"].value_counts().items()},
+        "classes": {
+            str(name): {
+                "count": int(counts[name]),
+                "median_probability": round(float(medians[name]), 4),
+            }
+            for name in counts.index
+        },
+    }
+
+
+def _nothing_done(results: Sequence[FileResult]) -> SptError:
+    """Return the error of a run without a single table."""
+    failed = [r for r in results if not r.skipped] or list(results)
+    first = failed[0].error
+    assert first is not None
+    if len(results) == 1:
+        return first
+    return SptError(
+        f"none of {len(results)} files could be classified; the first: {first}",
+        exit_code=first.exit_code,
+    )

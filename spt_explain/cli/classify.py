@@ -1,0 +1,291 @@
+"""``spt-explain classify``: any file of tracks in, a verdict for every track out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spt_explain.cli.options import (
+    network_options,
+    output_options,
+    parse_columns,
+    quality_options,
+    reading_options,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    from spt_explain.batch import FileResult
+    from spt_explain.resandi.classifier import Classifier
+    from spt_explain.tracks import Tracks
+
+
+@click.command("classify")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT…")
+@reading_options
+@quality_options
+@network_options
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.5,
+    show_default=True,
+    metavar="P",
+    help="A track whose best class is less probable than this is 'undetermined'.",
+)
+@output_options
+def command(
+    inputs: tuple[str, ...],
+    columns: tuple[str, ...],
+    pixel_size_um: float | None,
+    frame_interval_s: float | None,
+    override_units: bool,
+    all_tracks: bool,
+    min_length: int,
+    gaps: Any,
+    max_gap: int,
+    branches: Any,
+    weights: str | None,
+    backend: str,
+    device: str,
+    batch_size: int | None,
+    jobs: int | None,
+    threshold: float,
+    output: str | None,
+    fmt: str | None,
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+) -> int:
+    """Say which mechanism moves each particle, how sure that is, and what was left out.
+
+    INPUT is a file of tracks from any program (TrackMate XML or CSV, trackpy, MOSAIC, saSPT,
+    Imaris, … — gzipped or not), a TIFF stack, a folder, a glob, or - for standard input. The
+    content decides, not the name.
+
+    \b
+    Example:
+        spt-explain classify tracks.csv --pixel-size-um 0.11 --frame-interval-s 0.02
+
+    \b
+    writes tracks.verdicts.csv (a row for each track) and tracks.verdicts.json (how it was made).
+    """
+    from spt_explain.batch import classify_files, count_verdicts
+    from spt_explain.cli.console import make_console, make_progress
+    from spt_explain.errors import SptError
+    from spt_explain.tracks import QualityPolicy
+
+    if as_json and output == "-":
+        raise SptError("--json and -o - both want standard output; give one of the two.")
+    policy = QualityPolicy(
+        min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches
+    )
+    reading = {
+        "columns": parse_columns(columns),
+        "pixel_size_um": pixel_size_um,
+        "frame_interval_s": frame_interval_s,
+        "override_units": override_units,
+        "all_tracks": all_tracks,
+    }
+
+    def make_classifier() -> Classifier:
+        from spt_explain.resandi.classifier import Classifier
+
+        return Classifier(
+            weights,
+            backend=backend,
+            device=device,
+            batch_size=batch_size,
+            jobs=jobs,
+            threshold=threshold,
+        )
+
+    console = make_console(quiet=quiet)
+    with make_progress(console) as progress:
+        results, stdout = classify_files(
+            inputs,
+            make_classifier,
+            policy=policy,
+            reading=reading,
+            output=output,
+            fmt=fmt,
+            overwrite=overwrite,
+            command=["spt-explain", *sys.argv[1:]],
+            listener=_make_listener(console, progress),
+        )
+    if stdout:
+        from spt_explain.report.tables import write_stdout
+
+        write_stdout(stdout, sys.stdout.buffer)
+    failed = [r for r in results if r.error is not None and not r.skipped]
+    code = 3 if failed else 0
+    _print_summary(console, results)
+    if as_json:
+        summary = {
+            "exit_code": code,
+            "files": [
+                {
+                    "name": r.name,
+                    **r.verdicts.tracks.describe(),
+                    **count_verdicts(r.verdicts.table),
+                    "policy_counts": r.verdicts.counts,
+                    "outputs": [str(path) for path in r.outputs],
+                    "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
+                }
+                for r in results
+                if r.verdicts is not None
+            ],
+            "failed": [{"name": r.name, "error": str(r.error)} for r in failed],
+            "skipped": [{"name": r.name, "reason": str(r.error)} for r in results if r.skipped],
+        }
+        click.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+    return code
+
+
+def _make_listener(console: Console, progress: Progress) -> Any:
+    from rich.markup import escape
+
+    from spt_explain.batch import Listener
+
+    class Printer(Listener):
+        """Prints one line for each file as it is read, and keeps the progress bar going."""
+
+        task: TaskID | None = None
+        total = 1
+
+        def reading(self, name: str, index: int, total: int) -> None:
+            self.total = total
+            self._bar(f"reading {index + 1}/{total}", 0, 0, "")
+
+        def progress(self, what: str, done: int, total: int) -> None:
+            self._bar("classifying" if what == "windows" else "tracking", done, total, what)
+
+        def read(self, tracks: Tracks) -> None:
+            said = f"{tracks.source.format} · {_units(tracks)}"
+            console.print(f"[bold]{escape(tracks.source.name)}[/bold]  {escape(said)}")
+            for note in tracks.source.notes:
+                console.print(f"  {escape(note)}", style="dim")
+
+        def ready(self, classifier: Classifier) -> None:
+            console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
+            console.print(
+                f"[bold]device[/bold]   {escape(classifier.backend.device.description)}"
+            )
+
+        def finished(self, result: FileResult) -> None:
+            if result.skipped:
+                console.print(f"skipped: {escape(str(result.error))}", style="yellow")
+            elif result.error is not None and self.total > 1:
+                console.print(f"Error: {escape(str(result.error))}", style="red")
+
+        def _bar(self, description: str, done: int, total: int, unit: str) -> None:
+            if self.task is None:
+                self.task = progress.add_task(description, total=total or None, unit=unit)
+            progress.update(
+                self.task,
+                description=description,
+                completed=done,
+                total=total or None,
+                unit=unit,
+            )
+
+    return Printer()
+
+
+def _units(tracks: Tracks) -> str:
+    calibration = tracks.calibration
+    length = "µm" if calibration.length_unit == "um" else "pixels"
+    interval = calibration.frame_interval_s
+    time = "frames" if interval is None else f"{interval:.6g} s a frame"
+    text = f"{length} ({calibration.length_source}), {time} ({calibration.time_source})"
+    missing = []
+    if calibration.length_unit == "px":
+        missing.append("--pixel-size-um")
+    if interval is None:
+        missing.append("--frame-interval-s")
+    if missing:
+        text += f": give {' and '.join(missing)} for results in units"
+    return text
+
+
+def _print_summary(console: Console, results: Sequence[FileResult]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from spt_explain.batch import count_verdicts
+    from spt_explain.diffusion import CLASSES
+
+    done = [r for r in results if r.verdicts is not None]
+    counts = {r.name: count_verdicts(r.verdicts.table) for r in done if r.verdicts}
+    seen = [
+        c.name for c in CLASSES if any(c.name in one["classes"] for one in counts.values())
+    ]
+    left_out = ("too short", "branched", "duplicate frames", "gapped")
+    other = ["undetermined", "immobile", *left_out]
+    shown = [s for s in other if any(s in one["status"] for one in counts.values())]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column("file", no_wrap=True)
+    for name in ("tracks", *seen, *shown):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, one in counts.items():
+        table.add_row(
+            escape(name),
+            f"{one['tracks']:,}",
+            *(_cell(one["classes"].get(c)) for c in seen),
+            *(f"{one['status'].get(s, 0):,}" for s in shown),
+        )
+    console.print()
+    console.print(table)
+    console.print("classes: tracks or segments, and their median probability", style="dim")
+    for line in _policy_lines(done):
+        console.print(escape(line))
+    outputs = list(dict.fromkeys(path for r in done for path in r.outputs))
+    if outputs:
+        rows = sum(one["rows"] for one in counts.values())
+        named = ", ".join(str(path) for path in outputs[:4])
+        more = f" and {len(outputs) - 4} more" if len(outputs) > 4 else ""
+        console.print(f"→ {escape(named)}{more} ({rows:,} rows)")
+    failed = [r for r in results if r.error is not None and not r.skipped]
+    if failed:
+        console.print(f"{len(failed)} of {len(results)} files failed:", style="red")
+        for result in failed:
+            console.print(f"  {escape(str(result.error))}", style="red")
+
+
+def _cell(entry: dict[str, Any] | None) -> str:
+    return "" if entry is None else f"{entry['count']:,} ({entry['median_probability']:.2f})"
+
+
+def _policy_lines(done: Sequence[FileResult]) -> list[str]:
+    """Say in words what the quality policy did over all files."""
+    total: dict[str, int] = {}
+    for result in done:
+        assert result.verdicts is not None
+        for key, value in result.verdicts.counts.items():
+            total[key] = total.get(key, 0) + value
+    assert done[0].verdicts is not None
+    policy = done[0].verdicts.policy
+    gap = f"gaps of up to {policy.max_gap} frames filled"
+    texts = {
+        "gaps_filled": f"{{n}} {gap} ({total.get('frames_filled', 0):,} frames)",
+        "tracks_split_at_gaps": "{n} tracks split at gaps",
+        "gapped": "{n} tracks with gaps left out",
+        "too_short_tracks": f"{{n}} tracks shorter than {policy.min_length} points left out",
+        "branched": "{n} branching tracks left out",
+        "branched_split": "{n} branching tracks cut into "
+        f"{total.get('branch_pieces', 0):,} pieces",
+        "duplicate_frames": "{n} tracks with two positions in one frame left out",
+        "duplicate_rows": "{n} repeated rows ignored",
+        "immobile": "{n} flagged immobile (noise around a fixed point)",
+        "motionless": "{n} without any motion, not classifiable",
+    }
+    said = [text.format(n=f"{total[key]:,}") for key, text in texts.items() if total.get(key)]
+    return ["; ".join(said)] if said else []

@@ -1,0 +1,53 @@
+"""``spt-explain doctor``: what this machine has, what will be used, and why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+def command(as_json: bool, debug: bool) -> int:  # noqa: ARG001 - read by `main`
+    """Say which versions, devices, weights and folders there are, and what will be used.
+
+    \b
+    Example:
+        spt-explain doctor
+
+    Leaves with 1 if something is broken: a weights file whose hash does not hold, a library that
+    does not load.
+    """
+    from spt_explain.diagnosis import diagnose
+
+    report = diagnose()
+    if as_json:
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        for line in _lines(report):
+            click.echo(line)
+    return 0 if report["healthy"] else 1
+
+
+def _lines(report: dict[str, Any]) -> list[str]:
+    lines = [f"spt-explain {report['version']} · Python {report['python']} · {report['platform']}"]
+    lines += ["", "Libraries"]
+    width = max(len(name) for name in report["libraries"])
+    lines += [f"  {name:<{width}}  {text}" for name, text in report["libraries"].items()]
+    lines += ["", "Devices (the first usable one of a backend is taken)"]
+    for device in report["devices"]:
+        mark = "used by default" if device["default"] else "usable"
+        text = mark if device["usable"] else f"not usable: {device['reason']}"
+        lines.append(f"  {device['backend']:<6} {device['device']:<5} {text}")
+    lines += ["", "Weights"]
+    for weights in report["weights"]:
+        state = "hashes hold" if weights["healthy"] else weights["problem"]
+        default = " (default)" if weights["default"] else ""
+        lines.append(f"  {weights['description']}{default}: {state}")
+    lines += ["", "Folders"]
+    lines += [f"  {name:<8} {path}" for name, path in report["folders"].items()]
+    lines += ["", "All is well." if report["healthy"] else "Something is broken; see above."]
+    return lines

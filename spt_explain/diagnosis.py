@@ -1,0 +1,155 @@
+"""What this machine has: versions, devices and why each is or isn't used, weights, folders."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from spt_explain import __version__
+from spt_explain.errors import SptError
+
+_LIBRARIES = (
+    "torch",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnx",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "lxml",
+    "trackpy",
+    "tifffile",
+    "captum",
+    "safetensors",
+)
+
+
+def diagnose() -> dict[str, Any]:
+    """Return versions, devices, weights and folders as plain values.
+
+    Returns
+    -------
+    dict
+        ``version``, ``python``, ``platform``, ``libraries`` (name to version), ``devices`` (list of
+        backend, device, usable, default, reason), ``weights`` (list of name, description, default,
+        healthy, problem), ``folders`` (``data``, ``cache``, ``weights``, ``recipes``) and
+        ``healthy``.
+    """
+    libraries = _libraries()
+    devices, broken = _devices()
+    weights = _weights()
+    return {
+        "version": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.platform()}, {os.cpu_count()} cores",
+        "libraries": libraries,
+        "devices": devices,
+        "weights": weights,
+        "folders": _folders(),
+        "healthy": not broken and bool(weights) and all(w["healthy"] for w in weights),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            if not name.startswith("onnxruntime"):
+                found[name] = "missing: install spt-explain again"
+    if not any(name.startswith("onnxruntime") for name in found):
+        found["onnxruntime"] = "missing: install spt-explain again"
+    return found
+
+
+def _devices() -> tuple[list[dict[str, Any]], bool]:
+    """Return every backend and device with its state, and whether a library failed to load."""
+    from spt_explain.resandi import backends
+
+    rows: list[dict[str, Any]] = []
+    broken = False
+    try:
+        usable, reason = backends.probe_onnx_cuda()
+        rows.append(_device("onnx", "cuda", usable, reason or "there is no NVIDIA GPU"))
+        rows.append(_device("onnx", "cpu", True, ""))
+    except ImportError as error:
+        broken = True
+        rows.append(_device("onnx", "cpu", False, f"ONNX Runtime does not load ({error})"))
+    try:
+        for kind, reason in (
+            ("cuda", backends.why_not_torch_cuda()),
+            ("mps", backends.why_not_torch_mps()),
+            ("cpu", ""),
+        ):
+            rows.append(_device("torch", kind, not reason, reason))
+    except (ImportError, OSError) as error:
+        broken = True
+        rows.append(_device("torch", "cpu", False, f"torch does not load ({error})"))
+    first = next((row for row in rows if row["usable"] and row["backend"] == "onnx"), None)
+    if first is not None:
+        first["default"] = True
+    return rows, broken
+
+
+def _device(backend: str, device: str, usable: bool, reason: str) -> dict[str, Any]:
+    return {
+        "backend": backend,
+        "device": device,
+        "usable": usable,
+        "default": False,
+        "reason": "" if usable else reason,
+    }
+
+
+def _weights() -> list[dict[str, Any]]:
+    from spt_explain.resandi.weights import find_weights, list_weights
+
+    rows: list[dict[str, Any]] = []
+    try:
+        names = list_weights()
+    except (SptError, FileNotFoundError) as error:
+        return [
+            {
+                "name": "",
+                "description": "no weights",
+                "default": False,
+                "healthy": False,
+                "problem": str(error),
+            }
+        ]
+    for index, name in enumerate(names):
+        row = {
+            "name": name,
+            "description": name,
+            "default": index == 0,
+            "healthy": True,
+            "problem": "",
+        }
+        try:
+            weights = find_weights(name)
+            row["description"] = weights.describe()
+            weights.verify()
+        except SptError as error:
+            row |= {"healthy": False, "problem": str(error)}
+        rows.append(row)
+    return rows
+
+
+def _folders() -> dict[str, str]:
+    import platformdirs
+
+    from spt_explain.resources import shipped
+
+    folders = {
+        "data": platformdirs.user_data_dir("spt-explain", appauthor=False),
+        "cache": platformdirs.user_cache_dir("spt-explain", appauthor=False),
+    }
+    for kind in ("weights", "recipes"):
+        try:
+            folders[kind] = str(shipped(kind))  # type: ignore[arg-type]
+        except FileNotFoundError as error:
+            folders[kind] = str(error)
+    return folders

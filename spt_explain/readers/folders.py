@@ -1,0 +1,184 @@
+"""From what a user names to the files to read: folders, patterns, standard input."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+OWN_OUTPUTS = re.compile(r"\.(?:verdicts|reasons)\.[^.].*$|\.params\.json$", re.I)
+"""Names of our own results, which a folder or pattern does not read again."""
+SKIPPED = frozenset(["thumbs.db", "desktop.ini"])
+"""Files that a system leaves in folders."""
+SKIPPED_FOLDERS = (".zarr", "__MACOSX")
+"""Folders (by the end of their names) that hold pieces of one file, or shadows of files."""
+
+
+@dataclass(frozen=True)
+class FoundInput:
+    """One file to read.
+
+    Attributes
+    ----------
+    name : str
+        Its path, or ``"-"`` for standard input.
+    explicit : bool
+        True if the user named it; False if it was found in a folder or by a pattern, where
+        files that hold no tracks are skipped rather than refused.
+    """
+
+    name: str
+    explicit: bool
+
+
+def find_inputs(names: Sequence[str], *, recursive: bool = True) -> list[FoundInput]:
+    """Expand files, folders and patterns to the files to read.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths, patterns with ``*``, ``?``, ``[`` or ``**``, and ``"-"``.
+    recursive : bool, optional
+        Whether folders in folders are looked into.
+
+    Returns
+    -------
+    list of FoundInput
+        In the order of `names`; within a folder or pattern sorted by name, numbers by value.
+        Each file once. Hidden files and our own results are left out unless named.
+
+    Raises
+    ------
+    SptError
+        If a name is not there, or a folder or pattern holds no file.
+    """
+    found: dict[str, FoundInput] = {}
+    for name in names:
+        for item in _expand(str(name), recursive):
+            key = item.name if item.name == "-" else os.path.realpath(item.name)
+            if key not in found:
+                found[key] = item
+            elif item.explicit and not found[key].explicit:
+                found[key] = FoundInput(found[key].name, True)
+    return list(found.values())
+
+
+def _expand(name: str, recursive: bool) -> Iterator[FoundInput]:
+    if name == "-":
+        yield FoundInput("-", True)
+        return
+    path = Path(name)
+    try:
+        there = path.exists() or path.is_symlink()
+        if not there and name.startswith("~"):
+            path = path.expanduser()
+            there = path.exists()
+    except (OSError, ValueError, RuntimeError):
+        there = False
+    if there and path.is_dir():
+        files = list(_walk(path, recursive))
+        if not files:
+            raise SptError(
+                f"{name} is a folder without files to read (hidden files and spt-explain's own "
+                "results don't count): expected tracks.\nGive another folder, or a file by name."
+            )
+        yield from (FoundInput(str(file), False) for file in files)
+    elif there:
+        yield FoundInput(str(path), True)
+    elif glob.has_magic(name):
+        yield from _matches(str(path), name, recursive)
+    else:
+        raise _not_found(path, name)
+
+
+def _matches(pattern: str, name: str, recursive: bool) -> Iterator[FoundInput]:
+    files: list[Path] = []
+    # pathlib's glob takes no absolute patterns and always needs a folder to start from.
+    for match in sorted(glob.glob(pattern, recursive=True), key=_natural):  # noqa: PTH207
+        path = Path(match)
+        if path.is_dir():
+            # With ** the files of every folder are matched by themselves.
+            if "**" not in pattern:
+                files += _walk(path, recursive)
+        elif _wanted(path.name):
+            files.append(path)
+    if not files:
+        raise SptError(
+            f"{name} matches no file to read (in {Path.cwd()}): expected at least one.\n"
+            "Check the pattern and the folder you are in."
+        )
+    yield from (FoundInput(str(file), False) for file in files)
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield the files of a folder in natural order, each folder once even if links form a loop."""
+    seen: set[str] = set()
+
+    def visit(here: Path) -> Iterator[Path]:
+        real = os.path.realpath(here)
+        if real in seen:
+            return
+        seen.add(real)
+        try:
+            entries = sorted(here.iterdir(), key=lambda entry: _natural(entry.name))
+        except OSError as error:
+            raise SptError(
+                f"{here} can't be listed ({error.strerror or error}): expected a readable folder. "
+                "Check its permissions."
+            ) from error
+        folders = []
+        for entry in entries:
+            if entry.is_dir():
+                hidden = entry.name.startswith(".")
+                if recursive and not hidden and not entry.name.endswith(SKIPPED_FOLDERS):
+                    folders.append(entry)
+            elif entry.is_file() and _wanted(entry.name):
+                yield entry
+        for entry in folders:
+            yield from visit(entry)
+
+    yield from visit(folder)
+
+
+def _wanted(name: str) -> bool:
+    return not (name.startswith((".", "~$")) or name.lower() in SKIPPED or OWN_OUTPUTS.search(name))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts "a2" before "a10"."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
+
+
+def _not_found(path: Path, name: str) -> SptError:
+    folder = path.parent
+    close: list[str] = []
+    try:
+        if folder.is_dir():
+            entries = [entry.name for entry in folder.iterdir()]
+            close = difflib.get_close_matches(path.name, entries, n=1, cutoff=0.6)
+    except (OSError, ValueError):
+        pass
+    if close:
+        hint = f'Did you mean "{folder / close[0]}"?'
+    elif str(folder) not in ("", ".") and not _is_there(folder):
+        hint = f"There is no folder {folder} either; you are in {Path.cwd()}."
+    else:
+        hint = f"Check the spelling; you are in {Path.cwd()}."
+    return SptError(f"{name} was not found: expected a file or folder of tracks.\n{hint}")
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,67 @@
+"""Positions that are none, and groups of them: what several readers do alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spt_explain.readers.wording import some
+
+if TYPE_CHECKING:
+    from array import array
+
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
+
+
+def drop_missing(table: pd.DataFrame, notes: list[str], counts: dict[str, int]) -> pd.DataFrame:
+    """Drop rows whose x or y is not a number, and the column z where it is incomplete.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``particle``, ``x``, ``y`` and optionally ``z``.
+    notes, counts : list, dict
+        What was dropped is added here.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The remaining rows, index 0…n−1.
+    """
+    import numpy as np
+
+    good = np.isfinite(table["x"].to_numpy()) & np.isfinite(table["y"].to_numpy())
+    if not good.all():
+        missing = int((~good).sum())
+        before = table["particle"].nunique()
+        table = table[good].reset_index(drop=True)
+        lost = before - table["particle"].nunique()
+        notes.append(
+            f"{some(missing, 'detection')} without a position (NaN or infinite): left out"
+            + (f", and with them {some(lost, 'track')} without any other." if lost else ".")
+        )
+        counts["missing_positions"] = missing
+        if lost:
+            counts["tracks_without_positions"] = lost
+    if "z" in table.columns:
+        unknown = int((~np.isfinite(table["z"].to_numpy())).sum())
+        if unknown:
+            table = table.drop(columns="z")
+            if unknown < len(table):
+                notes.append(f"z is missing for {some(unknown, 'detection')}: left out for all.")
+    return table
+
+
+def sizes_of(ends: array[int]) -> npt.NDArray[np.int64]:
+    """Return the sizes of consecutive groups from the positions at which they end.
+
+    Parameters
+    ----------
+    ends : array of int
+        End of each group (exclusive), growing.
+    """
+    import numpy as np
+
+    stops = np.frombuffer(ends, dtype=np.int64)
+    return stops - np.concatenate((np.zeros(1, dtype=np.int64), stops[:-1]))[: len(stops)]

@@ -1,0 +1,159 @@
+"""Tables on disk: CSV, Parquet or JSON, with a sidecar of how they were made; whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+
+FORMATS = ("csv", "parquet", "json")
+_DECIMALS = 6
+
+
+def format_of(path: str | Path, default: str = "csv") -> str:
+    """Return the table format a path's ending asks for, or `default`."""
+    suffix = Path(path).suffix.lower().lstrip(".")
+    return suffix if suffix in FORMATS else default
+
+
+def verdicts_path(source: str, fmt: str, *, folder: Path | None = None, full: bool = False) -> Path:
+    """Return where the verdicts on `source` go: ``tracks.csv`` → ``tracks.verdicts.csv``.
+
+    Parameters
+    ----------
+    source : str
+        The input file.
+    fmt : str
+        One of `FORMATS`, the new ending.
+    folder : pathlib.Path, optional
+        Put it there instead of beside the input.
+    full : bool
+        Keep the input's ending in the name (``tracks.xml.verdicts.csv``), for inputs that differ
+        in nothing else.
+    """
+    path = Path(source)
+    stem = path.name
+    if not full:
+        stem = path.name.removesuffix(".gz")
+        stem = stem[: -len(Path(stem).suffix)] if Path(stem).suffix else stem
+    return (folder or path.parent) / f"{stem}.verdicts.{fmt}"
+
+
+def sidecar_path(table: Path) -> Path:
+    """Return where a table's provenance goes: ``tracks.verdicts.csv`` → ``tracks.verdicts.json``.
+
+    A JSON table holds its own provenance and has no sidecar.
+    """
+    return table.with_suffix(".json")
+
+
+def refuse_to_overwrite(paths: Iterable[Path], inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Check, before any work, that nothing of the user's would be lost.
+
+    Raises
+    ------
+    SptError
+        If an output is one of the inputs, exists and `overwrite` is false, is a folder, or lies in
+        a folder that is not there.
+    """
+    sources = {path.resolve() for path in inputs}
+    for path in paths:
+        if path.resolve() in sources:
+            raise SptError(
+                f"the output {path} is one of the inputs, and inputs are never written over. "
+                "Give another name with -o."
+            )
+        if path.is_dir():
+            raise SptError(f"the output {path} is a folder; expected a file name. Change -o.")
+        if not path.parent.is_dir():
+            raise SptError(
+                f"the folder {path.parent} for the output is not there. "
+                "Create it, or give another one with -o."
+            )
+        if path.exists() and not overwrite:
+            raise SptError(
+                f"{path} exists and is not written over. Give --overwrite, or another name with -o."
+            )
+
+
+def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> list[Path]:
+    """Write a table and its sidecar; both appear whole, or neither does.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What to write. Probabilities get six decimals in CSV and JSON.
+    path : pathlib.Path
+        Where; the ending decides the format (see `format_of`).
+    provenance : dict
+        How it was made; for CSV and Parquet it goes to `sidecar_path`, JSON holds it.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files written.
+
+    Raises
+    ------
+    SptError
+        If the disk is full or the folder can't be written to.
+    """
+    fmt = format_of(path)
+    contents = {path: encode(table, fmt, provenance)}
+    if fmt != "json":
+        text = json.dumps(provenance, indent=2, ensure_ascii=False, default=str) + "\n"
+        contents[sidecar_path(path)] = text.encode()
+    parts: dict[Path, Path] = {}
+    try:
+        for target, data in contents.items():
+            part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+            parts[target] = part
+            part.write_bytes(data)
+        for target, part in parts.items():
+            part.replace(target)
+    except OSError as error:
+        raise SptError(
+            f"{path} could not be written ({error.strerror or error}). "
+            "Check the disk's space and the folder's permissions, or choose another with -o.",
+            exit_code=1,
+        ) from error
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return list(contents)
+
+
+def encode(table: pd.DataFrame, fmt: str, provenance: dict[str, Any]) -> bytes:
+    """Return a table as the bytes of a CSV, Parquet or JSON file."""
+    if fmt == "csv":
+        buffer = io.StringIO()
+        table.to_csv(buffer, index=False, float_format=f"%.{_DECIMALS}f", lineterminator="\n")
+        return buffer.getvalue().encode()
+    if fmt == "parquet":
+        stream = io.BytesIO()
+        table.to_parquet(stream, index=False)
+        return stream.getvalue()
+    rows = json.loads(
+        table.to_json(orient="records", double_precision=_DECIMALS, force_ascii=False)
+    )
+    document = {"provenance": provenance, "verdicts": rows}
+    return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def write_stdout(data: bytes, stream: BinaryIO) -> None:
+    """Write to a standard stream; a reader that has gone away ends the run quietly."""
+    try:
+        stream.write(data)
+        stream.flush()
+    except BrokenPipeError:
+        os.close(stream.fileno())

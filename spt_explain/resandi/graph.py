@@ -1,0 +1,138 @@
+"""The classifier as an ONNX graph, built in memory from weights: no second file to keep in step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.architecture import Architecture
+
+OPSET = 17
+IR_VERSION = 8
+_BATCH_NORM_EPS = 1e-5
+
+
+def build_model(
+    architecture: Architecture,
+    tensors: dict[str, NDArray[np.float32]],
+    *,
+    half: bool = False,
+) -> bytes:
+    """Return a serialised ONNX model.
+
+    Batch normalisation is folded into the convolutions. Input ``trajectories``, float32,
+    (batch, channels, window); output ``logits``, float32, (batch, classes).
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shape of the network.
+    tensors : dict of str to numpy.ndarray
+        Parameters and running statistics by their torch names (`network.ResAnDi`).
+    half : bool
+        Compute in float16.
+
+    Returns
+    -------
+    bytes
+    """
+    from onnx import TensorProto, helper
+
+    builder = _Builder(tensors, np.float16 if half else np.float32)
+    batch = "batch"
+    inputs = [
+        helper.make_tensor_value_info(
+            "trajectories",
+            TensorProto.FLOAT,
+            [batch, architecture.channels, architecture.window],
+        )
+    ]
+    outputs = [
+        helper.make_tensor_value_info(
+            "logits", TensorProto.FLOAT, [batch, len(architecture.classes)]
+        )
+    ]
+    builder.constant("height_axis", np.asarray([2], np.int64))
+    x = builder.node("Unsqueeze", ["trajectories", "height_axis"])
+    if half:
+        x = builder.node("Cast", [x], to=TensorProto.FLOAT16)
+    x = builder.convolution(x, "conv1", "bn1", architecture.stem_kernel, 2)
+    x = builder.node("Relu", [x])
+    x = builder.node("MaxPool", [x], kernel_shape=[1, 3], strides=[1, 2], pads=[0, 1, 0, 1])
+    for stage in range(4):
+        for block in range(2):
+            stride = 2 if stage > 0 and block == 0 else 1
+            x = builder.block(x, f"stages.{stage}.{block}", architecture.kernel, stride)
+    x = builder.node("GlobalAveragePool", [x])
+    x = builder.node("Flatten", [x])
+    weight, bias = builder.tensor("fc.weight"), builder.tensor("fc.bias")
+    x = builder.node("Gemm", [x, weight, bias], transB=1)
+    if half:
+        builder.node("Cast", [x], output="logits", to=TensorProto.FLOAT)
+    else:
+        builder.node("Identity", [x], output="logits")
+    graph = helper.make_graph(builder.nodes, "resandi", inputs, outputs, builder.initializers)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="spt-explain"
+    )
+    model.ir_version = IR_VERSION
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+class _Builder:
+    """Collects nodes and initialisers; every node has one output, named by a running number."""
+
+    def __init__(self, tensors: dict[str, NDArray[np.float32]], dtype: type[np.floating]) -> None:
+        self.tensors = tensors
+        self.dtype = dtype
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+
+    def node(self, kind: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        output = output or f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        from onnx import numpy_helper
+
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def tensor(self, name: str) -> str:
+        return self.constant(name, self.tensors[name].astype(self.dtype))
+
+    def convolution(self, x: str, conv: str, norm: str, kernel: int, stride: int) -> str:
+        t = self.tensors
+        gain = t[f"{norm}.weight"] / np.sqrt(t[f"{norm}.running_var"] + _BATCH_NORM_EPS)
+        weight = t[f"{conv}.weight"] * gain[:, None, None, None]
+        bias = t[f"{norm}.bias"] - t[f"{norm}.running_mean"] * gain
+        return self.node(
+            "Conv",
+            [
+                x,
+                self.constant(f"{conv}.weight", weight.astype(self.dtype)),
+                self.constant(f"{conv}.bias", bias.astype(self.dtype)),
+            ],
+            kernel_shape=[1, kernel],
+            strides=[1, stride],
+            pads=[0, kernel // 2, 0, kernel // 2],
+        )
+
+    def block(self, x: str, name: str, kernel: int, stride: int) -> str:
+        shortcut = x
+        if f"{name}.downsample.0.weight" in self.tensors:
+            shortcut = self.convolution(
+                x, f"{name}.downsample.0", f"{name}.downsample.1", 1, stride
+            )
+        y = self.convolution(x, f"{name}.conv1", f"{name}.bn1", kernel, stride)
+        y = self.node("Relu", [y])
+        y = self.convolution(y, f"{name}.conv2", f"{name}.bn2", kernel, 1)
+        return self.node("Relu", [self.node("Add", [y, shortcut])])

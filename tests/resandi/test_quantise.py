@@ -1,0 +1,42 @@
+import numpy as np
+from safetensors.numpy import load_file
+
+from spt_explain.resandi.quantise import SHARD_BYTES, dequantise, quantise, write_weights
+
+
+def test_rounding_is_at_most_half_a_step_of_each_channel():
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(6, 4, 1, 15)).astype(np.float32) * np.logspace(-4, 2, 6)[
+        :, None, None, None
+    ].astype(np.float32)
+    bias = rng.normal(size=6).astype(np.float32)
+    stored = quantise({"conv.weight": kernel, "bn.bias": bias})
+    assert stored["conv.weight"].dtype == np.int8
+    back = dequantise(stored)
+    assert set(back) == {"conv.weight", "bn.bias"}
+    np.testing.assert_array_equal(back["bn.bias"], bias)
+    step = np.abs(kernel).max(axis=(1, 2, 3)) / 127
+    error = np.abs(back["conv.weight"] - kernel).max(axis=(1, 2, 3))
+    assert (error <= step * 0.5001).all()
+
+
+def test_a_channel_of_zeros_stays_zero():
+    back = dequantise(quantise({"w": np.zeros((2, 3), np.float32)}))
+    assert (back["w"] == 0).all()
+
+
+def test_large_weights_are_split_into_files_and_come_back(tmp_path):
+    rng = np.random.default_rng(1)
+    tensors = {
+        f"layer{i}.weight": rng.normal(size=(512, 20000)).astype(np.float32) for i in range(3)
+    }
+    files = write_weights(tensors, tmp_path, "big")
+    assert [f.name for f in files] == [f"big-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    assert all(f.stat().st_size < SHARD_BYTES + 100_000 for f in files)
+    assert not list(tmp_path.glob("*.part"))
+    stored = {}
+    for file in files:
+        stored.update(load_file(file))
+    back = dequantise(stored)
+    assert set(back) == set(tensors)
+    np.testing.assert_allclose(back["layer2.weight"], tensors["layer2.weight"], atol=0.05)
