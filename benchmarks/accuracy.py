@@ -68,11 +68,12 @@ def main() -> None:
         seconds = time.perf_counter() - started
         hit = p.argmax(1) == label
         result["by_noise"][f"{sigma:.1f}"] = round(float(hit.mean()), 4)
-        result["calibration_error_by_noise"][f"{sigma:.1f}"] = round(
-            calibration_error(p, label), 4
+        result["calibration_error_by_noise"][f"{sigma:.1f}"] = round(calibration_error(p, label), 4)
+        print(
+            f"1/SNR {sigma:.1f}: {hit.mean():.4f}  calibration error "
+            f"{calibration_error(p, label):.4f}  ({len(label) / seconds:,.0f}/s)",
+            flush=True,
         )
-        print(f"1/SNR {sigma:.1f}: {hit.mean():.4f}  calibration error "
-              f"{calibration_error(p, label):.4f}  ({len(label) / seconds:,.0f}/s)", flush=True)
         if sigma == 0:
             result["by_length"] = {
                 f"{low}-{high}": round(float(hit[(lengths >= low) & (lengths <= high)].mean()), 4)
@@ -83,8 +84,8 @@ def main() -> None:
             confusion /= confusion.sum(1, keepdims=True)
             result["confusion"] = confusion.round(3).tolist()
             print(json.dumps(result["by_length"]))
-    if options.output:
-        options.output.write_text(json.dumps(result, indent=1) + "\n")
+        if options.output:  # after each level: a run that is cut short keeps what it has
+            options.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -45,8 +45,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tracks.csv"
         rows = write_tracks(path, options.tracks, options.seed)
-        command = [sys.executable, "-c", "from spt_explain.cli import main; main()", "classify",
-                   str(path), "--json", *options.options]
+        command = [
+            sys.executable,
+            "-c",
+            "from spt_explain.cli import main; main()",
+            "classify",
+            str(path),
+            "--json",
+            *options.options,
+        ]
         started = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.perf_counter() - started

@@ -1,6 +1,6 @@
 """Put trained weights into `weights/`: shards, a card, and their SHA-256 in the manifest.
 
-    python benchmarks/install_weights.py recipes/default.toml --shards FOLDER --log FILE \
+python benchmarks/install_weights.py recipes/default.toml --shards FOLDER --log FILE \
         --accuracy accuracy.json --version 1.0 --default
 """
 
@@ -54,11 +54,15 @@ def main() -> None:
         "data": "simulated while training (spt_explain.diffusion.simulate), eight classes alike",
         "recipe": {"file": options.recipe.name, **recipe.model_dump()},
         "seed": recipe.seed,
-        "trained": {"on": options.trained_on, "samples": state.get("samples"),
-                    "steps": state.get("step"), "seconds": state.get("elapsed_s")},
+        "trained": {
+            "on": options.trained_on,
+            "samples": state.get("samples"),
+            "steps": state.get("step"),
+            "seconds": state.get("elapsed_s"),
+        },
         "accuracy": json.loads(options.accuracy.read_text()) if options.accuracy else {},
         "source": "Bae, Baek & Jeong, Exploring how deep learning decodes anomalous diffusion via "
-                  "Grad-CAM (architecture and protocol)",
+        "Grad-CAM (architecture and protocol)",
         "license": "BSD-3-Clause",
     }
     (WEIGHTS / f"{recipe.name}.json").write_text(

@@ -1,6 +1,6 @@
-"""Trajectories of the paper's test protocol, from the official `andi_datasets` simulators.
+"""Trajectories of the paper's test protocol, from the official `andi_datasets` package.
 
-    pip install --no-deps andi-datasets==2.1.13 stochastic==0.6.0   (numpy, scipy, h5py, tqdm beside)
+    pip install --no-deps andi-datasets==2.1.13 stochastic==0.6.0   (and scipy)
     python benchmarks/official.py --per-class 10000 --seed 20261121 -o /tmp/official.npz
 
 Eight classes, length uniform in 10…1000 (or --length L), exponents uniform in 0.1…0.9 and
@@ -43,10 +43,7 @@ def one(index: int, length: int, alpha: float, models, normalize) -> np.ndarray:
     """Return one normalised trajectory, shape (length, 2)."""
     name = CLASS_MODELS[index]
     for _ in range(100_000):
-        if name == "bm":
-            flat = models.sbm(length, 1.0)
-        else:
-            flat = getattr(models, name)(length, alpha)
+        flat = models.sbm(length, 1.0) if name == "bm" else getattr(models, name)(length, alpha)
         xy = np.asarray(flat).reshape(2, length).T
         if np.any(xy):
             return np.stack([normalize(xy[:, 0]), normalize(xy[:, 1])], axis=1)
@@ -61,8 +58,12 @@ def chunk(job):
     from stochastic import random as stochastic_random
 
     stochastic_random.seed(seed)
-    return np.concatenate([one(index, int(n), float(a), models, normalize)
-                           for n, a in zip(lengths, alphas, strict=True)])
+    return np.concatenate(
+        [
+            one(index, int(n), float(a), models, normalize)
+            for n, a in zip(lengths, alphas, strict=True)
+        ]
+    )
 
 
 def generate(per_class: int, seed: int, *, length: int | None = None, jobs: int | None = None):
@@ -100,9 +101,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int)
     parser.add_argument("-o", "--output", required=True)
     options = parser.parse_args()
-    data = generate(
-        options.per_class, options.seed, length=options.length, jobs=options.jobs
-    )
+    data = generate(options.per_class, options.seed, length=options.length, jobs=options.jobs)
     np.savez(options.output, **data)
     print(f"{len(data['label'])} trajectories, {len(data['positions'])} points → {options.output}")
 

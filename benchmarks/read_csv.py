@@ -4,7 +4,7 @@ Writes a table ``particle,frame,x,y,mass`` of 10 million rows (about 500 MB) twi
 particle (as most programs do) and by frame (as trackpy does), into a temporary folder, and reads
 each with ``pyarrow.csv.read_csv`` and with ``spt_explain.readers.read_tracks``. Each reading runs
 in a process of its own, so that peak memory (resident set size) is its own; the time is that of
-the call alone, the best of several.
+the call alone, the median of several, taken in turns.
 
 Run from the repository root::
 
@@ -16,6 +16,7 @@ What must hold: ratio (time of pyarrow / time of read_tracks) at least 0.5, peak
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import time
 from pathlib import Path
 
 ROWS = 10_000_000
-REPEATS = 3
+REPEATS = 5
 POINTS = 100
 """Points in each track."""
 
@@ -74,13 +75,18 @@ def read(reader: str, path: str) -> None:
     sys.stdout.write(f"{seconds} {peak} {rows}\n")
 
 
-def measure(reader: str, path: Path, repeats: int) -> tuple[float, float]:
-    found = []
+def measure(path: Path, repeats: int) -> dict[str, tuple[float, float]]:
+    """Return the median time and the highest peak of both, read in turns."""
+    found: dict[str, list[list[float]]] = {"pyarrow": [], "read_tracks": []}
     for _ in range(repeats):
-        command = [sys.executable, __file__, "--read", reader, str(path)]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found.append([float(word) for word in answer.split()])
-    return min(row[0] for row in found), max(row[1] for row in found)
+        for reader, rows in found.items():
+            command = [sys.executable, __file__, "--read", reader, str(path)]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            rows.append([float(word) for word in answer.split()])
+    return {
+        reader: (statistics.median(row[0] for row in rows), max(row[1] for row in rows))
+        for reader, rows in found.items()
+    }
 
 
 def main() -> None:
@@ -93,8 +99,8 @@ def main() -> None:
         for order in ("particle", "frame"):
             path = Path(folder) / f"by_{order}.csv"
             write(path, rows, by_frame=order == "frame")
-            arrow, arrow_peak = measure("pyarrow", path, repeats)
-            ours, peak = measure("read_tracks", path, repeats)
+            found = measure(path, repeats)
+            (arrow, arrow_peak), (ours, peak) = found["pyarrow"], found["read_tracks"]
             sys.stdout.write(
                 f"{rows:,} rows by {order}, {path.stat().st_size / 1e6:.0f} MB: "
                 f"pyarrow {arrow:.2f} s, peak {arrow_peak:.0f} MB; "

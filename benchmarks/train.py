@@ -33,9 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     recipe = Recipe.load(options.recipe)
     changes = {
-        k: v
-        for k in ("minutes", "pool", "batch_size")
-        if (v := getattr(options, k)) is not None
+        k: v for k in ("minutes", "pool", "batch_size") if (v := getattr(options, k)) is not None
     }
     recipe = recipe.model_copy(update=changes)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -55,8 +53,11 @@ def main() -> None:
     )
     say(state)
     if state["finished"]:
-        tensors = {k: v.float().cpu().numpy() for k, v in network.state_dict().items()
-                   if not k.endswith("num_batches_tracked")}
+        tensors = {
+            k: v.float().cpu().numpy()
+            for k, v in network.state_dict().items()
+            if not k.endswith("num_batches_tracked")
+        }
         files = write_weights(tensors, options.out, recipe.name)
         say({"finished": True, "files": [f.name for f in files]})
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.errors import SptError
 from spt_explain.movies import is_stack, track_stack
 from spt_explain.readers import read_tracks as read_table
 from spt_explain.readers.inputs import Input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pandas as pd
 
@@ -63,9 +64,15 @@ def read_tracks(
         "frame_interval_s": frame_interval_s,
         "override_units": override_units,
     }
-    if str(name) != "-" and is_stack(Input.of(name).head):
+    source = Input.of(name)
+    if is_stack(source.head):
+        if source.plain_path is None:
+            raise SptError(
+                f"{source.label} is a TIFF stack that is compressed or comes through a pipe: "
+                "expected a plain file. Unpack it, or save it as one, and name that."
+            )
         return track_stack(name, progress=progress, **units)
-    return read_table(name, columns=columns, all_tracks=all_tracks, **units)
+    return read_table(source, columns=columns, all_tracks=all_tracks, **units)
 
 
 def classify(

@@ -16,7 +16,6 @@ from spt_explain.readers import StackError, find_inputs
 from spt_explain.report.tables import (
     FORMATS,
     encode,
-    format_of,
     refuse_to_overwrite,
     sidecar_path,
     verdicts_path,

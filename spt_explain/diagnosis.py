@@ -149,7 +149,7 @@ def _folders() -> dict[str, str]:
     }
     for kind in ("weights", "recipes"):
         try:
-            folders[kind] = str(shipped(kind))  # type: ignore[arg-type]
+            folders[kind] = str(shipped(kind))
         except FileNotFoundError as error:
             folders[kind] = str(error)
     return folders

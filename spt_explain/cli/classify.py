@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.table import Table
 
     from spt_explain.batch import FileResult
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.tracks import Tracks
+
+_OTHER_STATUS = (
+    "undetermined", "immobile", "too short", "branched", "duplicate frames", "gapped",
+)  # fmt: skip
 
 
 @click.command("classify")
@@ -85,9 +90,7 @@ def command(
 
     if as_json and output == "-":
         raise SptError("--json and -o - both want standard output; give one of the two.")
-    policy = QualityPolicy(
-        min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches
-    )
+    policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
     reading = {
         "columns": parse_columns(columns),
         "pixel_size_um": pixel_size_um,
@@ -176,9 +179,7 @@ def _make_listener(console: Console, progress: Progress) -> Any:
 
         def ready(self, classifier: Classifier) -> None:
             console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
-            console.print(
-                f"[bold]device[/bold]   {escape(classifier.backend.device.description)}"
-            )
+            console.print(f"[bold]device[/bold]   {escape(classifier.backend.device.description)}")
 
         def finished(self, result: FileResult) -> None:
             if result.skipped:
@@ -218,33 +219,20 @@ def _units(tracks: Tracks) -> str:
 
 def _print_summary(console: Console, results: Sequence[FileResult]) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
     from spt_explain.batch import count_verdicts
     from spt_explain.diffusion import CLASSES
 
     done = [r for r in results if r.verdicts is not None]
     counts = {r.name: count_verdicts(r.verdicts.table) for r in done if r.verdicts}
-    seen = [
-        c.name for c in CLASSES if any(c.name in one["classes"] for one in counts.values())
-    ]
-    left_out = ("too short", "branched", "duplicate frames", "gapped")
-    other = ["undetermined", "immobile", *left_out]
-    shown = [s for s in other if any(s in one["status"] for one in counts.values())]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column("file", no_wrap=True)
-    for name in ("tracks", *seen, *shown):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, one in counts.items():
-        table.add_row(
-            escape(name),
-            f"{one['tracks']:,}",
-            *(_cell(one["classes"].get(c)) for c in seen),
-            *(f"{one['status'].get(s, 0):,}" for s in shown),
-        )
+    seen = [c.name for c in CLASSES if any(c.name in one["classes"] for one in counts.values())]
+    shown = [s for s in _OTHER_STATUS if any(s in one["status"] for one in counts.values())]
     console.print()
-    console.print(table)
-    console.print("classes: tracks or segments, and their median probability", style="dim")
+    if len(counts) == 1:
+        console.print(_one_file(next(iter(counts.values())), seen, shown))
+    else:
+        console.print(_many_files(counts, seen, shown))
+        console.print("classes: tracks or segments (median probability)", style="dim")
     for line in _policy_lines(done):
         console.print(escape(line))
     outputs = list(dict.fromkeys(path for r in done for path in r.outputs))
@@ -260,6 +248,44 @@ def _print_summary(console: Console, results: Sequence[FileResult]) -> None:
             console.print(f"  {escape(str(result.error))}", style="red")
 
 
+def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
+    """Return a table with a row for each class and each other status."""
+    table = _plain_table("class", "tracks", "median probability", "")
+    longest = max([c["count"] for c in one["classes"].values()], default=1)
+    for name in seen:
+        entry = one["classes"][name]
+        bar = "█" * max(1, round(24 * entry["count"] / longest))
+        table.add_row(name, f"{entry['count']:,}", f"{entry['median_probability']:.2f}", bar)
+    for name in shown:
+        table.add_row(f"[dim]{name}[/dim]", f"{one['status'][name]:,}", "", "")
+    return table
+
+
+def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[str]) -> Table:
+    """Return a table with a row for each file."""
+    from rich.markup import escape
+
+    table = _plain_table("file", "tracks", *seen, *shown)
+    for name, one in counts.items():
+        table.add_row(
+            escape(name),
+            f"{one['tracks']:,}",
+            *(_cell(one["classes"].get(c)) for c in seen),
+            *(f"{one['status'].get(s, 0):,}" for s in shown),
+        )
+    return table
+
+
+def _plain_table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    return table
+
+
 def _cell(entry: dict[str, Any] | None) -> str:
     return "" if entry is None else f"{entry['count']:,} ({entry['median_probability']:.2f})"
 
@@ -273,19 +299,22 @@ def _policy_lines(done: Sequence[FileResult]) -> list[str]:
             total[key] = total.get(key, 0) + value
     assert done[0].verdicts is not None
     policy = done[0].verdicts.policy
-    gap = f"gaps of up to {policy.max_gap} frames filled"
-    texts = {
-        "gaps_filled": f"{{n}} {gap} ({total.get('frames_filled', 0):,} frames)",
-        "tracks_split_at_gaps": "{n} tracks split at gaps",
-        "gapped": "{n} tracks with gaps left out",
-        "too_short_tracks": f"{{n}} tracks shorter than {policy.min_length} points left out",
-        "branched": "{n} branching tracks left out",
-        "branched_split": "{n} branching tracks cut into "
-        f"{total.get('branch_pieces', 0):,} pieces",
-        "duplicate_frames": "{n} tracks with two positions in one frame left out",
-        "duplicate_rows": "{n} repeated rows ignored",
-        "immobile": "{n} flagged immobile (noise around a fixed point)",
-        "motionless": "{n} without any motion, not classifiable",
+    gap = f"of up to {policy.max_gap} frames filled ({total.get('frames_filled', 0):,} frames)"
+    words = {
+        "gaps_filled": ("gap", gap),
+        "tracks_split_at_gaps": ("track", "split at gaps"),
+        "gapped": ("track", "with gaps left out"),
+        "too_short_tracks": ("track", f"shorter than {policy.min_length} points left out"),
+        "branched": ("branching track", "left out (--branches)"),
+        "branched_split": ("branching track", f"cut into {total.get('branch_pieces', 0):,} pieces"),
+        "duplicate_frames": ("track", "with two positions in one frame left out"),
+        "duplicate_rows": ("repeated row", "ignored"),
+        "immobile": ("track", "flagged immobile (noise around a fixed point)"),
+        "motionless": ("track", "without any motion, not classifiable"),
     }
-    said = [text.format(n=f"{total[key]:,}") for key, text in texts.items() if total.get(key)]
+    said = [
+        f"{total[key]:,} {noun}{'' if total[key] == 1 else 's'} {rest}"
+        for key, (noun, rest) in words.items()
+        if total.get(key)
+    ]
     return ["; ".join(said)] if said else []

@@ -9,12 +9,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+_FILE_WIDTH = 400  # columns of a log file: tables are not cut there
+
 
 def make_console(*, quiet: bool = False) -> Console:
     """Return a console on stderr: colour only on a terminal, off with NO_COLOR, wrapping off."""
     from rich.console import Console
 
-    return Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False)
+    width = None if sys.stderr.isatty() else _FILE_WIDTH
+    return Console(
+        stderr=True, quiet=quiet, highlight=False, soft_wrap=True, emoji=False, width=width
+    )
 
 
 def make_progress(console: Console) -> Progress:

@@ -27,7 +27,7 @@ def _stack(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 def reading_options(function: F) -> F:
-    """What a file does not say itself."""
+    """Add what a file does not say itself."""
     return _stack(
         click.option(
             "--columns",
@@ -63,7 +63,7 @@ def reading_options(function: F) -> F:
 
 
 def quality_options(function: F) -> F:
-    """The policy for gaps, branches and short tracks."""
+    """Add the policy for gaps, branches and short tracks."""
     return _stack(
         click.option(
             "--min-length",
@@ -101,7 +101,7 @@ def quality_options(function: F) -> F:
 
 
 def network_options(function: F) -> F:
-    """Which weights, run by what, where."""
+    """Add which weights, run by what, where."""
     return _stack(
         click.option(
             "--weights",
@@ -128,14 +128,12 @@ def network_options(function: F) -> F:
             metavar="N",
             help="Windows at a time. Default: 64 on the CPU, 1024 on a GPU.",
         ),
-        click.option(
-            "--jobs", type=int, metavar="N", help="CPU threads. Default: all cores."
-        ),
+        click.option("--jobs", type=int, metavar="N", help="CPU threads. Default: all cores."),
     )(function)
 
 
 def output_options(function: F) -> F:
-    """Where results go and how much is said."""
+    """Add where results go and how much is said."""
     return _stack(
         click.option(
             "-o",

@@ -72,19 +72,17 @@ def track_stack(
     """
     check_parameters(diameter, minmass, search_range, memory)
     check_options(pixel_size_um, frame_interval_s, override_units)
-    with silence():
-        import trackpy  # noqa: F401  (sets up its logger, so before that is silenced)
-
     from spt_explain.movies import locate
+    from spt_explain.movies.estimate import estimate
 
-    with Stack(name) as stack, silence("trackpy"):
+    with Stack(name) as stack, silence():
         calibration, unit_notes = settle(
             stack.units,
             pixel_size_um=pixel_size_um,
             frame_interval_s=frame_interval_s,
             override_units=override_units,
         )
-        parameters = locate.estimate(
+        parameters = estimate(
             stack,
             diameter=diameter,
             minmass=minmass,

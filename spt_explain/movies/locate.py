@@ -5,37 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
-from spt_explain.movies.parameters import (
-    MIN_DIAMETER,
-    EstimationSettings,
-    Parameters,
-    deviation,
-    diameter_for,
-    estimate_range,
-    estimate_size,
-)
+from spt_explain.movies.quiet import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
 
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
+    from spt_explain.movies.parameters import Parameters
     from spt_explain.movies.stack import Stack
 
     Frame = npt.NDArray[np.float64]
 
 NOISE_SIZE_PX = 1.0
 """Radius of the Gaussian that smooths away pixel noise before spots are looked for."""
-SEPARATION = 0.7
-"""Spots nearer than this times the diameter are one. trackpy's default (a diameter and a pixel)
-loses a quarter more of the spots where they are dense, and no fewer wrong ones are found."""
-SATURATED_FRACTION = 0.25
-"""Above this fraction of pixels at the camera's maximum there is nothing to track."""
 SATURATED_NOTE_FRACTION = 0.001
 """Above this fraction of saturated spots the user is told."""
-COMPILE_ABOVE = 200_000
+COMPILE_ABOVE = 20_000
 """Above this many spots, compiling trackpy's numba code (some seconds) pays, if numba is there."""
 _FULL_SCALE = 60_000.0
 
@@ -58,8 +47,8 @@ def band_pass(frame: Frame, diameter: int, *, dark: bool = False) -> Frame:
         Grey values above background, negative ones included.
     """
     import numpy as np
-    from trackpy.preprocessing import bandpass
 
+    bandpass = _trackpy().preprocessing.bandpass
     level = frame - np.median(frame)
     if dark:
         level = -level
@@ -91,13 +80,13 @@ def find_spots(
     Returns
     -------
     pandas.DataFrame
-        Columns y, x (px, the middle of the first pixel is 0), mass and signal (grey values).
+        Columns y, x (px, the middle of the first pixel is 0) and mass (grey values).
     """
     import numpy as np
     import pandas as pd
-    import trackpy
 
-    empty = pd.DataFrame({name: np.empty(0) for name in ("y", "x", "mass", "signal")})
+    trackpy = _trackpy()
+    empty = pd.DataFrame({name: np.empty(0) for name in ("y", "x", "mass")})
     light = np.clip(band, 0.0, None)
     top = float(light.max())
     # trackpy needs room for a whole mask and its margin on every side.
@@ -109,189 +98,22 @@ def find_spots(
     whole = (light * gain).astype(np.uint16)
     lit = whole[whole > 0]
     percentile = 100.0 * float(np.mean(lit <= peak * gain)) if peak > 0 else 0.0
-    spots = trackpy.locate(
-        whole,
-        diameter,
-        minmass=minmass * gain,
-        separation=max(SEPARATION * diameter, MIN_DIAMETER),
-        preprocess=False,
-        percentile=percentile,
-        characterize=True,
-        engine=engine,
-    )
+    with silence("trackpy"):
+        spots = trackpy.locate(
+            whole,
+            diameter,
+            minmass=minmass * gain,
+            preprocess=False,
+            percentile=percentile,
+            characterize=False,
+            engine=engine,
+        )
     if len(spots) == 0:
         return empty
-    spots = spots[["y", "x", "mass", "signal"]].reset_index(drop=True)
-    spots[["mass", "signal"]] /= gain
+    spots = spots[["y", "x", "mass"]].reset_index(drop=True)
+    spots["mass"] /= gain
     kept: pd.DataFrame = spots[np.isfinite(spots.to_numpy()).all(axis=1)]
     return kept.reset_index(drop=True)
-
-
-def noise_mass(diameter: int, *, seed: int = 0) -> tuple[float, float]:
-    """Return mean and standard deviation of the mass of peaks in pure noise.
-
-    Parameters
-    ----------
-    diameter : int
-        Odd diameter of the mask, in px.
-    seed : int, optional
-        Of the noise.
-
-    Returns
-    -------
-    mean, std : float
-        In units of the deviation of the band-passed noise.
-    """
-    import numpy as np
-
-    side = int(np.clip(24 * (diameter + 1), 192, 1024))
-    band = band_pass(np.random.default_rng(seed).normal(size=(side, side)), diameter)
-    mass = find_spots(band, diameter, 0.0)["mass"].to_numpy() / deviation(band)
-    return float(mass.mean()), float(mass.std())
-
-
-def estimate(
-    stack: Stack,
-    *,
-    diameter: int | None = None,
-    minmass: float | None = None,
-    search_range: float | None = None,
-    memory: int = 0,
-    dark: bool | None = None,
-    settings: EstimationSettings | None = None,
-) -> Parameters:
-    """Estimate from a few frames what was not given.
-
-    Parameters
-    ----------
-    stack : Stack
-        The movie.
-    diameter, minmass, search_range, memory, dark
-        As in `track_stack`; None is estimated.
-    settings : EstimationSettings, optional
-        What the estimation depends on.
-
-    Returns
-    -------
-    estimated : Parameters
-        Every value, given or estimated, with its reason.
-
-    Raises
-    ------
-    SptError
-        If all frames looked at are blank or saturated, or too small for the spots.
-    """
-    import numpy as np
-
-    settings = settings or EstimationSettings()
-    numbers = sample(stack.n_frames, stack.height * stack.width, settings)
-    frames = [stack.frame(i) for i in numbers]
-    check_exposure(stack, frames)
-    kept = [i for i, frame in enumerate(frames) if np.ptp(frame) > 0]
-    numbers, frames = [numbers[i] for i in kept], [frames[i] for i in kept]
-    reasons = []
-
-    given = diameter is not None
-    sigma, n_blobs = float("nan"), 0
-    if diameter is None or dark is None:
-        sigma, n_blobs, looks_dark = estimate_size(_for_scale(frames, settings), settings)
-        if dark is None:
-            dark = looks_dark
-            if dark:
-                reasons.append(
-                    "Spots are darker than the background, judged by their contrast: dark spots "
-                    "were tracked."
-                )
-    if diameter is None:
-        diameter = settings.fallback_diameter if np.isnan(sigma) else diameter_for(sigma)
-    why = f"the {n_blobs} clearest spots have a Gaussian radius of {sigma:.1f} px"
-    if np.isnan(sigma):
-        why = f"the default: only {n_blobs} spots stand out clearly in {len(frames)} frames"
-    reasons.append(f"diameter {diameter} px ({'given' if given else why}).")
-    if min(stack.height, stack.width) < diameter + 4:
-        raise SptError(
-            f"{stack.name} has frames of {stack.width} × {stack.height} pixels, too small for "
-            f"spots of diameter {diameter} px: give a smaller diameter, or larger frames."
-        )
-
-    bands = [band_pass(frame, diameter, dark=bool(dark)) for frame in frames]
-    why = "given"
-    if minmass is None:
-        minmass, why = _estimate_mass(bands, diameter, settings)
-    reasons.append(f"minmass {minmass:g} ({why}).")
-
-    spots = [find_spots(band, diameter, minmass) for band in bands]
-    heights = np.concatenate([s["signal"].to_numpy() for s in spots])
-    # Half the height of the lowest accepted spot: far below what the mass lets pass.
-    peak = 0.5 * float(heights.min()) if len(heights) else 0.0
-    why = "given"
-    adaptive = search_range is None
-    if search_range is None:
-        where = {number: i for i, number in enumerate(numbers)}
-        pairs = [(where[n], where[n + 1]) for n in numbers if n + 1 in where]
-        positions = [s[["y", "x"]].to_numpy() for s in spots]
-        search_range, why = estimate_range(positions, pairs, bands[0].shape, settings)
-    reasons.append(f"search range {search_range:g} px ({why}).")
-    if memory:
-        reasons.append(f"memory {memory} frames (given).")
-    return Parameters(
-        diameter,
-        minmass,
-        search_range,
-        memory,
-        bool(dark),
-        peak,
-        adaptive,
-        tuple(reasons),
-    )
-
-
-def sample(n_frames: int, n_pixels: int, settings: EstimationSettings) -> list[int]:
-    """Return the numbers of the frames to look at: pairs of consecutive ones over the movie."""
-    import numpy as np
-
-    fit = settings.max_sample_pixels // (2 * n_pixels)
-    n_pairs = int(np.clip(fit, 1, settings.n_pairs))
-    first = np.unique(np.linspace(0, max(n_frames - 2, 0), n_pairs).round().astype(int))
-    return sorted({int(i) for f in first for i in (f, f + 1)})
-
-
-def check_exposure(stack: Stack, frames: Sequence[Frame]) -> None:
-    """Refuse blank and saturated movies.
-
-    Raises
-    ------
-    SptError
-        If every frame in `frames` has one value only, or most pixels are at the maximum.
-    """
-    import numpy as np
-
-    top = max(float(frame.max()) for frame in frames)
-    if all(np.ptp(frame) == 0 for frame in frames):
-        if top == stack.saturation:
-            raise SptError(
-                f"{stack.name} is saturated: every pixel of the {len(frames)} frames looked at has "
-                f"the largest value, {top:g}. Record it with less light or a shorter exposure."
-            )
-        raise SptError(
-            f"{stack.name} is blank: every pixel of a frame has the same value ({top:g} in the "
-            f"brightest of the {len(frames)} frames looked at). Check the export and the channel."
-        )
-    at_top = saturated_fraction(frames)
-    if at_top > SATURATED_FRACTION and top > 1:
-        raise SptError(
-            f"{stack.name} is saturated: {at_top:.0%} of the pixels have the same largest value, "
-            f"{top:g}, so that spots can't be told apart. Record it with less light or a shorter "
-            "exposure, or export it without stretching the contrast."
-        )
-
-
-def saturated_fraction(frames: Sequence[Frame]) -> float:
-    """Return the fraction of pixels that have the largest value of all."""
-    import numpy as np
-
-    top = max(float(frame.max()) for frame in frames)
-    return float(np.mean([np.mean(frame == top) for frame in frames]))
 
 
 def locate_movie(
@@ -383,20 +205,21 @@ def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame
         If spots are too dense for the search range.
     """
     import numpy as np
-    import trackpy
 
+    trackpy = _trackpy()
     adaptive = {}
     if parameters.adaptive:
         adaptive = {"adaptive_stop": parameters.search_range / 4, "adaptive_step": 0.9}
     try:
-        linked = trackpy.link(
-            spots,
-            parameters.search_range,
-            pos_columns=["y", "x"],
-            memory=parameters.memory,
-            link_strategy="auto" if len(spots) > COMPILE_ABOVE else "recursive",
-            **adaptive,
-        )
+        with silence("trackpy"):
+            linked = trackpy.link(
+                spots,
+                parameters.search_range,
+                pos_columns=["y", "x"],
+                memory=parameters.memory,
+                link_strategy="auto" if len(spots) > COMPILE_ABOVE else "recursive",
+                **adaptive,
+            )
     except trackpy.SubnetOversizeException as error:
         raise SptError(
             f"{name} has too many spots within a search range of {parameters.search_range:g} px "
@@ -411,9 +234,7 @@ def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame
 
 def library() -> str:
     """Return trackpy's name and version."""
-    import trackpy
-
-    return f"trackpy {trackpy.__version__}"
+    return f"trackpy {_trackpy().__version__}"
 
 
 def warnings_for(counts: Mapping[str, int], n_tracks: int) -> list[str]:
@@ -457,47 +278,18 @@ def warnings_for(counts: Mapping[str, int], n_tracks: int) -> list[str]:
     return notes
 
 
+def _trackpy() -> ModuleType:
+    """Import trackpy without the warnings of what it imports."""
+    with silence():
+        import trackpy
+    return trackpy  # type: ignore[no-any-return]
+
+
 def _engine(n_spots: int, n_done: int, n_frames: int) -> str:
     """Return trackpy's engine: numba only where there is enough to do to pay for compiling."""
-    from trackpy.try_numba import NUMBA_AVAILABLE
-
-    expected = n_spots / max(n_done, 1) * (n_frames - n_done)
-    return "numba" if NUMBA_AVAILABLE and expected > COMPILE_ABOVE else "python"
-
-
-def _for_scale(frames: Sequence[Frame], settings: EstimationSettings) -> list[Frame]:
-    """Return fewer frames, or their middles, so that the spot size takes a few seconds at most."""
-    side = int((settings.max_scale_pixels / 2) ** 0.5)
-    cut = []
-    for frame in frames:
-        y, x = (max((n - side) // 2, 0) for n in frame.shape)
-        cut.append(frame[y : y + side, x : x + side])
-    step = -(-len(cut) * cut[0].size // settings.max_scale_pixels)
-    return cut[:: max(step, 1)]
-
-
-def _estimate_mass(
-    bands: Sequence[Frame], diameter: int, settings: EstimationSettings
-) -> tuple[float, str]:
-    """Return the least mass that noise does not reach, and how it came about."""
-    import numpy as np
-
-    noise = float(np.median([deviation(band) for band in bands]))
-    top = max(float(band.max()) for band in bands)
-    if noise > settings.noise_free * top:
-        mean, std = noise_mass(diameter)
-        mass = noise * (mean + settings.noise_sigmas * std)
-        why = f"{settings.noise_sigmas:g} deviations above what noise alone gives in this movie"
-        return _three_digits(mass), why
-    spots = [find_spots(band, diameter, 0.0, peak=settings.clean_mass * top) for band in bands]
-    masses = np.concatenate([s["mass"].to_numpy() for s in spots])
-    mass = settings.clean_mass * float(np.quantile(masses, 0.9)) if len(masses) else 0.0
-    why = f"{settings.clean_mass:g} of the mass of bright spots, as the movie has no noise"
-    return _three_digits(mass), why
-
-
-def _three_digits(value: float) -> float:
-    return float(f"{value:.3g}") if value > 0 else 0.0
+    available = _trackpy().try_numba.NUMBA_AVAILABLE
+    expected = n_spots / max(n_done, 1) * n_frames
+    return "numba" if available and expected > COMPILE_ABOVE else "python"
 
 
 def _rounded_down(value: float) -> str:

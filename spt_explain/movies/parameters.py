@@ -77,6 +77,8 @@ class EstimationSettings:
         Spots are taken as dark if dark blobs together are this much stronger than bright ones.
     noise_sigmas : float
         `minmass` lies this many deviations above the mean mass of peaks of pure noise.
+    noise_peak : float
+        In the frames looked at, peaks lower than this many deviations are not even tried.
     noise_free : float
         A movie whose noise is below this fraction of its brightest spot is taken as rendered or
         cleaned, without noise of its own; `minmass` is then `clean_mass` of its brighter spots.
@@ -97,13 +99,14 @@ class EstimationSettings:
 
     n_pairs: int = 8
     max_sample_pixels: int = 1 << 24
-    max_scale_pixels: int = 1 << 21
+    max_scale_pixels: int = 1 << 20
     scales_px: tuple[float, ...] = (1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0, 4.8, 5.7, 6.7, 8.0)
     clear_sigmas: float = 6.0
     fallback_diameter: int = 7
     min_blobs: int = 5
     dark_over_bright: float = 1.5
     noise_sigmas: float = 5.0
+    noise_peak: float = 2.5
     noise_free: float = 1e-3
     clean_mass: float = 0.1
     range_margin: float = 1.5
@@ -273,8 +276,9 @@ def _mutual(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArr
 
     distance, forward = KDTree(b).query(a)
     _, backward = KDTree(a).query(b)
-    nearest: npt.NDArray[np.float64] = np.asarray(distance)
-    return nearest[backward[forward] == np.arange(len(a))]
+    both = backward[forward] == np.arange(len(a))
+    nearest: npt.NDArray[np.float64] = np.asarray(distance)[both]
+    return nearest
 
 
 def deviation(values: npt.NDArray[np.float64]) -> float:

@@ -379,7 +379,7 @@ def _open(name: str) -> tuple[tifffile.TiffFile, tifffile.TiffPageSeries, str, t
 
     tif = tifffile.TiffFile(name)
     try:
-        found = list(tif.series)
+        found = [s for s in tif.series if len(s.shape) > 1 and prod(s.shape) > 0]
         if not found:
             raise ValueError("no image in it")
         series = max(found, key=_n_planes)

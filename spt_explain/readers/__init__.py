@@ -64,7 +64,7 @@ _TABLES = ("trackmate_csv", "imaris")
 
 
 def read_tracks(
-    name: str | Path,
+    name: str | Path | Input,
     *,
     columns: Mapping[str, str] | None = None,
     pixel_size_um: float | None = None,
@@ -76,8 +76,8 @@ def read_tracks(
 
     Parameters
     ----------
-    name : str or pathlib.Path
-        The file, gzipped or not; ``"-"`` for standard input.
+    name : str, pathlib.Path or Input
+        The file, gzipped or not, opened already or not; ``"-"`` for standard input.
     columns : mapping of str to str, optional
         Which column holds what, for tables: roles ``particle``, ``frame``, ``x``, ``y``, ``z``
         and ``t`` to column names, or to positions counted from 1. Roles left out are found.
@@ -111,7 +111,7 @@ def read_tracks(
         override_units=override_units,
         all_tracks=all_tracks,
     )
-    source = Input.of(name)
+    source = name if isinstance(name, Input) else Input.of(name)
     refuse_known_binary(source)
     for module in _XML:
         reader = import_module(f"spt_explain.readers.{module}")

@@ -1,4 +1,4 @@
-"""Tables on disk: CSV, Parquet or JSON, with a sidecar of how they were made; whole or not at all."""
+"""Tables on disk: CSV, Parquet or JSON, and how they were made; whole or not at all."""
 
 from __future__ import annotations
 

@@ -7,13 +7,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from spt_explain.resandi.weights import Weights
@@ -122,9 +121,7 @@ class OnnxBackend:
         providers: list[Any] = ["CPUExecutionProvider"]
         if usable:
             # TF32 would move probabilities by more than 1e-3 against the CPU's
-            providers.insert(
-                0, ("CUDAExecutionProvider", {"use_tf32": "0", "prefer_nhwc": "1"})
-            )
+            providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0", "prefer_nhwc": "1"}))
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # ONNX Runtime has no error type of its own for this

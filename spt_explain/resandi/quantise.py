@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +22,12 @@ def quantise(tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.ge
     first index): value = int8 × scale.
     """
     out: dict[str, NDArray[np.generic]] = {}
-    for name, value in tensors.items():
+    for name, tensor in tensors.items():
+        # safetensors writes memory as it lies, and kernels trained channels-last lie in another
+        # order than their shape says
+        value = np.ascontiguousarray(tensor, np.float32)
         if value.ndim < 2:
-            out[name] = np.ascontiguousarray(value, np.float32)
+            out[name] = value
             continue
         axes = tuple(range(1, value.ndim))
         scale = np.abs(value).max(axis=axes) / 127
@@ -83,6 +85,6 @@ def write_weights(tensors: dict[str, NDArray[np.float32]], folder: Path, name: s
         path = folder / f"{name}-{index:05d}-of-{len(shards):05d}.safetensors"
         part = path.with_name(path.name + ".part")
         save_file(shard, part)
-        os.replace(part, path)
+        part.replace(path)
         files.append(path)
     return files

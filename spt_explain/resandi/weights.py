@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
@@ -14,6 +13,8 @@ from spt_explain.resandi.architecture import Architecture
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 

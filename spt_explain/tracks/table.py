@@ -1,4 +1,4 @@
-"""The one table that crosses rooms: positions of particles by frame, with their units and source."""
+"""The one table that crosses rooms: positions by particle and frame, their units and source."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ def batches(
         pool = simulate_pool(recipe, generator)
         for _ in range(recipe.reuse):
             order = torch.randperm(len(pool.label), generator=generator, device=generator.device)
-            for chosen in order.split(recipe.batch_size):
+            for chosen in torch.split(order, recipe.batch_size):
                 if len(chosen) < recipe.batch_size:
                     continue
                 length = pool.length[chosen]

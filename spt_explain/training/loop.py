@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +64,7 @@ def train(
         Architecture(inputs=recipe.inputs, width=recipe.width, window=recipe.window)
     ).to(device)
     if cuda:
-        network = network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
     decay = [p for p in network.parameters() if p.ndim > 1]
@@ -105,7 +104,7 @@ def train(
         with torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=cuda):
             logits = forward(inputs)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -156,7 +155,7 @@ def _save(
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).contiguous().cpu()
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata={"state": json.dumps(state)})
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _load(path: Path, network: ResAnDi, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

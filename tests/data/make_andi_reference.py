@@ -13,8 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-NAMES = ("step", "autocorrelation", "zero_fraction", "kurtosis", "variance_ratio", "extent",
-         "long_lag")
+NAMES = (
+    "step",
+    "autocorrelation",
+    "zero_fraction",
+    "kurtosis",
+    "variance_ratio",
+    "extent",
+    "long_lag",
+)
 LENGTHS = (30, 300)
 PER_CLASS = 2500
 SEED = 20261121

@@ -40,3 +40,14 @@ def test_large_weights_are_split_into_files_and_come_back(tmp_path):
     back = dequantise(stored)
     assert set(back) == set(tensors)
     np.testing.assert_allclose(back["layer2.weight"], tensors["layer2.weight"], atol=0.05)
+
+
+def test_kernels_that_lie_channels_last_in_memory_come_back_in_their_shape(tmp_path):
+    import torch
+
+    kernel = torch.arange(2 * 3 * 5, dtype=torch.float32).reshape(2, 3, 1, 5)
+    lying = kernel.contiguous(memory_format=torch.channels_last).numpy()
+    assert not lying.flags.c_contiguous
+    (file,) = write_weights({"w": lying}, tmp_path, "small")
+    back = dequantise(load_file(file))["w"]
+    np.testing.assert_allclose(back, kernel.numpy(), atol=0.15)

@@ -1,0 +1,183 @@
+import gzip
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+
+def test_writes_a_table_and_how_it_was_made(run, tracks_csv):
+    done = run("classify", tracks_csv)
+    assert done.code == 0
+    assert done.out == ""  # standard output is for data
+    table = pd.read_csv(tracks_csv.with_name("tracks.verdicts.csv"))
+    assert table["particle"].tolist() == [0, 1, 2]
+    assert set(table["file"]) == {str(tracks_csv)}
+    made = json.loads(tracks_csv.with_name("tracks.verdicts.json").read_text())
+    assert made["weights"]["sha256"]
+    assert made["policy"]["min_length"] == 10
+    assert made["inputs"][0]["sha256"] == hashlib.sha256(tracks_csv.read_bytes()).hexdigest()
+    assert made["device"].startswith(("cpu", "cuda"))
+    for words in ("trackpy", "weights", "device", "median probability", "→"):
+        assert words in done.err
+
+
+def test_nothing_is_written_over(run, tracks_csv):
+    assert run("classify", tracks_csv, "--quiet").code == 0
+    before = tracks_csv.with_name("tracks.verdicts.csv").read_bytes()
+    again = run("classify", tracks_csv)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    assert run("classify", tracks_csv, "--overwrite", "--min-length", 5).code == 0
+    assert tracks_csv.with_name("tracks.verdicts.csv").read_bytes() == before
+
+
+def test_the_input_is_never_the_output(run, tracks_csv):
+    before = tracks_csv.read_bytes()
+    done = run("classify", tracks_csv, "-o", tracks_csv, "--overwrite")
+    assert done.code == 2
+    assert "never written over" in done.err
+    assert tracks_csv.read_bytes() == before
+
+
+@pytest.mark.parametrize("fmt", ["csv", "json"])
+def test_standard_output_holds_only_the_table(run, tracks_csv, fmt):
+    done = run("classify", tracks_csv, "-o", "-", "--format", fmt)
+    if fmt == "csv":
+        assert done.out.splitlines()[0].startswith("file,particle,segment,")
+        assert len(done.out.splitlines()) == 4
+    else:
+        assert len(json.loads(done.out)["verdicts"]) == 3
+    assert not list(tracks_csv.parent.glob("*.verdicts.*"))
+
+
+def test_standard_input_compressed_or_not(run, tracks_csv):
+    plain = run("classify", "-", stdin=tracks_csv.read_bytes())
+    packed = run("classify", "-", stdin=gzip.compress(tracks_csv.read_bytes()))
+    assert plain.code == packed.code == 0
+    assert plain.out == packed.out
+    assert plain.out.count("\n") == 4
+
+
+def test_quiet_says_nothing(run, tracks_csv):
+    done = run("classify", tracks_csv, "--quiet")
+    assert (done.out, done.err) == ("", "")
+
+
+def test_json_summary(run, tracks_csv):
+    done = run("classify", tracks_csv, "--json", "--quiet")
+    summary = json.loads(done.out)
+    assert summary["exit_code"] == 0
+    entry = summary["files"][0]
+    assert entry["tracks"] == entry["rows"] == 3
+    assert (
+        sum(c["count"] for c in entry["classes"].values())
+        + sum(n for s, n in entry["status"].items() if s != "classified")
+        == 3
+    )
+    assert set(entry["seconds"]) == {"reading", "quality", "inputs", "network", "writing"}
+
+
+def test_a_folder_with_a_good_a_broken_and_a_foreign_file(run, tmp_path, write_csv):
+    write_csv(tmp_path / "good.csv")
+    (tmp_path / "notes.txt").write_text("We measured on Monday.\nAll went well.\n")
+    write_csv(tmp_path / "short.csv", length=4)
+    done = run("classify", tmp_path, "--json")
+    assert done.code == 3
+    summary = json.loads(done.out)
+    assert [f["name"] for f in summary["files"]] == [str(tmp_path / "good.csv")]
+    assert [f["name"] for f in summary["failed"]] == [str(tmp_path / "short.csv")]
+    assert [f["name"] for f in summary["skipped"]] == [str(tmp_path / "notes.txt")]
+    assert not (tmp_path / "short.verdicts.csv").exists()
+    again = run("classify", tmp_path, "--overwrite", "--json")  # finds none of our own outputs
+    assert len(json.loads(again.out)["files"]) == 1
+
+
+def test_one_table_for_all_inputs_and_a_new_folder(run, tmp_path, write_csv):
+    a, b = write_csv(tmp_path / "a.csv"), write_csv(tmp_path / "b.csv", n_tracks=2, seed=1)
+    assert run("classify", a, b, "-o", tmp_path / "all.parquet").code == 0
+    table = pd.read_parquet(tmp_path / "all.parquet")
+    assert table.groupby("file").size().to_dict() == {str(a): 3, str(b): 2}
+    assert run("classify", a, b, "-o", f"{tmp_path}/new/").code == 0
+    names = sorted(p.name for p in (tmp_path / "new").iterdir())
+    assert names == [
+        "a.verdicts.csv", "a.verdicts.json", "b.verdicts.csv", "b.verdicts.json",
+    ]  # fmt: skip
+
+
+def test_columns_by_name(run, tmp_path, write_csv):
+    path = tmp_path / "own.csv"
+    good = write_csv(tmp_path / "g.csv").read_text()
+    path.write_text(good.replace("y,x,mass,frame,particle", '"b (1, 2)",a,m,slice,who'))
+    assert run("classify", path).code == 2
+    done = run("classify", path, "--columns", "particle=who,frame=slice,x=a,y=b (1, 2)")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["classify", "missing.csv"], "was not found"),
+        (["classify"], "Missing argument"),
+        (["clasify"], "Did you mean classify"),
+        (["classify", "x.csv", "--gap", "none"], "No such option"),
+        (["classify", "{csv}", "--gaps", "none"], "not one of"),
+        (["classify", "{csv}", "--columns", "id=3"], "ROLE=NAME"),
+        (["classify", "{csv}", "--columns", "particle=nobody"], "nobody"),
+        (["classify", "{csv}", "--min-length", "1"], "--min-length"),
+        (["classify", "{csv}", "--threshold", "7"], "0 to 1"),
+        (["classify", "{csv}", "--weights", "best"], "there are:"),
+        (["classify", "{csv}", "--json", "-o", "-"], "standard output"),
+        (["classify", "{csv}", "-o", "out.xlsx"], ".parquet"),
+        (["classify", "{csv}", "-o", "no/such/out.csv"], "Create it"),
+        (["classify", "{csv}", "--override-units"], "--override-units"),
+        (["classify", "{csv}", "--pixel-size-um", "-1"], "--pixel-size-um"),
+    ],
+)
+def test_what_a_user_may_mistype(run, tracks_csv, arguments, words):
+    done = run(*(str(a).format(csv=tracks_csv) for a in arguments))
+    assert done.code == 2
+    assert words in done.err
+    assert "Traceback" not in done.err
+    assert not list(tracks_csv.parent.glob("*.verdicts.*"))
+
+
+def test_a_command_left_out_is_proposed(run, tracks_csv):
+    done = run(tracks_csv)
+    assert done.code == 2
+    assert f"spt-explain classify {tracks_csv}" in done.err
+
+
+def test_debug_shows_the_traceback():
+    done = subprocess.run(
+        [sys.executable, "-c", "from spt_explain.cli import main; main()", "classify",
+         "missing.csv", "--debug"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" in done.stderr
+    assert "was not found" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_interrupting_leaves_nothing_behind(tmp_path, write_csv):
+    path = write_csv(tmp_path / "many.csv", n_tracks=4000, length=12)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from spt_explain.cli import main; main()", "classify", str(path),
+         "--device", "cpu"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.startswith("device"):
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in rest
+    assert "Traceback" not in rest
+    assert [p.name for p in tmp_path.iterdir()] == ["many.csv"]
