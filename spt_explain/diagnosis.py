@@ -73,7 +73,7 @@ def _devices() -> tuple[list[dict[str, Any]], bool]:
     broken = False
     try:
         usable, reason = backends.probe_onnx_cuda()
-        rows.append(_device("onnx", "cuda", usable, reason or "there is no NVIDIA GPU"))
+        rows.append(_device("onnx", "cuda", usable, reason or backends.NO_GPU))
         rows.append(_device("onnx", "cpu", True, ""))
     except ImportError as error:
         broken = True

@@ -183,19 +183,20 @@ def _make_listener(console: Console, progress: Progress) -> Any:
 
         def finished(self, result: FileResult) -> None:
             if result.skipped:
-                console.print(f"skipped: {escape(str(result.error))}", style="yellow")
+                said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
+                console.print(f"skipped: {escape(said)}", style="yellow")
             elif result.error is not None and self.total > 1:
                 console.print(f"Error: {escape(str(result.error))}", style="red")
 
         def _bar(self, description: str, done: int, total: int, unit: str) -> None:
             if self.task is None:
-                self.task = progress.add_task(description, total=total or None, unit=unit)
+                self.task = progress.add_task(description, total=total or None, count="")
             progress.update(
                 self.task,
                 description=description,
                 completed=done,
                 total=total or None,
-                unit=unit,
+                count=f"{done:,}/{total:,} {unit}" if total else "",
             )
 
     return Printer()
@@ -206,7 +207,9 @@ def _units(tracks: Tracks) -> str:
     length = "µm" if calibration.length_unit == "um" else "pixels"
     interval = calibration.frame_interval_s
     time = "frames" if interval is None else f"{interval:.6g} s a frame"
-    text = f"{length} ({calibration.length_source}), {time} ({calibration.time_source})"
+    # "pixels (pixels, by the format …)" says it twice
+    length_source = calibration.length_source.removeprefix("pixels, ")
+    text = f"{length} ({length_source}), {time} ({calibration.time_source})"
     missing = []
     if calibration.length_unit == "px":
         missing.append("--pixel-size-um")
@@ -299,7 +302,8 @@ def _policy_lines(done: Sequence[FileResult]) -> list[str]:
             total[key] = total.get(key, 0) + value
     assert done[0].verdicts is not None
     policy = done[0].verdicts.policy
-    gap = f"of up to {policy.max_gap} frames filled ({total.get('frames_filled', 0):,} frames)"
+    frames = total.get("frames_filled", 0)
+    gap = f"of up to {policy.max_gap} frames filled ({frames:,} frame{'' if frames == 1 else 's'})"
     words = {
         "gaps_filled": ("gap", gap),
         "tracks_split_at_gaps": ("track", "split at gaps"),

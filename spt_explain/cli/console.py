@@ -26,7 +26,6 @@ def make_progress(console: Console) -> Progress:
     """Return a progress display on stderr; it shows nothing where stderr is not a terminal."""
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
@@ -35,8 +34,7 @@ def make_progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[count]}"),
         TimeRemainingColumn(),
         console=console,
         transient=True,

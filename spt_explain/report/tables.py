@@ -80,6 +80,10 @@ def refuse_to_overwrite(paths: Iterable[Path], inputs: Iterable[Path], *, overwr
                 f"the folder {path.parent} for the output is not there. "
                 "Create it, or give another one with -o."
             )
+        if not os.access(path.parent, os.W_OK):
+            raise SptError(
+                f"the folder {path.parent} can't be written to. Give another one with -o."
+            )
         if path.exists() and not overwrite:
             raise SptError(
                 f"{path} exists and is not written over. Give --overwrite, or another name with -o."

@@ -21,6 +21,7 @@ BACKENDS = ("onnx", "torch")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 CPU_BATCH = 64
 GPU_BATCH = 1024
+NO_GPU = "there is no NVIDIA GPU that nvidia-smi shows"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class OnnxBackend:
         usable, why_not = (False, "") if device == "cpu" else probe_onnx_cuda()
         if device == "cuda" and not usable:
             raise SptError(
-                f"--device cuda: ONNX Runtime can't use a GPU here: {why_not}. "
+                f"--device cuda: ONNX Runtime can't use a GPU here: {why_not or NO_GPU}. "
                 "Leave --device out to run on the CPU; spt-explain doctor says more."
             )
         model = build_model(weights.architecture, weights.load())
