@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spt_explain.movies.calibration import check_options, settle
+from spt_explain.movies.calibration import settle
 from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.quiet import silence
 from spt_explain.movies.stack import Stack, is_stack
 from spt_explain.tracks.table import Source, Tracks
+from spt_explain.tracks.units import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from spt_explain.errors import SptError
 from spt_explain.tracks.table import Calibration
+from spt_explain.tracks.units import check_options, length_factor_um, time_factor_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,14 +23,6 @@ MAX_FRAME_INTERVAL_S = 1e6
 """A file's frame interval above this (11 days) is not taken for one."""
 SQUARE_WITHIN = 0.01
 """Pixels whose sides differ by less than this fraction count as square."""
-
-_UM = {"m": 1e6, "cm": 1e4, "mm": 1e3, "um": 1.0, "nm": 1e-3, "pm": 1e-6, "å": 1e-4}
-_UM |= dict.fromkeys(["micron", "microns", "micrometer", "micrometers", "micrometre"], 1.0)
-_UM |= {"nanometer": 1e-3, "nanometers": 1e-3, "millimeter": 1e3, "inch": 25400.0, "in": 25400.0}
-_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "hr": 3600.0}
-_S |= dict.fromkeys(["sec", "secs", "second", "seconds"], 1.0)
-_S |= dict.fromkeys(["msec", "millisecond", "milliseconds"], 1e-3)
-_S |= {"minute": 60.0, "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -91,7 +83,7 @@ def imagej_units(
     StackUnits
     """
     word = str(metadata.get("unit", "")).strip()
-    factor = _UM.get(_plain(word))
+    factor = length_factor_um(word)
     notes: list[str] = []
     pixel = None
     if factor is not None and x_resolution:
@@ -103,7 +95,7 @@ def imagej_units(
     interval = None
     value = _number(metadata.get("finterval"))
     time_word = str(metadata.get("tunit", "sec")).strip()
-    time_factor = _S.get(_plain(time_word))
+    time_factor = time_factor_s(time_word)
     if value is not None and value != 0 and time_factor is not None:
         interval = _plausible_interval(
             value * time_factor, f"ImageJ finterval={value:g} {_shown(time_word)}", notes
@@ -151,7 +143,7 @@ def ome_units(xml: str, image: int = 0) -> StackUnits:
     interval, where = None, ""
     value = _number(pixels.get("TimeIncrement"))
     unit = pixels.get("TimeIncrementUnit", "s")
-    factor = _S.get(_plain(unit))
+    factor = time_factor_s(unit)
     if value is not None and value != 0 and factor is not None:
         where = f"OME TimeIncrement={value:g} {_shown(unit)}"
         interval = _plausible_interval(value * factor, where, notes)
@@ -211,29 +203,6 @@ def settle(
     )
     unit = "um" if size is not None else "px"
     return Calibration(unit, size_source, interval, time_source, size), notes  # type: ignore[arg-type]
-
-
-def check_options(
-    pixel_size_um: float | None, frame_interval_s: float | None, override_units: bool
-) -> None:
-    """Refuse options that can't be meant.
-
-    Raises
-    ------
-    SptError
-        If a value is not a positive number, or there is nothing to override with.
-    """
-    for option, value, unit in (
-        ("--pixel-size-um", pixel_size_um, "µm per pixel"),
-        ("--frame-interval-s", frame_interval_s, "seconds between frames"),
-    ):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise SptError(f"{option} is {value:g}: expected a number above 0 ({unit}).")
-    if override_units and pixel_size_um is None and frame_interval_s is None:
-        raise SptError(
-            "--override-units was given without a value to replace the file's units with: "
-            "add --pixel-size-um, --frame-interval-s or both."
-        )
 
 
 def _choose(
@@ -303,7 +272,7 @@ def _plausible_interval(seconds: float, where: str, notes: list[str]) -> float |
 
 def _ome_length(pixels: ElementTree.Element, name: str) -> float | None:
     value = _number(pixels.get(name))
-    factor = _UM.get(_plain(pixels.get(f"{name}Unit", "µm")))
+    factor = length_factor_um(pixels.get(f"{name}Unit", "µm"))
     return None if value is None or value == 0 or factor is None else value * factor
 
 
@@ -312,7 +281,7 @@ def _ome_delta_t(pixels: ElementTree.Element) -> float | None:
     times: dict[int, float] = {}
     for plane in pixels.findall("{*}Plane"):
         frame, value = _number(plane.get("TheT")), _number(plane.get("DeltaT"))
-        factor = _S.get(_plain(plane.get("DeltaTUnit", "s")))
+        factor = time_factor_s(plane.get("DeltaTUnit", "s"))
         if frame is not None and value is not None and factor is not None:
             times.setdefault(int(frame), value * factor)
     steps = sorted(times[t + 1] - times[t] for t in times if t + 1 in times)
@@ -328,13 +297,6 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _plain(word: str) -> str:
-    plain = word.strip().lower()
-    for micro in ("\\u00b5", "â\u00b5", "\u00b5", "\u03bc"):
-        plain = plain.replace(micro, "u")
-    return plain
-
-
 def _shown(word: str) -> str:
     """Return a unit as people write it."""
-    return "µm" if _plain(word) == "um" else word
+    return "µm" if length_factor_um(word) == 1.0 else word

@@ -9,42 +9,25 @@ from typing import TYPE_CHECKING
 from spt_explain.errors import SptError
 from spt_explain.readers.wording import quoted
 from spt_explain.tracks.table import Calibration, LengthUnit
+from spt_explain.tracks.units import (
+    check_options,
+    is_inches,
+    is_pixels,
+    length_factor_um,
+    time_factor_s,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from spt_explain.readers.inputs import ReadOptions
 
+__all__ = ["FileUnits", "calibrate", "length_factor_um", "time_factor_s"]
+
 MIN_FRAME_INTERVAL_S = 1e-8
 """A file's frame interval below this is a leftover of the file, not a time (5e-37 occurs)."""
 MAX_FRAME_INTERVAL_S = 1e7
 """A file's frame interval above this (about 4 months) is not taken for one."""
-
-_LENGTHS_UM = {
-    **dict.fromkeys(["um", "micron", "micrometer", "micrometre", "mu", "mum"], 1.0),
-    **dict.fromkeys(["nm", "nanometer", "nanometre"], 1e-3),
-    **dict.fromkeys(["å", "angstrom", "angström", "ångström", "ångstrom"], 1e-4),
-    **dict.fromkeys(["pm", "picometer", "picometre"], 1e-6),
-    **dict.fromkeys(["mm", "millimeter", "millimetre"], 1e3),
-    **dict.fromkeys(["cm", "centimeter", "centimetre"], 1e4),
-    **dict.fromkeys(["m", "meter", "metre"], 1e6),
-    **dict.fromkeys(["inch", "inches", "in"], 25_400.0),
-}
-_TIMES_S = {
-    **dict.fromkeys(["s", "sec", "second"], 1.0),
-    **dict.fromkeys(["ms", "msec", "millisec", "millisecond"], 1e-3),
-    **dict.fromkeys(["us", "usec", "microsec", "microsecond"], 1e-6),
-    **dict.fromkeys(["ns", "nsec", "nanosec", "nanosecond"], 1e-9),
-    **dict.fromkeys(["min", "minute"], 60.0),
-    **dict.fromkeys(["h", "hr", "hour"], 3600.0),
-    **dict.fromkeys(["d", "day"], 86_400.0),
-}
-_PIXELS = {"px", "pix", "pixel", "voxel"}
-_FRAMES = {"frame", "fr", "slice", "timepoint", "time point"}
-_INCHES = {"inch", "inches", "in"}
-# The micro sign as UTF-8, CP1252, ImageJ's escape, and what wrong decodings make of it. Longest
-# first; "å" (Å is lower-cased) must not be touched.
-_MICRO = ("\\u00b5", "ã‚âµ", "âµ", "î¼", "µ", "μ", "\ufffd", "?")
 
 
 @dataclass(frozen=True)
@@ -71,16 +54,6 @@ class FileUnits:
     pixel_size_um: float | None = None
     where_length: str = ""
     where_time: str = ""
-
-
-def length_factor_um(word: str | None) -> float | None:
-    """Return the µm in one unit called `word`; None for pixels, unknown words and no word."""
-    return _look_up(word, _LENGTHS_UM)
-
-
-def time_factor_s(word: str | None) -> float | None:
-    """Return the seconds in one unit called `word`; None for frames, unknown words and no word."""
-    return _look_up(word, _TIMES_S)
 
 
 def calibrate(
@@ -113,7 +86,7 @@ def calibrate(
         If an option is not a positive number, if ``--override-units`` has nothing to put in, or
         if positions become too large for a number.
     """
-    _check(options)
+    check_options(options.pixel_size_um, options.frame_interval_s, options.override_units)
     notes: list[str] = []
     scale, unit, length_source, pixel_size_um = _length(file, options, notes)
     if scale != 1.0:
@@ -138,13 +111,13 @@ def _length(
     where = file.where_length or f"file: {word}"
 
     if factor is None:
-        if word and _plain(word) not in _PIXELS:
+        if word and not is_pixels(word):
             notes.append(
                 f'The unit of length "{word}" is not known: positions are taken as pixels.'
             )
         if given is not None:
             return given, "um", f"--pixel-size-um {given:g}", given
-        source = where if _plain(word) in _PIXELS else "not given"
+        source = where if is_pixels(word) else "not given"
         return 1.0, "px", source, None
 
     if given is not None and options.override_units:
@@ -166,7 +139,7 @@ def _length(
             f"--pixel-size-um {given:g} was ignored: the file gives positions in {word} "
             f'("{where}"). To replace that, add --override-units.'
         )
-    elif _plain(word) in _INCHES:
+    elif is_inches(word):
         notes.append(
             "The file's unit is inch, which images without a calibration often say; positions were "
             "converted. If that is wrong, give --pixel-size-um with --override-units."
@@ -223,24 +196,6 @@ def _file_interval(file: FileUnits) -> tuple[float | None, str]:
     return seconds, ""
 
 
-def _check(options: ReadOptions) -> None:
-    for option, value, unit in (
-        ("--pixel-size-um", options.pixel_size_um, "µm per pixel"),
-        ("--frame-interval-s", options.frame_interval_s, "seconds between frames"),
-    ):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise SptError(f"{option} is {value:g}: expected a number above 0 ({unit}).")
-    if (
-        options.override_units
-        and options.pixel_size_um is None
-        and options.frame_interval_s is None
-    ):
-        raise SptError(
-            "--override-units was given without a value to replace the file's units with: "
-            "add --pixel-size-um, --frame-interval-s or both."
-        )
-
-
 def _scale(table: pd.DataFrame, scale: float, source: str) -> None:
     import numpy as np
 
@@ -259,18 +214,3 @@ def _scale(table: pd.DataFrame, scale: float, source: str) -> None:
 
 def _has_depth(table: pd.DataFrame) -> bool:
     return "z" in table.columns and bool(table["z"].min() != table["z"].max())
-
-
-def _look_up(word: str | None, table: dict[str, float]) -> float | None:
-    plain = _plain(word)
-    factor = table.get(plain)
-    return factor if factor is not None else table.get(plain.removesuffix("s"))
-
-
-def _plain(word: str | None) -> str:
-    """Return a unit word lower-cased, without brackets and plural, and with "u" for micro."""
-    plain = (word or "").lower().strip(" \t\r\n()[]{}.\"'")
-    for micro in _MICRO:
-        plain = plain.replace(micro, "u")
-    singular = plain.removesuffix("s")
-    return singular if singular in _PIXELS | _FRAMES else plain

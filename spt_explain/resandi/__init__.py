@@ -1,1 +1,1 @@
-"""."""
+"""The classifier: architecture, inputs, weights, backends, and verdicts on tracks."""
