@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from spt_explain.errors import NotTracksError, SptError
 from spt_explain.readers.arrays import MAX_EXACT, Numbers, Words
 from spt_explain.readers.dialects import list_names
+from spt_explain.readers.positions import without_points
 from spt_explain.readers.times import frames_of, interval_of
 from spt_explain.readers.units import FileUnits, calibrate, length_factor_um
 from spt_explain.readers.wording import quoted, some
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    import pandas as pd
 
     from spt_explain.readers.dialects import Column, Dialect
     from spt_explain.readers.inputs import Input, ReadOptions
@@ -116,6 +118,8 @@ def assemble(draft: Draft) -> Tracks:
     rows = len(draft)
     _drop_hidden(draft)
     _drop_untracked(draft, rows)
+    before = draft.columns["particle"]
+    ids_before = before.codes if isinstance(before, Words) else before.array
     _drop_without_position(draft)
     clock = "frame" if "frame" in draft.columns else "t"
     _drop_without_clock(draft, clock)
@@ -153,7 +157,10 @@ def assemble(draft: Draft) -> Tracks:
     source = Source(
         draft.source.name, draft.dialect.title, (*draft.notes, *notes), dict(draft.counts)
     )
-    return Tracks(table, calibration, source, labels=labels)
+    without: tuple[int, ...] = ()
+    if len(ids_before) > len(table):
+        without, labels = _without_points(before, ids_before, table, labels)
+    return Tracks(table, calibration, source, labels=labels, without_points=without)
 
 
 def sorted_order(
@@ -347,6 +354,24 @@ def _particles(draft: Draft) -> tuple[npt.NDArray[np.int64], Any]:
         f"({quoted(words[0], 30)} …): they were numbered from 0."
     )
     return codes.astype(np.int64), labels
+
+
+def _without_points(
+    column: Numbers | Words, ids: npt.NDArray[Any], table: pd.DataFrame, labels: Any
+) -> tuple[tuple[int, ...], Any]:
+    """Return the tracks that lost all their rows, and the tracks' names with theirs."""
+    import numpy as np
+    import pandas as pd
+
+    distinct = np.unique(ids)
+    if labels is None:
+        return without_points(np.round(distinct).astype(np.int64), table), None
+    names = [column.words[i] if isinstance(column, Words) else f"{i:g}" for i in distinct]
+    known = set(labels)
+    lost = [name for name in names if name not in known]
+    labels = pd.concat([labels, pd.Series(lost, name="label", dtype=labels.dtype)])
+    labels.index = pd.RangeIndex(len(labels), name="particle")
+    return tuple(range(len(labels) - len(lost), len(labels))), labels
 
 
 def _nothing_left(draft: Draft, rows: int) -> SptError:

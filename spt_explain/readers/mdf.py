@@ -16,7 +16,7 @@ from array import array
 from typing import TYPE_CHECKING, NoReturn
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import drop_missing, sizes_of
+from spt_explain.readers.positions import drop_missing, sizes_of, without_points
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import quoted, some
 from spt_explain.readers.xmlstream import whole
@@ -100,11 +100,10 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         )
     empty = int((sizes == 0).sum())
     if empty:
-        notes.append(f"{some(empty, 'track')} without any point: left out.")
+        notes.append(f"{some(empty, 'track')} without any point.")
         counts["empty_tracks"] = empty
     if labels is not None:
         notes.append("Track ids occur more than once: tracks were numbered anew, from 0.")
-        labels = labels[labels.index.isin(table["particle"])]
     calibration, unit_notes = calibrate(
         table,
         FileUnits("pixel", "frame", None, where_length="file: MTrackJ writes pixels"),
@@ -116,6 +115,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         calibration,
         Source(source.name, name, (*notes, *unit_notes), counts),
         labels=labels,
+        without_points=without_points(np.asarray(ids), table),
     )
 
 

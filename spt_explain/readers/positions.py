@@ -53,6 +53,13 @@ def drop_missing(table: pd.DataFrame, notes: list[str], counts: dict[str, int]) 
     return table
 
 
+def without_points(particles: npt.NDArray[np.int64], table: pd.DataFrame) -> tuple[int, ...]:
+    """Return those of `particles` that have no row in `table`, in order, as plain numbers."""
+    import numpy as np
+
+    return tuple(np.setdiff1d(particles, table["particle"].to_numpy()).tolist())
+
+
 def sizes_of(ends: array[int]) -> npt.NDArray[np.int64]:
     """Return the sizes of consecutive groups from the positions at which they end.
 

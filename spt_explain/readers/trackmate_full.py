@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from spt_explain.errors import NotTracksError, SptError
-from spt_explain.readers.positions import drop_missing, sizes_of
+from spt_explain.readers.positions import drop_missing, sizes_of, without_points
 from spt_explain.readers.trackgraph import Links, paths
 from spt_explain.readers.units import FileUnits, calibrate, length_factor_um
 from spt_explain.readers.wording import quoted, some
@@ -109,6 +109,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         Source(source.name, _name(model.version), (*notes, *unit_notes), counts),
         branching={key: why for key, why in found.branching.items() if key in remaining},
         links=None if found.links is None else _renumbered(found.links, row_after),
+        without_points=without_points(kept, table),
     )
 
 
@@ -279,7 +280,7 @@ def _left_out(
             "empty_tracks",
             n_kept - found.n_tracks,
             "track",
-            "without any link to a spot of this file: left out.",
+            "without any link to a spot of this file.",
         ),
         (
             "repeated_spots",

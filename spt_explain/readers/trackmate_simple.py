@@ -7,7 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import drop_missing, sizes_of
+from spt_explain.readers.positions import drop_missing, sizes_of, without_points
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import some
 from spt_explain.readers.xmlstream import bad_value, number, root_of, walk, whole
@@ -85,7 +85,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     table = drop_missing(table, notes, counts)
     empty = int((sizes == 0).sum())
     if empty:
-        notes.append(f"{some(empty, 'particle')} without any detection: left out.")
+        notes.append(f"{some(empty, 'particle')} without any detection.")
         counts["empty_tracks"] = empty
     if table.empty:
         _no_tracks(source, found)
@@ -96,6 +96,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         calibration,
         Source(source.name, name, (*notes, *unit_notes), counts),
         branching={key: why for key, why in branching.items() if sizes[key]},
+        without_points=without_points(np.arange(len(sizes)), table),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ BACKENDS = ("onnx", "torch")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 CPU_BATCH = 64
 GPU_BATCH = 1024
-NO_GPU = "there is no NVIDIA GPU that nvidia-smi shows"
+NO_GPU = "there is no NVIDIA GPU with a driver"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class OnnxBackend:
 
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, classes) logits of (n, channels, window) inputs."""
-        out: NDArray[np.float32] = self._session.run(["logits"], {"trajectories": inputs})[0]
+        with _explained(self.device):
+            out: NDArray[np.float32] = self._session.run(["logits"], {"trajectories": inputs})[0]
         return out
 
 
@@ -200,10 +202,24 @@ class TorchBackend:
     def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, classes) logits of (n, channels, window) inputs."""
         torch = self._torch
-        with torch.inference_mode():
+        with _explained(self.device), torch.inference_mode():
             tensor = torch.from_numpy(inputs).to(self._kind)
             out: NDArray[np.float32] = self._network(tensor).float().cpu().numpy()
         return out
+
+
+@contextlib.contextmanager
+def _explained(device: Device) -> Iterator[None]:
+    """Turn what a library raises while the network runs into one line with a remedy."""
+    try:
+        yield
+    except Exception as error:
+        elsewhere = "" if device.kind == "cpu" else ", or --device cpu"
+        raise SptError(
+            f"the network failed on {device.description}: {_first_line(error)}\n"
+            f"If memory ran out, give a smaller --batch-size (e.g. 16){elsewhere}.",
+            exit_code=1,
+        ) from error
 
 
 def probe_onnx_cuda() -> tuple[bool, str]:
@@ -238,7 +254,6 @@ def _preload_cuda(ort: Any) -> None:
 
     `preload_dlls` prints its failures on standard output, which is for data.
     """
-    import contextlib
     import io
 
     if hasattr(ort, "preload_dlls"):
@@ -289,7 +304,7 @@ def nvidia_gpus() -> Sequence[str]:
 
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return []
+        return _nvidia_gpus_of_the_kernel()
     try:
         done = subprocess.run(
             [tool, "--query-gpu=name", "--format=csv,noheader"],
@@ -301,6 +316,19 @@ def nvidia_gpus() -> Sequence[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _nvidia_gpus_of_the_kernel() -> Sequence[str]:
+    """Return the GPUs that the kernel's driver lists: containers often lack nvidia-smi."""
+    from pathlib import Path
+
+    names = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in file.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "Model":
+                names.append(value.strip())
+    return names
 
 
 def why_not_torch_cuda() -> str:

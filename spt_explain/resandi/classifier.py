@@ -40,7 +40,8 @@ class Verdicts:
         One row for each track or segment, the columns of INTERFACE: ``file, particle, segment,
         n_points, first_frame, last_frame, n_gaps, status, reason, class, probability, runner_up``
         and ``p_<class>``. ``class`` is the most probable one whatever the status, missing for
-        tracks that were left out.
+        tracks that were left out. Where the source names its tracks by text, ``label`` holds
+        the names.
     tracks : Tracks
         What was classified.
     counts : dict of str to int
@@ -259,9 +260,14 @@ def _table(
         reason[i] = f"{reason[i]}; {said}" if reason[i] else said
     columns: dict[str, Any] = {
         "file": tracks.source.name,
+        "particle": summary["particle"].to_numpy(),
+    }
+    if tracks.labels is not None:
+        columns["label"] = summary["particle"].map(tracks.labels).to_numpy()
+    columns |= {
         **{
-            name: summary[name].to_numpy()
-            for name in ("particle", "segment", "n_points", "first_frame", "last_frame", "n_gaps")
+            name: summary[name].array
+            for name in ("segment", "n_points", "first_frame", "last_frame", "n_gaps")
         },
         "status": status,
         "reason": reason,

@@ -56,6 +56,9 @@ def build_inputs(
     within = np.arange(len(rows)) - firsts[rows]
     columns = window - lengths[rows] + within
     path = positions[starts[rows] + within] - positions[starts][rows]  # (points, 2)
+    # The result does not depend on the scale; squares of 1e-200 or 1e+200 would be lost.
+    reach = np.maximum.reduceat(np.abs(path).max(axis=1), firsts)
+    path /= np.where(reach > 0, reach, 1.0)[rows, None]
     low = np.minimum.reduceat(path, firsts, axis=0)
     span = np.maximum.reduceat(path, firsts, axis=0) - low
     span[span == 0] = 1.0

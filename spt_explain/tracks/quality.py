@@ -147,6 +147,10 @@ def apply_policy(tracks: Tracks, policy: QualityPolicy | None = None) -> Segment
     )
     summary = _summary(tracks, policy, rows, cut, kept, ratio)
     counts = _counts(policy, rows, cut, kept)
+    if tracks.without_points:
+        summary = _with_pointless(summary, tracks.without_points)
+        for key in ("tracks", "too_short", "too_short_tracks"):
+            counts[key] += len(tracks.without_points)
     counts["points"] = len(tracks.table)
     counts["duplicate_rows"] = n_repeated
     return Segments(points, offsets, summary, counts, policy)
@@ -263,6 +267,21 @@ def _summary(
         },
         copy=False,
     )
+
+
+def _with_pointless(summary: pd.DataFrame, particles: tuple[int, ...]) -> pd.DataFrame:
+    """Return the summary with a row for each track that has no usable position."""
+    import pandas as pd
+
+    rows = pd.DataFrame(0, index=range(len(particles)), columns=summary.columns)
+    rows["particle"] = list(particles)
+    rows["segment_id"] = -1
+    rows["status"], rows["reason"] = reasons.STATUS[reasons.TOO_SHORT], reasons.NO_POSITION
+    for column in ("first_frame", "last_frame"):
+        summary[column] = summary[column].astype("Int64")
+        rows[column] = pd.array([pd.NA] * len(particles), dtype="Int64")
+    joined = pd.concat([summary, rows], ignore_index=True)
+    return joined.sort_values("particle", kind="stable", ignore_index=True)
 
 
 def _counts(policy: QualityPolicy, rows: Rows, cut: _Cut, kept: Bools) -> dict[str, int]:

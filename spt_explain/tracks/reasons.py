@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Words = npt.NDArray[np.object_]
 
 STATUS = ("", "too short", "immobile", "gapped", "duplicate frames", "branched")
+NO_POSITION = "no point with a position (all NaN, infinite or missing)"
 TO_CLASSIFY, TOO_SHORT, IMMOBILE, GAPPED, DUPLICATE, BRANCHED = range(6)
 
 

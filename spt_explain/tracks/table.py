@@ -85,6 +85,9 @@ class Tracks:
     labels : pandas.Series or None
         Original names of the particles, indexed by ``particle``, where the source's ids were not
         whole numbers.
+    without_points : tuple of int
+        Particles of the source that have no usable position at all: not in `table`, and still
+        listed in every result.
     """
 
     table: pd.DataFrame
@@ -93,11 +96,12 @@ class Tracks:
     branching: Mapping[int, str] = field(default_factory=dict)
     links: pd.DataFrame | None = None
     labels: pd.Series | None = None
+    without_points: tuple[int, ...] = ()
 
     @property
     def n_tracks(self) -> int:
-        """Number of distinct particles."""
-        return int(self.table["particle"].nunique())
+        """Number of particles, those without any usable position included."""
+        return int(self.table["particle"].nunique()) + len(self.without_points)
 
     def __len__(self) -> int:
         return self.n_tracks

@@ -181,3 +181,38 @@ def test_interrupting_leaves_nothing_behind(tmp_path, write_csv):
     assert "Interrupted" in rest
     assert "Traceback" not in rest
     assert [p.name for p in tmp_path.iterdir()] == ["many.csv"]
+
+
+def test_tracks_named_by_text_keep_their_names_and_none_is_lost(run, tmp_path):
+    rows = ["track,frame,x,y"]
+    for name in ("cell B", "cell A"):
+        rows += [f"{name},{t},{t * t % 7},{t * 3 % 5}" for t in range(12)]
+    rows += [f"lost,{t},nan,nan" for t in range(12)]
+    path = tmp_path / "named.csv"
+    path.write_text("\n".join(rows) + "\n")
+    done = run("classify", path, "--columns", "particle=track")
+    assert done.code == 0, done.err
+    table = pd.read_csv(tmp_path / "named.verdicts.csv")
+    assert sorted(table["label"]) == ["cell A", "cell B", "lost"]
+    lost = table[table["label"] == "lost"].iloc[0]
+    assert (lost["status"], lost["n_points"]) == ("too short", 0)
+    assert "no point with a position" in lost["reason"]
+    assert pd.isna(lost["first_frame"])
+    assert table[table["label"] == "cell A"]["first_frame"].tolist() == [0]
+
+
+def test_numbered_tracks_without_positions_have_their_row(run, tmp_path):
+    xml = ['<Tracks nTracks="3" spaceUnits="pixel" frameInterval="1" timeUnits="sec" from="x">']
+    for x in ("t", "nan", ""):
+        spots = [
+            f'<detection t="{t}" x="{t * t if x == "t" else "NaN"}" y="{t}" z="0"/>'
+            for t in range(12)
+            if x
+        ]
+        xml.append(f'<particle nSpots="{len(spots)}">{"".join(spots)}</particle>')
+    path = tmp_path / "t.xml"
+    path.write_text("".join(xml) + "</Tracks>")
+    assert run("classify", path, "-o", tmp_path / "o.csv").code == 0
+    table = pd.read_csv(tmp_path / "o.csv")
+    assert table["particle"].tolist() == [0, 1, 2]
+    assert table["n_points"].tolist() == [12, 0, 0]

@@ -159,7 +159,8 @@ def test_edges_that_link_nothing():
     )
     tracks = read(text)
     assert spots_of(tracks, 3) == [10, 11, 12]
-    assert tracks.n_tracks == 1
+    assert tracks.n_tracks == 3
+    assert tracks.without_points == (5, 6)
     assert tracks.branching == {}
     assert tracks.source.counts["broken_links"] == 5
     assert tracks.source.counts["empty_tracks"] == 2

@@ -173,6 +173,19 @@ def test_options_that_cannot_be_used(options, words):
         Classifier(**options)
 
 
+def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch):
+    classifier = Classifier(device="cpu")
+
+    class Full:
+        def run(self, *_):
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 99\nat ...")
+
+    monkeypatch.setattr(classifier.backend, "_session", Full())
+    with pytest.raises(SptError, match=r"Failed to allocate .*\n.*--batch-size") as caught:
+        classifier.classify(make_tracks([np.arange(40.0).reshape(20, 2) ** 2]))
+    assert caught.value.exit_code == 1
+
+
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
 def test_cuda_by_name_is_used_or_refused(backend):
     with contextlib.ExitStack() as stack:

@@ -73,6 +73,18 @@ def test_unit_and_origin_do_not_matter(positions, scale):
     )
 
 
+@pytest.mark.parametrize("scale", [1e-250, 1e250])
+def test_absurd_units_do_not_matter_either(scale):
+    positions = np.random.default_rng(2).normal(size=(30, 2)).cumsum(axis=0)
+    args = (np.array([0]), np.array([30]))
+    kwargs = {"window": 32, "kind": "positions+displacements"}
+    np.testing.assert_allclose(
+        build_inputs(positions * scale, *args, **kwargs),
+        build_inputs(positions, *args, **kwargs),
+        atol=1e-6,
+    )
+
+
 def test_a_still_axis_gives_zeros_not_nan():
     positions = np.column_stack([np.arange(12.0), np.full(12, 3.0)])
     found = build_inputs(
