@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spt_explain.readers import FoundInput
-    from spt_explain.resandi.classifier import Classifier, Verdicts
+    from spt_explain.resandi.classifier import Classifier
     from spt_explain.tracks import QualityPolicy, Tracks
 
 
@@ -40,8 +40,12 @@ class FileResult:
     ----------
     name : str
         The input as it was named or found.
-    verdicts : Verdicts or None
-        Its verdicts; None if it failed or was skipped.
+    done : bool
+        Whether it was classified.
+    table : pandas.DataFrame or None
+        Its verdicts, as long as they are not written yet.
+    report : dict
+        Format, units and their sources, rows by status and class, the policy's counts.
     error : SptError or None
         Why it failed, or why it was skipped.
     skipped : bool
@@ -53,7 +57,9 @@ class FileResult:
     """
 
     name: str
-    verdicts: Verdicts | None = None
+    done: bool = False
+    table: pd.DataFrame | None = None
+    report: dict[str, Any] = field(default_factory=dict)
     error: SptError | None = None
     skipped: bool = False
     outputs: list[Path] = field(default_factory=list)
@@ -218,14 +224,14 @@ def classify_files(
         result = job.run(one, plan)
         results.append(result)
         listener.finished(result)
-    done = [result for result in results if result.verdicts is not None]
+    done = [result for result in results if result.done]
     if not done:
         raise _nothing_done(results)
     stdout = b""
     if plan.stdout or plan.combined:
         import pandas as pd
 
-        table = pd.concat([r.verdicts.table for r in done if r.verdicts], ignore_index=True)
+        table = pd.concat([r.table for r in done if r.table is not None], ignore_index=True)
         provenance = job.provenance(done)
         if plan.combined:
             files = write_table(table, plan.combined, provenance)
@@ -277,7 +283,7 @@ class _Job:
             return result
         classifier = self.classifier()
         try:
-            result.verdicts = classifier.classify(
+            verdicts = classifier.classify(
                 tracks,
                 self.policy,
                 progress=lambda done, total: self.listener.progress("windows", done, total),
@@ -285,12 +291,19 @@ class _Job:
         except SptError as error:
             result.error = error
             return result
-        result.seconds |= result.verdicts.seconds
+        result.done, result.table = True, verdicts.table
+        result.seconds |= verdicts.seconds
+        result.report = {
+            **tracks.describe(),
+            **count_verdicts(verdicts.table),
+            "policy_counts": verdicts.counts,
+        }
         if one.name in plan.each:
             started = time.perf_counter()
             result.outputs = write_table(
-                result.verdicts.table, plan.each[one.name], self.provenance([result])
+                verdicts.table, plan.each[one.name], self.provenance([result])
             )
+            result.table = None  # a folder's tables need not all be in memory
             result.seconds["writing"] = time.perf_counter() - started
         return result
 
@@ -346,16 +359,13 @@ class _Job:
 def _describe_input(result: FileResult) -> dict[str, Any]:
     from spt_explain.resandi.weights import file_sha256
 
-    assert result.verdicts is not None
     path = Path(result.name)
     known = result.name != "-" and path.is_file()
     return {
-        **result.verdicts.tracks.describe(),
+        **result.report,
         "path": str(path.resolve()) if known else result.name,
         "bytes": path.stat().st_size if known else None,
         "sha256": file_sha256(path) if known else None,
-        "policy_counts": result.verdicts.counts,
-        **count_verdicts(result.verdicts.table),
         "seconds": {key: round(value, 3) for key, value in result.seconds.items()},
     }
 

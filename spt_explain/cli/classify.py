@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from spt_explain.batch import FileResult
     from spt_explain.resandi.classifier import Classifier
-    from spt_explain.tracks import Tracks
+    from spt_explain.tracks import QualityPolicy, Tracks
 
 _OTHER_STATUS = (
     "undetermined", "immobile", "too short", "branched", "duplicate frames", "gapped",
@@ -83,7 +83,7 @@ def command(
     \b
     writes tracks.verdicts.csv (a row for each track) and tracks.verdicts.json (how it was made).
     """
-    from spt_explain.batch import classify_files, count_verdicts
+    from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.errors import SptError
     from spt_explain.tracks import QualityPolicy
@@ -130,21 +130,19 @@ def command(
         write_stdout(stdout, sys.stdout.buffer)
     failed = [r for r in results if r.error is not None and not r.skipped]
     code = 3 if failed else 0
-    _print_summary(console, results)
+    _print_summary(console, results, policy)
     if as_json:
         summary = {
             "exit_code": code,
             "files": [
                 {
+                    **r.report,
                     "name": r.name,
-                    **r.verdicts.tracks.describe(),
-                    **count_verdicts(r.verdicts.table),
-                    "policy_counts": r.verdicts.counts,
                     "outputs": [str(path) for path in r.outputs],
                     "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
                 }
                 for r in results
-                if r.verdicts is not None
+                if r.done
             ],
             "failed": [{"name": r.name, "error": str(r.error)} for r in failed],
             "skipped": [{"name": r.name, "reason": str(r.error)} for r in results if r.skipped],
@@ -220,14 +218,13 @@ def _units(tracks: Tracks) -> str:
     return text
 
 
-def _print_summary(console: Console, results: Sequence[FileResult]) -> None:
+def _print_summary(console: Console, results: Sequence[FileResult], policy: QualityPolicy) -> None:
     from rich.markup import escape
 
-    from spt_explain.batch import count_verdicts
     from spt_explain.diffusion import CLASSES
 
-    done = [r for r in results if r.verdicts is not None]
-    counts = {r.name: count_verdicts(r.verdicts.table) for r in done if r.verdicts}
+    done = [r for r in results if r.done]
+    counts = {r.name: r.report for r in done}
     seen = [c.name for c in CLASSES if any(c.name in one["classes"] for one in counts.values())]
     shown = [s for s in _OTHER_STATUS if any(s in one["status"] for one in counts.values())]
     console.print()
@@ -236,7 +233,7 @@ def _print_summary(console: Console, results: Sequence[FileResult]) -> None:
     else:
         console.print(_many_files(counts, seen, shown))
         console.print("classes: tracks or segments (median probability)", style="dim")
-    for line in _policy_lines(done):
+    for line in _policy_lines(done, policy):
         console.print(escape(line))
     outputs = list(dict.fromkeys(path for r in done for path in r.outputs))
     if outputs:
@@ -293,15 +290,12 @@ def _cell(entry: dict[str, Any] | None) -> str:
     return "" if entry is None else f"{entry['count']:,} ({entry['median_probability']:.2f})"
 
 
-def _policy_lines(done: Sequence[FileResult]) -> list[str]:
+def _policy_lines(done: Sequence[FileResult], policy: QualityPolicy) -> list[str]:
     """Say in words what the quality policy did over all files."""
     total: dict[str, int] = {}
     for result in done:
-        assert result.verdicts is not None
-        for key, value in result.verdicts.counts.items():
+        for key, value in result.report["policy_counts"].items():
             total[key] = total.get(key, 0) + value
-    assert done[0].verdicts is not None
-    policy = done[0].verdicts.policy
     frames = total.get("frames_filled", 0)
     gap = f"of up to {policy.max_gap} frames filled ({frames:,} frame{'' if frames == 1 else 's'})"
     words = {

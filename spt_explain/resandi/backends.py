@@ -123,7 +123,7 @@ class OnnxBackend:
         providers: list[Any] = ["CPUExecutionProvider"]
         if usable:
             # TF32 would move probabilities by more than 1e-3 against the CPU's
-            providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0", "prefer_nhwc": "1"}))
+            providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": "0"}))
         try:
             self._session = ort.InferenceSession(model, options, providers=providers)
         except Exception as error:  # ONNX Runtime has no error type of its own for this
