@@ -31,10 +31,24 @@ def calibration_error(p: np.ndarray, label: np.ndarray, bins: int = 15) -> float
     return float(gap.sum() / counts.sum())
 
 
+def subset(data: dict[str, np.ndarray], size: int) -> dict[str, np.ndarray]:
+    """Return a random subset of trajectories, the same for the same data and size."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(data["label"]))[:size])
+    offsets = data["offsets"]
+    parts = [data["positions"][offsets[i] : offsets[i + 1]] for i in chosen]
+    return {
+        "positions": np.concatenate(parts),
+        "offsets": np.concatenate([[0], np.cumsum([len(p) for p in parts])]),
+        "label": data["label"][chosen],
+        "seed": data["seed"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="trajectories from benchmarks/official.py")
     parser.add_argument("--per-class", type=int, default=10_000)
+    parser.add_argument("--limit", type=int, help="a random subset of --data, of this size")
     parser.add_argument("--seed", type=int, default=20261121)
     parser.add_argument("--weights")
     parser.add_argument("--backend", default="onnx")
@@ -48,6 +62,8 @@ def main() -> None:
         from official import generate
 
         data = generate(options.per_class, options.seed)
+    if options.limit:
+        data = subset(data, options.limit)
     positions, offsets, label = data["positions"], data["offsets"], data["label"]
     lengths = np.diff(offsets)
     classifier = Classifier(options.weights, backend=options.backend, device=options.device)
@@ -55,7 +71,7 @@ def main() -> None:
     rng = np.random.default_rng(int(data["seed"]) + 1)
     result = {
         "protocol": "andi_datasets 2.1.13, 8 classes, length 10-1000, unit displacements per axis",
-        "trajectories": len(label),
+        "trajectories": {},
         "seed": int(data["seed"]),
         "device": classifier.backend.device.description,
         "by_noise": {},
@@ -67,6 +83,7 @@ def main() -> None:
         p, _ = classifier.probabilities(positions + noise, offsets)
         seconds = time.perf_counter() - started
         hit = p.argmax(1) == label
+        result["trajectories"][f"{sigma:.1f}"] = len(label)
         result["by_noise"][f"{sigma:.1f}"] = round(float(hit.mean()), 4)
         result["calibration_error_by_noise"][f"{sigma:.1f}"] = round(calibration_error(p, label), 4)
         print(

@@ -16,7 +16,12 @@ from array import array
 from typing import TYPE_CHECKING, NoReturn
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import drop_missing, sizes_of, without_points
+from spt_explain.readers.positions import (
+    drop_missing,
+    sizes_of,
+    table_of,
+    without_points,
+)
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import quoted, some
 from spt_explain.readers.xmlstream import whole
@@ -69,7 +74,6 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         If the file is cut off, holds no points, or has lines that are not as they should be.
     """
     import numpy as np
-    import pandas as pd
 
     found = _Points(source)
     found.read()
@@ -80,15 +84,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         )
     sizes = sizes_of(found.ends)
     ids, labels = _numbers(found.names)
-    columns = {
-        "particle": np.repeat(ids, sizes),
-        "frame": np.frombuffer(found.frame, dtype=np.int64),
-        "x": np.frombuffer(found.x, dtype=np.float64),
-        "y": np.frombuffer(found.y, dtype=np.float64),
-        "z": np.frombuffer(found.z, dtype=np.float64),
-    }
-    order = np.lexsort((columns["frame"], columns["particle"]))
-    table = pd.DataFrame({key: values[order] for key, values in columns.items()})
+    table = table_of(ids, sizes, found)
 
     notes: list[str] = []
     counts: dict[str, int] = {}

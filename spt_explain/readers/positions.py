@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from spt_explain.readers.wording import some
 
@@ -51,6 +51,48 @@ def drop_missing(table: pd.DataFrame, notes: list[str], counts: dict[str, int]) 
             if unknown < len(table):
                 notes.append(f"z is missing for {some(unknown, 'detection')}: left out for all.")
     return table
+
+
+class Points(Protocol):
+    """Positions in flat arrays, particle after particle."""
+
+    frame: array[int]
+    x: array[float]
+    y: array[float]
+    z: array[float]
+
+
+def table_of(
+    particles: npt.ArrayLike, sizes: npt.NDArray[np.int64], points: Points
+) -> pd.DataFrame:
+    """Return a table sorted by particle and frame.
+
+    Parameters
+    ----------
+    particles : array_like of int, shape (n,)
+        Numbers of the particles, in the order of the points.
+    sizes : numpy.ndarray of int64, shape (n,)
+        Points of each.
+    points : Points
+        The positions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``particle``, ``frame``, ``x``, ``y``, ``z``.
+    """
+    import numpy as np
+    import pandas as pd
+
+    columns = {
+        "particle": np.repeat(np.asarray(particles, dtype=np.int64), sizes),
+        "frame": np.frombuffer(points.frame, dtype=np.int64),
+        **{
+            axis: np.frombuffer(getattr(points, axis), dtype=np.float64) for axis in ("x", "y", "z")
+        },
+    }
+    order = np.lexsort((columns["frame"], columns["particle"]))
+    return pd.DataFrame({key: values[order] for key, values in columns.items()})
 
 
 def without_points(particles: npt.NDArray[np.int64], table: pd.DataFrame) -> tuple[int, ...]:

@@ -7,7 +7,12 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import drop_missing, sizes_of, without_points
+from spt_explain.readers.positions import (
+    drop_missing,
+    sizes_of,
+    table_of,
+    without_points,
+)
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import some
 from spt_explain.readers.xmlstream import bad_value, number, root_of, walk, whole
@@ -60,7 +65,6 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         If the file is cut off or damaged, holds no tracks, or has positions that are no numbers.
     """
     import numpy as np
-    import pandas as pd
 
     found = walk(source, lambda: _Detections(source))
     name = _name(found.root.get("from"))
@@ -69,15 +73,8 @@ def read(source: Input, options: ReadOptions) -> Tracks:
 
     said = np.frombuffer(found.said, dtype=np.int64)
     sizes = sizes_of(found.ends)
-    columns = {
-        "particle": np.repeat(np.arange(len(sizes), dtype=np.int64), sizes),
-        "frame": np.frombuffer(found.frame, dtype=np.int64),
-        "x": np.frombuffer(found.x, dtype=np.float64),
-        "y": np.frombuffer(found.y, dtype=np.float64),
-        "z": np.frombuffer(found.z, dtype=np.float64),
-    }
-    order = np.lexsort((columns["frame"], columns["particle"]))
-    table = pd.DataFrame({key: values[order] for key, values in columns.items()})
+    ids = np.arange(len(sizes), dtype=np.int64)
+    table = table_of(ids, sizes, found)
     branching = _branching(table, said, sizes)
 
     notes: list[str] = []
@@ -96,7 +93,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         calibration,
         Source(source.name, name, (*notes, *unit_notes), counts),
         branching={key: why for key, why in branching.items() if sizes[key]},
-        without_points=without_points(np.arange(len(sizes)), table),
+        without_points=without_points(ids, table),
     )
 
 
