@@ -215,6 +215,19 @@ def assign(source: Input, layout: Layout, given: Mapping[str, str] | None) -> Ro
     return roles
 
 
+def override(
+    roles: Roles, source: Input, layout: Layout, columns: Mapping[str, str] | None
+) -> None:
+    """Let ``--columns`` replace the roles it names; a time given alone replaces the frame."""
+    if not columns:
+        return
+    given = assign(source, layout, columns)
+    roles.columns.update({role: given.columns[role] for role in columns})
+    if "t" in columns and "frame" not in columns:
+        roles.columns.pop("frame", None)
+    roles.notes += given.notes
+
+
 def _assign_first(
     roles: Roles, role: str, names: Iterable[str], by_name: Mapping[str, list[Column]]
 ) -> None:

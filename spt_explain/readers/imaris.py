@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import NotTracksError, SptError
-from spt_explain.readers.dialects import Column, Dialect, Roles, assign, columns_of, list_names
+from spt_explain.readers.dialects import Column, Dialect, Roles, columns_of, list_names, override
 from spt_explain.readers.tables import finish, whole_numbers
 from spt_explain.readers.text import layout_of
 
@@ -49,12 +49,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     if time is not None:
         role = "frame" if whole_numbers(layout, time) else "t"
         roles.columns[role] = time
-    if options.columns:
-        given = assign(source, layout, options.columns)
-        roles.columns.update({role: given.columns[role] for role in options.columns})
-        if "t" in options.columns and "frame" not in options.columns:
-            roles.columns.pop("frame", None)
-        roles.notes += given.notes
+    override(roles, source, layout, options.columns)
     listed = f"(columns: {list_names(columns_of(layout))})"
     if not {"x", "y"} <= set(roles.columns):
         raise NotTracksError(

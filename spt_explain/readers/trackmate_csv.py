@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import NotTracksError, SptError
-from spt_explain.readers.dialects import Dialect, Roles, assign, columns_of, list_names
+from spt_explain.readers.dialects import Dialect, Roles, columns_of, list_names, override
 from spt_explain.readers.refuse import count_rows, refuse_other_tables
 from spt_explain.readers.tables import finish
 from spt_explain.readers.text import layout_of
@@ -58,12 +58,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     refuse_other_tables(source, layout.names)
     by_name = {column.name: column for column in reversed(columns_of(layout))}
     roles = Roles({role: by_name[key] for role, key in KEYS.items() if key in by_name})
-    if options.columns:
-        given = assign(source, layout, options.columns)
-        roles.columns.update({role: given.columns[role] for role in options.columns})
-        if "t" in options.columns and "frame" not in options.columns:
-            roles.columns.pop("frame", None)
-        roles.notes += given.notes
+    override(roles, source, layout, options.columns)
     if "particle" not in roles.columns:
         raise NotTracksError(
             f"{source.label} is TrackMate's table of {some(count_rows(source, layout), 'spot')} "
