@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from spt_explain.tracks.table import Calibration
-from spt_explain.tracks.units import check_options, length_factor_um, time_factor_s
+from spt_explain.tracks.units import check_options, length_factor_um, plain_unit, time_factor_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -299,4 +299,4 @@ def _number(value: Any) -> float | None:
 
 def _shown(word: str) -> str:
     """Return a unit as people write it."""
-    return "µm" if length_factor_um(word) == 1.0 else word
+    return "µm" if plain_unit(word) == "um" else word

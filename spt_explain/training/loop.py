@@ -31,10 +31,11 @@ def train(
     report: Callable[[dict[str, Any]], None] = lambda _: None,
     report_every_s: float = 10.0,
 ) -> tuple[ResAnDi, dict[str, Any]]:
-    """Train, or go on from `checkpoint`, until the recipe's minutes are used.
+    """Train, or go on from `checkpoint`, until the recipe's minutes (or steps) are used.
 
-    The learning rate follows the share of the time that has passed, so that a run always ends
-    annealed. A checkpoint is written at the end of each call and appears whole or not at all.
+    The learning rate follows the share of the time (or steps) that has passed, so that a run
+    always ends annealed. A checkpoint is written at the end of each call and appears whole or
+    not at all.
 
     Parameters
     ----------
@@ -95,7 +96,10 @@ def train(
     while True:
         now = time.monotonic()
         state["elapsed_s"] = first_elapsed + now - started
-        progress = min(1.0, state["elapsed_s"] / budget)
+        if recipe.steps:
+            progress = min(1.0, state["step"] / recipe.steps)
+        else:
+            progress = min(1.0, state["elapsed_s"] / budget)
         if progress >= 1.0 or now - started >= stop_after_s:
             break
         for group in optimizer.param_groups:
@@ -134,7 +138,7 @@ def train(
             loss_sum.zero_()
             hits.zero_()
             seen, last = 0, time.monotonic()
-    state["finished"] = state["elapsed_s"] >= budget
+    state["finished"] = progress >= 1.0
     _save(checkpoint, network, optimizer, state)
     return network.eval(), state
 

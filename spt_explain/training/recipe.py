@@ -44,6 +44,9 @@ class Recipe(BaseModel):
     pool: int = Field(131072, gt=0, description="Trajectories simulated at a time.")
     reuse: int = Field(3, gt=0, description="Times each is used, rotated and disturbed anew.")
     minutes: float = Field(8.0, gt=0, description="Training time, which the schedule follows.")
+    steps: int | None = Field(
+        None, gt=0, description="Optimiser steps, which the schedule follows instead of the clock."
+    )
     seed: int = 20261121
 
     @classmethod
