@@ -184,9 +184,12 @@ def _make_listener(console: Console, progress: Progress) -> Any:
                 said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
                 console.print(f"skipped: {escape(said)}", style="yellow")
             elif result.error is not None and self.total > 1:
-                console.print(f"Error: {escape(str(result.error))}", style="red")
+                said = str(result.error).replace("\n", "\n       ")
+                console.print(f"Error: {escape(said)}", style="red")
 
         def _bar(self, description: str, done: int, total: int, unit: str) -> None:
+            if self.task is not None and not total:
+                progress.reset(self.task)
             if self.task is None:
                 self.task = progress.add_task(description, total=total or None, count="")
             progress.update(
@@ -231,7 +234,7 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     if len(counts) == 1:
         console.print(_one_file(next(iter(counts.values())), seen, shown))
     else:
-        console.print(_many_files(counts, seen, shown))
+        _print_many(console, counts, seen, shown)
         console.print("classes: tracks or segments (median probability)", style="dim")
     for line in _policy_lines(done, policy):
         console.print(escape(line))
@@ -243,9 +246,9 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
         console.print(f"→ {escape(named)}{more} ({rows:,} rows)")
     failed = [r for r in results if r.error is not None and not r.skipped]
     if failed:
-        console.print(f"{len(failed)} of {len(results)} files failed:", style="red")
-        for result in failed:
-            console.print(f"  {escape(str(result.error))}", style="red")
+        names = ", ".join(result.name for result in failed)
+        said = f"{len(failed)} of {len(results)} files failed: {names}"
+        console.print(escape(said), style="red")
 
 
 def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
@@ -259,6 +262,25 @@ def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
     for name in shown:
         table.add_row(f"[dim]{name}[/dim]", f"{one['status'][name]:,}", "", "")
     return table
+
+
+def _print_many(
+    console: Console, counts: dict[str, dict[str, Any]], seen: list[str], shown: list[str]
+) -> None:
+    """Print a table with a row for each file, or a few lines for each where that is too wide."""
+    from rich.markup import escape
+
+    table = _many_files(counts, seen, shown)
+    if console.measure(table, options=console.options.update(width=10_000)).maximum <= (
+        console.width
+    ):
+        console.print(table)
+        return
+    for name, one in counts.items():
+        parts = [f"{c} {_cell(one['classes'][c])}" for c in seen if c in one["classes"]]
+        parts += [f"{s} {one['status'][s]:,}" for s in shown if s in one["status"]]
+        console.print(f"[bold]{escape(name)}[/bold]  {one['tracks']:,} tracks")
+        console.print(f"  {escape(' · '.join(parts))}", soft_wrap=False)
 
 
 def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[str]) -> Table:
