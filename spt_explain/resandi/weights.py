@@ -65,7 +65,7 @@ class Weights:
 
     def describe(self) -> str:
         """Return name, version, hash and accuracy in one line."""
-        known = "" if self.accuracy is None else f", {self.accuracy:.1%} on the test protocol"
+        known = "" if self.accuracy is None else f", {100 * self.accuracy:.1f} % on the test protocol"
         return f"{self.name} {self.version} (sha256 {self.sha256[:8]}…){known}"
 
     def verify(self) -> None:

@@ -32,7 +32,7 @@ def test_shipped_weights_are_whole_small_and_free_of_pickle():
         for key in ("version", "data", "recipe", "seed", "accuracy", "architecture"):
             assert weights.card[key], f"{name}: the card lacks {key}"
         assert set(weights.card["accuracy"]["by_length"])
-        assert weights.accuracy > 0.89
+        assert weights.accuracy > 0.88
     assert named == {f.name for f in folder.glob("*.safetensors")}
 
 
