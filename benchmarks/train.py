@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from spt_explain.resandi.quantise import write_weights
+from spt_explain.training.export import export
 from spt_explain.training.loop import train
 from spt_explain.training.recipe import Recipe
 
@@ -58,7 +58,7 @@ def main() -> None:
             for k, v in network.state_dict().items()
             if not k.endswith("num_batches_tracked")
         }
-        files = write_weights(tensors, options.out, recipe.name)
+        files = export(tensors, network.architecture, recipe, options.out, device=options.device)
         say({"finished": True, "files": [f.name for f in files]})
 
 

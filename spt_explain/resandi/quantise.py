@@ -11,22 +11,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+KEEP_BELOW = 65_536
+"""Kernels with fewer values than this stay float32: they cost nothing, and the first one sees
+positions, whose offset makes its rounding count."""
 SHARD_BYTES = 15 * 1024 * 1024
 _SCALE = ".scale"
 
 
 def quantise(tensors: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.generic]]:
-    """Round kernels to int8 with one scale for each output channel; the rest stays float32.
+    """Round large kernels to int8 with one scale for each output channel; the rest stays float32.
 
-    A tensor of at least two axes becomes ``name`` (int8) and ``name.scale`` (float32, one for each
-    first index): value = int8 × scale.
+    A tensor of at least two axes and `KEEP_BELOW` values becomes ``name`` (int8) and
+    ``name.scale`` (float32, one for each first index): value = int8 × scale.
     """
     out: dict[str, NDArray[np.generic]] = {}
     for name, tensor in tensors.items():
         # safetensors writes memory as it lies, and kernels trained channels-last lie in another
         # order than their shape says
         value = np.ascontiguousarray(tensor, np.float32)
-        if value.ndim < 2:
+        if value.ndim < 2 or value.size < KEEP_BELOW:
             out[name] = value
             continue
         axes = tuple(range(1, value.ndim))

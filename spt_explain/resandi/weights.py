@@ -65,8 +65,10 @@ class Weights:
 
     def describe(self) -> str:
         """Return name, version, hash and accuracy in one line."""
-        known = "" if self.accuracy is None else f", {100 * self.accuracy:.1f} % on the test protocol"
-        return f"{self.name} {self.version} (sha256 {self.sha256[:8]}…){known}"
+        text = f"{self.name} {self.version} (sha256 {self.sha256[:8]}…)"
+        if self.accuracy is not None:
+            text += f", {100 * self.accuracy:.1f} % on the test protocol"
+        return text
 
     def verify(self) -> None:
         """Check every file against its SHA-256.
