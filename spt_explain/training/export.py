@@ -33,9 +33,9 @@ def export(
     """Round weights to int8, re-estimate the batch-normalisation statistics, and write them.
 
     Rounding moves the mean and variance of every feature map. With the statistics of the
-    unrounded network, the published inputs lost 12 points of accuracy at 1/SNR = 1; with those of
-    the rounded one, measured on fresh trajectories of the recipe, they lost none that could be
-    seen.
+    unrounded network, the first weights on the published inputs reached 77 % at 1/SNR = 1 (4,000
+    trajectories); with those of the rounded one, measured on fresh trajectories of the recipe,
+    85 % (3,000 of them).
 
     Parameters
     ----------
