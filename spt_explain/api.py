@@ -8,6 +8,7 @@ from spt_explain.errors import SptError
 from spt_explain.movies import is_stack, track_stack
 from spt_explain.readers import read_tracks as read_table
 from spt_explain.readers.inputs import Input
+from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ __all__ = ["classify", "read_tracks", "track_stack"]
 
 
 def read_tracks(
-    name: str | Path,
+    name: str | Path | Input,
     *,
     columns: dict[str, str] | None = None,
     pixel_size_um: float | None = None,
@@ -34,9 +35,9 @@ def read_tracks(
 
     Parameters
     ----------
-    name : str or pathlib.Path
-        A file of tracks of any known program (gzip-compressed or not), a TIFF stack, or ``"-"``
-        for standard input. The content decides, not the extension.
+    name : str, pathlib.Path or Input
+        A file of tracks of any known program (gzip-compressed or not, opened already or not), a
+        TIFF stack, or ``"-"`` for standard input. The content decides, not the extension.
     columns : dict of str to str, optional
         Column names for the roles ``particle``, ``frame``, ``x``, ``y``, ``z``, ``t`` where they
         can't be guessed.
@@ -64,14 +65,14 @@ def read_tracks(
         "frame_interval_s": frame_interval_s,
         "override_units": override_units,
     }
-    source = Input.of(name)
+    source = name if isinstance(name, Input) else Input.of(name)
     if is_stack(source.head):
         if source.plain_path is None:
             raise SptError(
                 f"{source.label} is a TIFF stack that is compressed or comes through a pipe: "
                 "expected a plain file. Unpack it, or save it as one, and name that."
             )
-        return track_stack(name, progress=progress, **units)
+        return track_stack(source.name, progress=progress, **units)
     return read_table(source, columns=columns, all_tracks=all_tracks, **units)
 
 
@@ -84,7 +85,7 @@ def classify(
     device: str = "auto",
     batch_size: int | None = None,
     jobs: int | None = None,
-    threshold: float | None = None,
+    threshold: float = DEFAULT_THRESHOLD,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Classify the mechanism of anomalous diffusion of every track.
@@ -105,7 +106,7 @@ def classify(
         Where.
     batch_size, jobs : int, optional
         Windows at a time; CPU threads.
-    threshold : float, optional
+    threshold : float
         Probability below which a track is ``undetermined``.
     progress : callable, optional
         Called with windows done and their number.
@@ -120,7 +121,7 @@ def classify(
     SptError
         If the file can't be read, the device can't be used, or not one track can be classified.
     """
-    from spt_explain.resandi.classifier import DEFAULT_THRESHOLD, Classifier
+    from spt_explain.resandi.classifier import Classifier
     from spt_explain.tracks import Tracks
 
     if not isinstance(tracks, Tracks):
@@ -131,6 +132,6 @@ def classify(
         device=device,
         batch_size=batch_size,
         jobs=jobs,
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+        threshold=threshold,
     )
     return classifier.classify(tracks, policy, progress=progress).table

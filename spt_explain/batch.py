@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from spt_explain import __version__
 from spt_explain.api import read_tracks
 from spt_explain.errors import NotTracksError, SptError
+from spt_explain.movies import is_stack
 from spt_explain.readers import StackError, find_inputs
+from spt_explain.readers.inputs import Input
 from spt_explain.report.tables import (
     FORMATS,
     encode,
@@ -64,6 +66,11 @@ class FileResult:
     skipped: bool = False
     outputs: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it should have been classified and was not."""
+        return self.error is not None and not self.skipped
 
 
 class Listener:
@@ -308,17 +315,14 @@ class _Job:
         return result
 
     def _read(self, one: FoundInput) -> Tracks:
-        if not one.explicit:
-            from spt_explain.movies import is_stack
-            from spt_explain.readers.inputs import Input
-
-            if is_stack(Input.of(one.name).head):
-                raise StackError(
-                    f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
-                    "Name it by itself to track and classify it."
-                )
+        source = Input.of(one.name)
+        if not one.explicit and is_stack(source.head):
+            raise StackError(
+                f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
+                "Name it by itself to track and classify it."
+            )
         return read_tracks(
-            one.name,
+            source,
             progress=lambda done, total: self.listener.progress("frames", done, total),
             **self.reading,
         )
@@ -395,7 +399,7 @@ def count_verdicts(table: pd.DataFrame) -> dict[str, Any]:
 
 def _nothing_done(results: Sequence[FileResult]) -> SptError:
     """Return the error of a run without a single table."""
-    failed = [r for r in results if not r.skipped] or list(results)
+    failed = [r for r in results if r.failed] or list(results)
     first = failed[0].error
     assert first is not None
     if len(results) == 1:

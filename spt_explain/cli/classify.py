@@ -15,6 +15,7 @@ from spt_explain.cli.options import (
     quality_options,
     reading_options,
 )
+from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ _OTHER_STATUS = (
 @click.option(
     "--threshold",
     type=float,
-    default=0.5,
+    default=DEFAULT_THRESHOLD,
     show_default=True,
     metavar="P",
     help="A track whose best class is less probable than this is 'undetermined'.",
@@ -128,7 +129,7 @@ def command(
         from spt_explain.report.tables import write_stdout
 
         write_stdout(stdout, sys.stdout.buffer)
-    failed = [r for r in results if r.error is not None and not r.skipped]
+    failed = [r for r in results if r.failed]
     code = 3 if failed else 0
     _print_summary(console, results, policy)
     if as_json:
@@ -183,7 +184,7 @@ def _make_listener(console: Console, progress: Progress) -> Any:
             if result.skipped:
                 said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
                 console.print(f"skipped: {escape(said)}", style="yellow")
-            elif result.error is not None and self.total > 1:
+            elif result.failed and self.total > 1:
                 said = str(result.error).replace("\n", "\n       ")
                 console.print(f"Error: {escape(said)}", style="red")
 
@@ -236,15 +237,16 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     else:
         _print_many(console, counts, seen, shown)
         console.print("classes: tracks or segments (median probability)", style="dim")
-    for line in _policy_lines(done, policy):
-        console.print(escape(line))
+    said = _policy_line(done, policy)
+    if said:
+        console.print(escape(said))
     outputs = list(dict.fromkeys(path for r in done for path in r.outputs))
     if outputs:
         rows = sum(one["rows"] for one in counts.values())
         named = ", ".join(str(path) for path in outputs[:4])
         more = f" and {len(outputs) - 4} more" if len(outputs) > 4 else ""
         console.print(f"→ {escape(named)}{more} ({rows:,} rows)")
-    failed = [r for r in results if r.error is not None and not r.skipped]
+    failed = [r for r in results if r.failed]
     if failed:
         names = ", ".join(result.name for result in failed)
         said = f"{len(failed)} of {len(results)} files failed: {names}"
@@ -312,8 +314,8 @@ def _cell(entry: dict[str, Any] | None) -> str:
     return "" if entry is None else f"{entry['count']:,} ({entry['median_probability']:.2f})"
 
 
-def _policy_lines(done: Sequence[FileResult], policy: QualityPolicy) -> list[str]:
-    """Say in words what the quality policy did over all files."""
+def _policy_line(done: Sequence[FileResult], policy: QualityPolicy) -> str:
+    """Say in words what the quality policy did over all files; nothing if it did nothing."""
     total: dict[str, int] = {}
     for result in done:
         for key, value in result.report["policy_counts"].items():
@@ -332,9 +334,8 @@ def _policy_lines(done: Sequence[FileResult], policy: QualityPolicy) -> list[str
         "immobile": ("track", "flagged immobile (noise around a fixed point)"),
         "motionless": ("track", "without any motion, not classifiable"),
     }
-    said = [
+    return "; ".join(
         f"{total[key]:,} {noun}{'' if total[key] == 1 else 's'} {rest}"
         for key, (noun, rest) in words.items()
         if total.get(key)
-    ]
-    return ["; ".join(said)] if said else []
+    )

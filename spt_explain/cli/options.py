@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from spt_explain.errors import SptError
+from spt_explain.tracks.policy import QualityPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +69,7 @@ def quality_options(function: F) -> F:
         click.option(
             "--min-length",
             type=int,
-            default=10,
+            default=QualityPolicy.min_length,
             show_default=True,
             metavar="POINTS",
             help="Shortest track, in points, that is classified.",
@@ -76,7 +77,7 @@ def quality_options(function: F) -> F:
         click.option(
             "--gaps",
             type=click.Choice(["fill", "split", "keep", "drop"]),
-            default="fill",
+            default=QualityPolicy.gaps,
             show_default=True,
             help="fill: fill gaps up to --max-gap by straight lines, split at longer ones; split: "
             "split at every gap; keep: ignore gaps; drop: leave tracks with gaps out.",
@@ -84,7 +85,7 @@ def quality_options(function: F) -> F:
         click.option(
             "--max-gap",
             type=int,
-            default=2,
+            default=QualityPolicy.max_gap,
             show_default=True,
             metavar="FRAMES",
             help="Longest gap, in missing frames, that --gaps fill fills.",
@@ -92,7 +93,7 @@ def quality_options(function: F) -> F:
         click.option(
             "--branches",
             type=click.Choice(["skip", "split"]),
-            default="skip",
+            default=QualityPolicy.branches,
             show_default=True,
             help="Tracks that split or merge: leave them out (listed), or cut them at the branch "
             "points where the file holds the links (TrackMate's full XML).",

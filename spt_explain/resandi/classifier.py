@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.backends import load_backend
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.weights import find_weights
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.table import Tracks
 
-DEFAULT_THRESHOLD = 0.5
 _PREPARING_THREADS = 4
 
 
