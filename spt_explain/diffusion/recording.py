@@ -1,0 +1,318 @@
+"""How simulated particles are recorded: lengths, exponents, noise, blur, missed frames, units."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from spt_explain.diffusion.classes import DiffusionClass
+    from spt_explain.tracks.runs import Floats, Ints
+
+Range: TypeAlias = "float | str | tuple[float, float] | Span"
+"""What a user gives for a number or a range: ``0.5``, ``"0.1-0.9"`` or ``(0.1, 0.9)``."""
+
+MAX_POINTS = 1_000_000
+"""Points of the longest track that is simulated."""
+MAX_ROWS = 20_000_000
+"""Positions that are simulated at a time; they take about 8 GB of memory."""
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*(?:(?:-|–|\.\.)\s*({_NUMBER}))?\s*")
+
+MIN_ALPHA = 0.05
+"""Smallest exponent; below it, waiting times leave what float32 can tell apart."""
+
+
+class Span(NamedTuple):
+    """A range from which one value is drawn for each track; one number where both are the same."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: Range, option: str) -> Span:
+        """Make a range of what a user gives.
+
+        Parameters
+        ----------
+        value : float, str, tuple of float or Span
+            A number, ``"A-B"``, or a pair.
+        option : str
+            The option it is for, for messages.
+
+        Raises
+        ------
+        SptError
+            If it is no number or range of numbers that are 0 or more, or runs backwards.
+        """
+        if isinstance(value, str):
+            found = _RANGE.fullmatch(value)
+            if found is None:
+                raise SptError(
+                    f"{option} {value!r} was not understood: expected a number of 0 or more, as "
+                    "in 0.5, or a range, as in 0.1-0.9."
+                )
+            span = cls(float(found[1]), float(found[2] or found[1]))
+        elif isinstance(value, tuple):
+            span = cls(float(value[0]), float(value[1]))
+        else:
+            span = cls(float(value), float(value))
+        if not all(math.isfinite(end) and end >= 0 for end in span):
+            raise SptError(f"{option} is {span}: expected finite numbers of 0 or more.")
+        if span.low > span.high:
+            raise SptError(
+                f"{option} is {span}, which runs backwards: the smaller number comes first."
+            )
+        return span
+
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
+
+
+_LENGTH, _NONE, _ALIKE, _DIFFUSION = Span(20, 200), Span(0, 0), Span(1, 1), Span(0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a lab's recording of the particles looks like; ranges are drawn for each track.
+
+    Attributes
+    ----------
+    length : Span
+        Points of a track from its first frame to its last; whole numbers, drawn uniformly.
+    alpha : Span or None
+        Anomalous exponent, drawn uniformly; None for the range of each class.
+    noise : Span
+        Localisation noise, 1/SNR: standard deviation of a position's error along x, in units of
+        the standard deviation of one frame's displacement (one axis, √(2 D Δt)).
+    anisotropy : Span
+        Noise along y over noise along x.
+    exposure : Span
+        Share of the frame over which a position is averaged (motion blur), 0 to 1.
+    missing : Span
+        Probability that a frame is missed, below 1; the first and last point are always there.
+    immobile : float
+        Share of the particles that don't move: noise around a fixed point, 0 to 1.
+    diffusion_coefficient_um2_s : Span
+        D in µm²/s; a range is drawn uniformly in its logarithm. The mean squared displacement
+        from one frame to the next is 4 D Δt: its expectation, averaged over the track, before
+        blur and noise. The scale of ATTM, CTRW and LW, which their law leaves open, is set for each
+        track, given its diffusivities, its jumps or its speed.
+    pixel_size_um : float
+        Size of a pixel in µm.
+    frame_interval_s : float
+        Time between frames Δt in s.
+    fill_missing : bool
+        Whether missed frames are filled by straight lines, rather than left out of the table.
+    """
+
+    length: Span = _LENGTH
+    alpha: Span | None = None
+    noise: Span = _NONE
+    anisotropy: Span = _ALIKE
+    exposure: Span = _NONE
+    missing: Span = _NONE
+    immobile: float = 0.0
+    diffusion_coefficient_um2_s: Span = _DIFFUSION
+    pixel_size_um: float = 0.1
+    frame_interval_s: float = 0.02
+    fill_missing: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.length
+        if low != int(low) or high != int(high) or low < 2 or high > MAX_POINTS:
+            raise SptError(
+                f"--length is {self.length}: expected whole numbers of points, from 2 to "
+                f"{MAX_POINTS:,}, as in 20-200."
+            )
+        for name, least, most, meaning in (
+            ("noise", 0.0, 1e3, "the noise in units of a frame's displacement (1/SNR), 0 to 1000"),
+            ("anisotropy", 1e-3, 1e3, "noise along y over noise along x, 0.001 to 1000"),
+            ("exposure", 0.0, 1.0, "a share of the frame, 0 to 1"),
+            ("missing", 0.0, 0.99, "a share of the frames, 0 to 0.99"),
+            ("diffusion_coefficient_um2_s", 1e-12, 1e12, "a number above 0 (µm²/s)"),
+        ):
+            span = getattr(self, name)
+            if not least <= span.low <= span.high <= most:
+                raise SptError(f"{option_of(name)} is {span}: expected {meaning}.")
+        if not 0 <= self.immobile <= 1:
+            raise SptError(
+                f"--immobile is {self.immobile:g}: expected a share of the particles, 0 to 1."
+            )
+        if self.immobile and not self.noise.high:
+            raise SptError(
+                "--immobile was given without noise: an immobile particle is noise around a fixed "
+                "point. Add --noise, as in --noise 0.5."
+            )
+        for name, value, least, most, unit in (
+            ("pixel_size_um", self.pixel_size_um, 1e-3, 100.0, "µm"),
+            ("frame_interval_s", self.frame_interval_s, 1e-6, 1e6, "s"),
+        ):
+            if not least <= value <= most:
+                raise SptError(
+                    f"{option_of(name)} is {value:g}: expected {least:g} to {most:g} {unit}."
+                )
+
+    @classmethod
+    def of(cls, **settings: Any) -> Recording:
+        """Make settings of what a user gives: ranges as numbers, pairs or ``"A-B"``.
+
+        Parameters
+        ----------
+        **settings
+            The attributes by their names.
+
+        Raises
+        ------
+        SptError
+            If a value can't be used; the message says what was expected.
+        """
+        plain = ("immobile", "pixel_size_um", "frame_interval_s", "fill_missing")
+        spans = {
+            name: Span.of(value, option_of(name))
+            for name, value in settings.items()
+            if name not in plain and value is not None
+        }
+        return cls(**(settings | spans))
+
+    @property
+    def step_um(self) -> float:
+        """Largest standard deviation of one frame's displacement along one axis, in µm."""
+        return math.sqrt(2 * self.diffusion_coefficient_um2_s.high * self.frame_interval_s)
+
+    def describe(self) -> dict[str, float | str | bool]:
+        """Return the settings as plain values, ranges as ``"A-B"``."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["alpha"] = self.alpha or "the range of each class"
+        return {
+            name: (value.low if value.low == value.high else str(value))
+            if isinstance(value, Span)
+            else value
+            for name, value in values.items()
+        }
+
+
+def option_of(name: str) -> str:
+    """Return the command line's option for a setting: ``pixel_size_um`` → ``--pixel-size-um``."""
+    return "--" + name.replace("_", "-")
+
+
+def alpha_range(kind: DiffusionClass, wanted: Span | None) -> Span:
+    """Return the exponents to draw from for one class.
+
+    Parameters
+    ----------
+    kind : DiffusionClass
+        The class.
+    wanted : Span or None
+        What the user asks for; by default the class's own range.
+
+    Raises
+    ------
+    SptError
+        If the class's model has no such exponent.
+    """
+    if wanted is None:
+        return Span(kind.alpha_low, kind.alpha_high)
+    if kind.alpha_high < 1:
+        inside, said = wanted.low >= MIN_ALPHA and wanted.high < 1, f"{MIN_ALPHA} to below 1"
+    elif kind.alpha_low > 1:
+        inside, said = wanted.low > 1 and wanted.high < 2, "above 1 and below 2"
+    else:
+        inside, said = wanted == (1, 1), "exactly 1"
+    if not inside:
+        raise SptError(
+            f"--alpha {wanted} can't be had from {kind.name}: its exponents are {said}. "
+            f"Leave --alpha out for {Span(kind.alpha_low, kind.alpha_high)}, or simulate one class "
+            "at a time."
+        )
+    return wanted
+
+
+def draw(span: Span, n: int, rng: np.random.Generator, *, logarithmic: bool = False) -> Floats:
+    """Draw `n` values from a range, uniformly in the value or its logarithm; float64, (n,).
+
+    Values have 6 significant digits, so that a table can hold them as they were used.
+    """
+    import numpy as np
+
+    u = rng.random(n)
+    if span.low == span.high:
+        return np.full(n, float(span.low))
+    if logarithmic:
+        values = span.low * (span.high / span.low) ** u
+    else:
+        values = span.low + (span.high - span.low) * u
+    digits = 5 - np.floor(np.log10(np.maximum(values, 1e-300))).astype(int)
+    scale = 10.0 ** np.clip(digits, 0, 18)
+    drawn: Floats = np.clip(np.round(values * scale) / scale, span.low, span.high)
+    return drawn
+
+
+def draw_lengths(span: Span, n: int, rng: np.random.Generator) -> Ints:
+    """Draw numbers of points uniformly, both ends included; int64, (n,)."""
+    return rng.integers(int(span.low), int(span.high), n, endpoint=True)
+
+
+def lost_frames(lengths: Ints, missing: Floats, rng: np.random.Generator) -> np.ndarray:
+    """Decide which positions are missed, each by itself.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray of int64, shape (m,)
+        Points of each track.
+    missing : numpy.ndarray of float64, shape (m,)
+        Probability of missing a frame, for each track.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape (lengths.sum(),)
+        Tracks one after the other; the first and the last point of each are never missed.
+    """
+    import numpy as np
+
+    ends = np.cumsum(lengths)
+    lost: np.ndarray = rng.random(int(ends[-1]) if len(ends) else 0) < np.repeat(missing, lengths)
+    lost[ends - lengths] = False
+    lost[ends - 1] = False
+    return lost
+
+
+def check_size(tracks: int, length: Span) -> None:
+    """Refuse more than can be simulated at a time.
+
+    Raises
+    ------
+    SptError
+        If `tracks` is below 1, or there would be more than `MAX_ROWS` positions.
+    """
+    if tracks < 1:
+        raise SptError(f"--tracks is {tracks}: expected 1 or more.")
+    rows = tracks * sum(length) / 2
+    if rows > MAX_ROWS:
+        raise SptError(
+            f"{tracks:,} tracks of {length} points are about {rows:,.0f} positions: at most "
+            f"{MAX_ROWS:,} are simulated at a time. Lower --tracks or --length, or simulate "
+            "several files with different seeds."
+        )
+
+
+def shares_to_counts(shares: Sequence[float], total: int) -> list[int]:
+    """Split `total` in proportion to `shares`, by the largest remainder; sums to `total`."""
+    exact = [total * share / sum(shares) for share in shares]
+    counts = [math.floor(value) for value in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda i: counts[i] - exact[i])
+    for i in by_remainder[: total - sum(counts)]:
+        counts[i] += 1
+    return counts
