@@ -33,8 +33,8 @@ def diagnose() -> dict[str, Any]:
     -------
     dict
         ``version``, ``python``, ``platform``, ``libraries`` (name to version), ``devices`` (list of
-        backend, device, usable, default, reason), ``weights`` (list of name, description, default,
-        healthy, problem), ``folders`` (``data``, ``cache``, ``weights``, ``recipes``) and
+        backend, device, usable, default, reason), ``weights`` (list of name, description, own,
+        default, healthy, problem), ``folders`` (``data``, ``cache``, ``weights``, ``recipes``) and
         ``healthy``.
     """
     libraries = _libraries()
@@ -105,48 +105,56 @@ def _device(backend: str, device: str, usable: bool, reason: str) -> dict[str, A
 
 
 def _weights() -> list[dict[str, Any]]:
-    from spt_explain.resandi.weights import find_weights, list_weights
+    from spt_explain.resandi.weights import find_weights, own_names, shipped_names
 
     rows: list[dict[str, Any]] = []
-    try:
-        names = list_weights()
-    except (SptError, FileNotFoundError) as error:
-        return [
-            {
-                "name": "",
-                "description": "no weights",
-                "default": False,
-                "healthy": False,
-                "problem": str(error),
-            }
-        ]
-    for index, name in enumerate(names):
-        row = {
-            "name": name,
-            "description": name,
-            "default": index == 0,
-            "healthy": True,
-            "problem": "",
-        }
+    for kind, list_names in (("shipped", shipped_names), ("own", own_names)):
         try:
-            weights = find_weights(name)
-            row["description"] = weights.describe()
-            weights.verify()
-        except SptError as error:
-            row |= {"healthy": False, "problem": str(error)}
-        rows.append(row)
+            names = list_names()
+        except (SptError, FileNotFoundError) as error:
+            rows.append(
+                {
+                    "name": "",
+                    "description": f"no {kind} weights",
+                    "own": kind == "own",
+                    "default": False,
+                    "healthy": False,
+                    "problem": str(error),
+                }
+            )
+            continue
+        for index, name in enumerate(names):
+            row = {
+                "name": name,
+                "description": name,
+                "own": kind == "own",
+                "default": kind == "shipped" and index == 0,
+                "healthy": True,
+                "problem": "",
+            }
+            try:
+                weights = find_weights(name)
+                row["description"] = weights.describe()
+                weights.verify()
+            except SptError as error:
+                row |= {"healthy": False, "problem": str(error)}
+            rows.append(row)
     return rows
 
 
 def _folders() -> dict[str, str]:
     import platformdirs
 
+    from spt_explain.resandi.weights import data_folder
     from spt_explain.resources import shipped
 
     folders = {
-        "data": platformdirs.user_data_dir("spt-explain", appauthor=False),
         "cache": platformdirs.user_cache_dir("spt-explain", appauthor=False),
     }
+    try:
+        folders["data"] = str(data_folder())
+    except SptError as error:
+        folders["data"] = str(error)
     for kind in ("weights", "recipes"):
         try:
             folders[kind] = str(shipped(kind))

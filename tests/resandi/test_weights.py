@@ -6,8 +6,19 @@ import pytest
 
 from spt_explain.errors import SptError
 from spt_explain.resandi import weights as module
-from spt_explain.resandi.weights import find_weights, list_weights
+from spt_explain.resandi.store import install_weights
+from spt_explain.resandi.weights import (
+    data_folder,
+    find_own,
+    find_weights,
+    list_weights,
+    own_folder,
+    own_names,
+    shipped_names,
+)
 from spt_explain.resources import shipped
+
+pytestmark = pytest.mark.usefixtures("data")
 
 
 @pytest.fixture
@@ -90,3 +101,135 @@ def test_an_unknown_name_lists_and_suggests():
 
 def test_dequantised_values_are_finite():
     assert all(np.isfinite(v).all() for v in find_weights().load().values())
+
+
+def test_the_data_folder_is_that_of_the_system_or_of_the_variable(monkeypatch, tmp_path):
+    import platformdirs
+
+    monkeypatch.setenv("SPT_EXPLAIN_DATA", str(tmp_path / "here"))
+    assert data_folder() == tmp_path / "here"
+    assert own_folder() == tmp_path / "here" / "weights"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SPT_EXPLAIN_DATA", "relative")
+    assert data_folder() == tmp_path / "relative"
+    monkeypatch.setenv("SPT_EXPLAIN_DATA", "~/spt")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert data_folder() == tmp_path / "spt"
+    for unset in ("", "  ", None):
+        if unset is None:
+            monkeypatch.delenv("SPT_EXPLAIN_DATA")
+        else:
+            monkeypatch.setenv("SPT_EXPLAIN_DATA", unset)
+        assert str(data_folder()) == platformdirs.user_data_dir("spt-explain", appauthor=False)
+
+
+def test_a_home_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setenv("SPT_EXPLAIN_DATA", "~no-such-user-at-all/x")
+    with pytest.raises(SptError, match="no such home folder"):
+        data_folder()
+
+
+def test_own_weights_follow_the_shipped_ones(make_network):
+    install_weights("aaa", *make_network())
+    install_weights("zzz", *make_network())
+    assert list_weights() == [*shipped_names(), "aaa", "zzz"]
+    assert find_weights("zzz").own
+    assert not find_weights().own
+    assert find_weights().name == shipped_names()[0]
+
+
+def test_a_name_that_was_shipped_later_means_the_shipped_set(make_network, copied):
+    install_weights("later", *make_network())
+    manifest = json.loads((copied / module.MANIFEST).read_text())
+    manifest["weights"]["later"] = manifest["weights"]["resandi-robust"]
+    (copied / module.MANIFEST).write_text(json.dumps(manifest))
+    assert not find_weights("later").own
+    assert find_own("later").own
+    assert list_weights().count("later") == 1
+
+
+@pytest.mark.parametrize("name", ["../weights", "..", "/etc", "a/b", "a\\b", "", ".stage-x", "\0"])
+def test_odd_names_are_unknown_and_never_paths(make_network, data, name):
+    install_weights("mine", *make_network())
+    if name:
+        with pytest.raises(SptError, match="no weights are called"):
+            find_weights(name)
+    with pytest.raises(SptError, match="no weights are called"):
+        find_own(name)
+
+
+def test_a_file_given_as_a_name_says_to_import_it():
+    with pytest.raises(SptError, match=r"spt-explain weights import my\.zip"):
+        find_weights("my.zip")
+
+
+def test_near_misses_among_own_names_are_suggested(make_network):
+    install_weights("vesicles", *make_network())
+    with pytest.raises(SptError, match="Did you mean vesicles"):
+        find_weights("vesicle")
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "card.json", "mine-00001-of-00001.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "changed", "junk"])
+def test_every_damage_to_own_weights_is_found_with_its_remedy(make_network, file, damage):
+    install_weights("mine", *make_network())
+    path = own_folder() / "mine" / "1" / file
+    data = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "junk":
+        path.write_bytes(bytes(range(256)) * 3)
+    else:
+        old, new = (b"mine", b"nime") if file == "manifest.json" else (data[-40:], b"\n" * 40)
+        path.write_bytes(data.replace(old, new))
+    with pytest.raises(SptError, match=r"[Ii]mport .*again") as caught:
+        find_weights("mine").load()
+    assert caught.value.exit_code == 1
+    assert "Install spt-explain" not in str(caught.value)
+    assert list_weights()[-1] == "mine"  # still listed, so that it can be removed
+    find_weights().verify()
+
+
+def test_a_manifest_can_not_name_files_elsewhere(make_network, tmp_path):
+    install_weights("mine", *make_network())
+    path = own_folder() / "mine" / "1" / "manifest.json"
+    values = json.loads(path.read_text())
+    values["files"] = {"../../../secret.safetensors": "0" * 64}
+    path.write_text(json.dumps(values))
+    with pytest.raises(SptError, match=r"bare \.safetensors names"):
+        find_weights("mine")
+
+
+def test_what_else_lies_in_the_folder_is_no_weights(make_network, data):
+    install_weights("mine", *make_network())
+    for name in (".DS_Store", "notes.txt", "1"):
+        (own_folder() / name).write_text("x")
+    (own_folder() / "empty").mkdir()
+    (own_folder() / "half" / "card").mkdir(parents=True)
+    assert own_names() == ["mine"]
+
+
+def test_a_data_folder_that_is_a_file_is_one_line_and_spares_the_shipped_weights(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("SPT_EXPLAIN_DATA", str(tmp_path / "file"))
+    with pytest.raises(SptError, match=r"SPT_EXPLAIN_DATA") as caught:
+        list_weights()
+    assert caught.value.exit_code == 1
+    assert find_weights().name == shipped_names()[0]
+
+
+def test_parameters_are_counted_without_statistics_and_scales(make_network):
+    from spt_explain.resandi.network import ResAnDi
+
+    weights = install_weights("mine", *make_network(width=16))
+    network = ResAnDi(weights.architecture)
+    assert weights.count_parameters() == sum(p.numel() for p in network.parameters())
+    assert weights.size == sum(f.stat().st_size for f in weights.folder.glob("*.safetensors"))
+    next(weights.folder.glob("*.safetensors")).write_bytes(b"x")
+    with pytest.raises(SptError, match="can't be read"):
+        weights.count_parameters()
