@@ -80,7 +80,7 @@ def main() -> None:
     for sigma in options.noise:
         noise = rng.normal(0, sigma, positions.shape) if sigma else 0.0
         started = time.perf_counter()
-        p, _ = classifier.probabilities(positions + noise, offsets)
+        p = classifier.predict(positions + noise, offsets).probabilities
         seconds = time.perf_counter() - started
         hit = p.argmax(1) == label
         result["trajectories"][f"{sigma:.1f}"] = len(label)

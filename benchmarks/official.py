@@ -3,10 +3,16 @@
     pip install --no-deps andi-datasets==2.1.13 stochastic==0.6.0   (and scipy)
     python benchmarks/official.py --per-class 10000 --seed 20261121 -o /tmp/official.npz
 
-Eight classes, length uniform in 10…1000 (or --length L), exponents uniform in 0.1…0.9 and
+Eight classes, length uniform in 10…1000 (or --length A-B), exponents uniform in 0.1…0.9 and
 1.1…1.9, displacements scaled to unit standard deviation per axis by the package's own
 `normalize`, all-zero trajectories redrawn (same length and exponent). The same function makes
 the small stored samples that the tests compare our simulators with.
+
+--blur averages positions over the whole frame. BM, SBM and FBM are self-similar: they are drawn
+with eight times as many points and averaged in eights. The others have events at whole frames, so
+a path within the frame is added to the package's trajectory: straight for the Lévy walk, one jump
+at a uniform time for CTRW, and for ATTM a Brownian bridge with the frame's own displacement for
+its standard deviation.
 """
 
 from __future__ import annotations
@@ -39,51 +45,65 @@ def _package():
     return models_theory._twoD(), normalize
 
 
-def one(index: int, length: int, alpha: float, models, normalize) -> np.ndarray:
-    """Return one normalised trajectory, shape (length, 2)."""
+SUBFRAMES = 8
+
+
+def one(index: int, length: int, alpha: float, models, normalize, blur=None) -> np.ndarray:
+    """Return one normalised trajectory, shape (length, 2); `blur` is a random generator."""
     name = CLASS_MODELS[index]
     for _ in range(100_000):
-        flat = models.sbm(length, 1.0) if name == "bm" else getattr(models, name)(length, alpha)
-        xy = np.asarray(flat).reshape(2, length).T
-        if np.any(xy):
+        fine = blur is not None and name in ("bm", "sbm", "fbm")
+        points = length * SUBFRAMES if fine else length + (blur is not None)
+        flat = models.sbm(points, 1.0) if name == "bm" else getattr(models, name)(points, alpha)
+        xy = np.asarray(flat).reshape(2, points).T
+        if fine:
+            xy = xy.reshape(length, SUBFRAMES, 2).mean(1)
+        elif blur is not None:
+            steps = np.diff(xy, axis=0)
+            share = blur.random((length, 1)) if name == "ctrw" else 0.5
+            xy = xy[:-1] + share * steps
+            if name == "attm":
+                xy = xy + np.abs(steps) * blur.standard_normal(steps.shape) / np.sqrt(12)
+        if np.any(np.diff(xy, axis=0)):
             return np.stack([normalize(xy[:, 0]), normalize(xy[:, 1])], axis=1)
     raise RuntimeError("only all-zero trajectories")
 
 
 def chunk(job):
     """Return positions (float64, concatenated) of one chunk of trajectories."""
-    index, lengths, alphas, seed = job
+    index, lengths, alphas, seed, blurred = job
     models, normalize = _package()
     np.random.seed(seed)  # noqa: NPY002 - the package draws from the global state
     from stochastic import random as stochastic_random
 
     stochastic_random.seed(seed)
+    blur = np.random.default_rng(seed) if blurred else None
     return np.concatenate(
         [
-            one(index, int(n), float(a), models, normalize)
+            one(index, int(n), float(a), models, normalize, blur)
             for n, a in zip(lengths, alphas, strict=True)
         ]
     )
 
 
-def generate(per_class: int, seed: int, *, length: int | None = None, jobs: int | None = None):
+def generate(per_class, seed, *, lengths=(10, 1000), blur=False, jobs=None):
     """Return a dict of arrays: positions (n_rows, 2), offsets, label, alpha."""
     rng = np.random.default_rng(seed)
-    work, labels, alphas, lengths = [], [], [], []
+    work, labels, alphas, points = [], [], [], []
     size = 250
     for index in range(8):
-        n = rng.integers(10, 1001, per_class) if length is None else np.full(per_class, length)
+        n = rng.integers(lengths[0], lengths[1] + 1, per_class)
         a = rng.uniform(*ALPHA[index], per_class)
         labels.append(np.full(per_class, index))
         alphas.append(a)
-        lengths.append(n)
+        points.append(n)
         for start in range(0, per_class, size):
             part = slice(start, start + size)
-            work.append((index, n[part], a[part], int(rng.integers(2**31))))
+            work.append((index, n[part], a[part], int(rng.integers(2**31)), blur))
     jobs = jobs or os.cpu_count() or 1
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(chunk, work))
-    n = np.concatenate(lengths)
+    n = np.concatenate(points)
     return {
         "positions": np.concatenate(parts),
         "offsets": np.concatenate([[0], np.cumsum(n)]),
@@ -97,11 +117,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--per-class", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=20261121)
-    parser.add_argument("--length", type=int)
+    parser.add_argument("--length", default="10-1000", metavar="A-B")
+    parser.add_argument("--blur", action="store_true")
     parser.add_argument("--jobs", type=int)
     parser.add_argument("-o", "--output", required=True)
     options = parser.parse_args()
-    data = generate(options.per_class, options.seed, length=options.length, jobs=options.jobs)
+    low, _, high = options.length.partition("-")
+    data = generate(
+        options.per_class,
+        options.seed,
+        lengths=(int(low), int(high or low)),
+        blur=options.blur,
+        jobs=options.jobs,
+    )
     np.savez(options.output, **data)
     print(f"{len(data['label'])} trajectories, {len(data['positions'])} points → {options.output}")
 

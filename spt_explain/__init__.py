@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spt_explain.api import classify, read_tracks, track_stack
+    from spt_explain.diffusion.population import simulate
     from spt_explain.errors import SptError
     from spt_explain.resandi.classifier import Classifier
+    from spt_explain.resandi.exchange import export_weights, import_weights
+    from spt_explain.resandi.populations import populations
+    from spt_explain.resandi.store import install_weights, remove_weights
+    from spt_explain.resandi.weights import find_weights, list_weights
     from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
+    from spt_explain.training.retrain import retrain
+    from spt_explain.training.testing import evaluate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -28,7 +35,17 @@ __all__ = [
     "Tracks",
     "__version__",
     "classify",
+    "evaluate",
+    "export_weights",
+    "find_weights",
+    "import_weights",
+    "install_weights",
+    "list_weights",
+    "populations",
     "read_tracks",
+    "remove_weights",
+    "retrain",
+    "simulate",
     "track_stack",
 ]
 
@@ -36,12 +53,22 @@ _HOMES = {
     "classify": "spt_explain.api",
     "read_tracks": "spt_explain.api",
     "track_stack": "spt_explain.api",
+    "simulate": "spt_explain.diffusion.population",
+    "retrain": "spt_explain.training.retrain",
+    "evaluate": "spt_explain.training.testing",
+    "populations": "spt_explain.resandi.populations",
     "Classifier": "spt_explain.resandi.classifier",
     "SptError": "spt_explain.errors",
     "Calibration": "spt_explain.tracks",
     "QualityPolicy": "spt_explain.tracks",
     "Source": "spt_explain.tracks",
     "Tracks": "spt_explain.tracks",
+    "list_weights": "spt_explain.resandi.weights",
+    "find_weights": "spt_explain.resandi.weights",
+    "install_weights": "spt_explain.resandi.store",
+    "remove_weights": "spt_explain.resandi.store",
+    "export_weights": "spt_explain.resandi.exchange",
+    "import_weights": "spt_explain.resandi.exchange",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError
 from spt_explain.movies import is_stack, track_stack
 from spt_explain.readers import read_tracks as read_table
@@ -86,6 +87,7 @@ def classify(
     batch_size: int | None = None,
     jobs: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
+    exposure: float = DEFAULT_EXPOSURE,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Classify the mechanism of anomalous diffusion of every track.
@@ -108,6 +110,8 @@ def classify(
         Windows at a time; CPU threads.
     threshold : float
         Probability below which a track is ``undetermined``.
+    exposure : float
+        Share of the frame that the shutter was open, for the localisation error.
     progress : callable, optional
         Called with windows done and their number.
 
@@ -134,4 +138,4 @@ def classify(
         jobs=jobs,
         threshold=threshold,
     )
-    return classifier.classify(tracks, policy, progress=progress).table
+    return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spt_explain import __version__
 from spt_explain.api import read_tracks
+from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import NotTracksError, SptError
 from spt_explain.movies import is_stack
 from spt_explain.readers import StackError, find_inputs
@@ -172,6 +173,7 @@ def classify_files(
     make_classifier: Callable[[], Classifier],
     *,
     policy: QualityPolicy,
+    exposure: float = DEFAULT_EXPOSURE,
     reading: dict[str, Any] | None = None,
     output: str | None = None,
     fmt: str | None = None,
@@ -192,6 +194,8 @@ def classify_files(
         Makes the classifier, when the first file has been read.
     policy : QualityPolicy
         Minimum length, gaps, branches.
+    exposure : float
+        Share of the frame that the shutter is open, for the localisation error.
     reading : dict, optional
         Keyword arguments of `read_tracks`.
     output, fmt : str, optional
@@ -213,9 +217,12 @@ def classify_files(
     Raises
     ------
     SptError
-        Before any work: for inputs that are not there, or outputs that can't be written. After
-        it: if there was one input and it failed.
+        Before any work: for inputs that are not there, outputs that can't be written, or an
+        exposure that is no share. After it: if there was one input and it failed.
     """
+    from spt_explain.diffusion.estimates import check_exposure
+
+    check_exposure(exposure)
     listener = listener or Listener()
     found = find_inputs(names)
     plan = plan_outputs([one.name for one in found], output, fmt)
@@ -224,7 +231,7 @@ def classify_files(
     sidecars = [] if plan.fmt == "json" else [sidecar_path(path) for path in plan.paths]
     sources = [Path(one.name) for one in found if one.name != "-"]
     refuse_to_overwrite([*plan.paths, *sidecars], sources, overwrite=overwrite)
-    job = _Job(make_classifier, policy, reading or {}, list(command), listener)
+    job = _Job(make_classifier, policy, exposure, reading or {}, list(command), listener)
     results = []
     for index, one in enumerate(found):
         listener.reading(one.name, index, len(found))
@@ -256,12 +263,14 @@ class _Job:
         self,
         make_classifier: Callable[[], Classifier],
         policy: QualityPolicy,
+        exposure: float,
         reading: dict[str, Any],
         command: list[str],
         listener: Listener,
     ) -> None:
         self.make_classifier = make_classifier
         self.policy = policy
+        self.exposure = exposure
         self.reading = reading
         self.command = command
         self.listener = listener
@@ -276,6 +285,8 @@ class _Job:
 
     def run(self, one: FoundInput, plan: Plan) -> FileResult:
         """Read, classify and write one file."""
+        from spt_explain.resandi.populations import describe_population
+
         result = FileResult(one.name)
         try:
             started = time.perf_counter()
@@ -293,6 +304,7 @@ class _Job:
             verdicts = classifier.classify(
                 tracks,
                 self.policy,
+                exposure=self.exposure,
                 progress=lambda done, total: self.listener.progress("windows", done, total),
             )
         except SptError as error:
@@ -303,6 +315,7 @@ class _Job:
         result.report = {
             **tracks.describe(),
             **count_verdicts(verdicts.table),
+            "populations": describe_population(verdicts.table, classifier.weights).to_dict(),
             "policy_counts": verdicts.counts,
         }
         if one.name in plan.each:
@@ -348,9 +361,11 @@ class _Job:
             "device": classifier.backend.device.description,
             "batch_size": classifier.batch_size,
             "seed": None,
-            "deterministic": "no random step; same file, weights and device give the same table",
+            "deterministic": "no random step; same file, weights and device give the same table "
+            "(the intervals of populations have a seed, stated there)",
             "policy": asdict(self.policy),
             "threshold": classifier.threshold,
+            "exposure": self.exposure,
             "reading": self.reading,
             "inputs": [_describe_input(result) for result in results],
             "python": platform.python_version(),

@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+# a developer's own weights are no part of any test
+os.environ["SPT_EXPLAIN_DATA"] = tempfile.mkdtemp(prefix="spt-explain-tests-")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -15,6 +15,7 @@ from spt_explain.cli.options import (
     quality_options,
     reading_options,
 )
+from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ _OTHER_STATUS = (
     metavar="P",
     help="A track whose best class is less probable than this is 'undetermined'.",
 )
+@click.option(
+    "--exposure",
+    type=float,
+    default=DEFAULT_EXPOSURE,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the frame that the shutter is open, 0 to 1 (exposure time / frame interval): "
+    "motion blur, which sigma_loc_um is corrected for. D_um2_s does not depend on it.",
+)
 @output_options
 def command(
     inputs: tuple[str, ...],
@@ -64,6 +74,7 @@ def command(
     batch_size: int | None,
     jobs: int | None,
     threshold: float,
+    exposure: float,
     output: str | None,
     fmt: str | None,
     overwrite: bool,
@@ -83,6 +94,12 @@ def command(
 
     \b
     writes tracks.verdicts.csv (a row for each track) and tracks.verdicts.json (how it was made).
+
+    The table also holds alpha_msd (exponent of the time-averaged MSD), and where the units are
+    known D_um2_s and sigma_loc_um (diffusion coefficient and localisation error by the covariance
+    estimator: of Brownian motion; for the other classes the apparent D over one to two frames).
+    The fractions that are printed, and stored in the .json, are of all tracks that were classified
+    or are undetermined, corrected for the network's known confusions, with 95 % intervals.
     """
     from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
@@ -118,6 +135,7 @@ def command(
             inputs,
             make_classifier,
             policy=policy,
+            exposure=exposure,
             reading=reading,
             output=output,
             fmt=fmt,
@@ -237,6 +255,9 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     else:
         _print_many(console, counts, seen, shown)
         console.print("classes: tracks or segments (median probability)", style="dim")
+    said = _fractions_line(done)
+    if said:
+        console.print(escape(said), style="dim")
     said = _policy_line(done, policy)
     if said:
         console.print(escape(said))
@@ -255,15 +276,47 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
 
 def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
     """Return a table with a row for each class and each other status."""
-    table = _plain_table("class", "tracks", "median probability", "")
+    from spt_explain.diffusion import CLASSES
+
+    table = _plain_table("class", "tracks", "median probability", "fraction (95 %)", "")
     longest = max([c["count"] for c in one["classes"].values()], default=1)
-    for name in seen:
-        entry = one["classes"][name]
-        bar = "█" * max(1, round(24 * entry["count"] / longest))
-        table.add_row(name, f"{entry['count']:,}", f"{entry['median_probability']:.2f}", bar)
+    fractions = _fractions(one)
+    for name in [c.name for c in CLASSES if c.name in seen or c.name in fractions]:
+        count, median, bar = "0", "", ""
+        if name in seen:
+            entry = one["classes"][name]
+            count, median = f"{entry['count']:,}", f"{entry['median_probability']:.2f}"
+            bar = "█" * max(1, round(24 * entry["count"] / longest))
+        table.add_row(name, count, median, fractions.get(name, ""), bar)
     for name in shown:
-        table.add_row(f"[dim]{name}[/dim]", f"{one['status'][name]:,}", "", "")
+        table.add_row(f"[dim]{name}[/dim]", f"{one['status'][name]:,}", "", "", "")
     return table
+
+
+def _fractions(one: dict[str, Any]) -> dict[str, str]:
+    """Return the fraction of each class in words, ``"23 % (18–29)"``; none without a track.
+
+    Classes whose fraction rounds to 0 % and may be 0 are left out.
+    """
+    return {
+        name: f"{100 * f['fraction']:.0f} % ({100 * f['low']:.0f}–{100 * f['high']:.0f})"
+        for name, f in one["populations"]["fractions"].items()
+        if one["populations"]["n_tracks"] and (f["fraction"] >= 0.005 or f["low"] > 0)
+    }
+
+
+def _fractions_line(done: Sequence[FileResult]) -> str:
+    """Say which tracks the fractions are of, and where they are too few."""
+    all_of = {r.name: r.report["populations"] for r in done}
+    total = sum(p["n_tracks"] for p in all_of.values())
+    if not total:
+        return ""
+    text = f"fractions: of {total:,} tracks classified or undetermined, corrected for confusions"
+    notes = {name: p["note"] for name, p in all_of.items() if p["note"]}
+    if len(all_of) == 1:
+        return f"{text}; {', '.join(notes.values())}" if notes else text
+    few = f"; too few tracks in {', '.join(list(notes)[:4])}" if notes else ""
+    return text + few + (f" and {len(notes) - 4} more" if len(notes) > 4 else "")
 
 
 def _print_many(
@@ -283,19 +336,23 @@ def _print_many(
         parts += [f"{s} {one['status'][s]:,}" for s in shown if s in one["status"]]
         console.print(f"[bold]{escape(name)}[/bold]  {one['tracks']:,} tracks")
         console.print(f"  {escape(' · '.join(parts))}", soft_wrap=False)
+        fractions = " · ".join(f"{c} {f}" for c, f in _fractions(one).items())
+        if fractions:
+            console.print(f"  fractions (95 %): {escape(fractions)}", soft_wrap=False)
 
 
 def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[str]) -> Table:
     """Return a table with a row for each file."""
     from rich.markup import escape
 
-    table = _plain_table("file", "tracks", *seen, *shown)
+    table = _plain_table("file", "tracks", *seen, *shown, "fractions (95 %)")
     for name, one in counts.items():
         table.add_row(
             escape(name),
             f"{one['tracks']:,}",
             *(_cell(one["classes"].get(c)) for c in seen),
             *(f"{one['status'].get(s, 0):,}" for s in shown),
+            " · ".join(f"{c} {f}" for c, f in _fractions(one).items()),
         )
     return table
 

@@ -107,7 +107,7 @@ def network_options(function: F) -> F:
         click.option(
             "--weights",
             metavar="NAME",
-            help="Weights to use; spt-explain doctor lists them. Default: the best shipped.",
+            help="Weights to use; spt-explain weights list lists them. Default: the best shipped.",
         ),
         click.option(
             "--backend",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 InputKind = Literal["positions", "positions+displacements"]
-CHANNELS: dict[InputKind, int] = {"positions": 2, "positions+displacements": 4}
+PaddingKind = Literal["start", "masked"]
+SERIES: dict[InputKind, int] = {"positions": 2, "positions+displacements": 4}
+"""Time series that a trajectory is turned into, of each kind of input."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,20 @@ class Architecture:
     stem_kernel, kernel : int
         Kernel lengths of the first convolution and of all others: 35 and 15 as published.
     window : int
-        Points of the input; shorter trajectories are padded before their start.
+        Most points of the input; longer trajectories are cut into windows.
+    padding : {"start", "masked"}
+        What lies before a trajectory that is shorter than its input. "start": its starting point,
+        which the network sees as a particle at rest, as published; the output depends on how much
+        there is of it, so `lengths` must be the window alone. "masked": zeros, marked by one more
+        channel, and feature maps are kept at zero there, so the output does not depend on how
+        much there is.
+    lengths : tuple of int
+        Lengths that inputs are padded to, the shortest that fits; ascending, the last at least the
+        window. Multiples of 32, the network's stride, give exactly the same output whichever of
+        them is taken.
+    alpha_levels : tuple of float
+        Levels of the quantiles of the anomalous exponent that are told as well, ascending, the
+        middle one the median; empty for none.
     classes : tuple of str
         Names of the outputs.
     """
@@ -34,23 +54,73 @@ class Architecture:
     stem_kernel: int = 35
     kernel: int = 15
     window: int = 1000
+    padding: PaddingKind = "start"
+    lengths: tuple[int, ...] = ()
+    alpha_levels: tuple[float, ...] = ()
     classes: tuple[str, ...] = CLASS_NAMES
+
+    def __post_init__(self) -> None:
+        lengths = self.lengths or (self.window,)
+        object.__setattr__(self, "lengths", lengths)
+        if list(lengths) != sorted(set(lengths)) or lengths[-1] < self.window:
+            raise ValueError(
+                f"lengths are {lengths}; expected them ascending, the last at least {self.window}"
+            )
+        if self.padding == "start" and len(lengths) > 1:
+            raise ValueError("several lengths need masked padding")
+        if len(self.alpha_levels) not in (0, 3):
+            raise ValueError(f"{len(self.alpha_levels)} levels of alpha; expected three or none")
 
     @property
     def channels(self) -> int:
         """Number of input channels."""
-        return CHANNELS[self.inputs]
+        return SERIES[self.inputs] + (self.padding == "masked")
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs: a logit for each class, then what `alpha_quantiles` takes."""
+        return len(self.classes) + len(self.alpha_levels)
 
     @property
     def stage_widths(self) -> tuple[int, int, int, int]:
         """Channels of the four stages."""
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
+    def padded_length(self, n_points: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the length that trajectories of `n_points` points are padded to."""
+        lengths = np.asarray(self.lengths, np.int64)
+        found: NDArray[np.int64] = lengths[np.searchsorted(lengths, n_points)]
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a card."""
-        return {**asdict(self), "classes": list(self.classes)}
+        values = asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """Return the architecture that `to_dict` described."""
-        return cls(**{**values, "classes": tuple(values["classes"])})
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**plain)
+
+
+def alpha_quantiles(raw: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return ordered quantiles of α from the network's last three outputs.
+
+    Parameters
+    ----------
+    raw : numpy.ndarray, shape (n, 3)
+        Distance downwards, median, distance upwards; distances before the softplus that makes
+        them positive, the median as α − 1.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, 3)
+        Low, median and high, within 0…2.
+    """
+    raw = raw.astype(np.float64)
+    median = raw[:, 1] + 1
+    down, up = np.logaddexp(0, raw[:, 0]), np.logaddexp(0, raw[:, 2])
+    return np.asarray(np.clip(np.stack([median - down, median, median + up], axis=1), 0, 2))

@@ -52,8 +52,8 @@ class Backend(Protocol):
     device: Device
     batch_size: int
 
-    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (n, classes) logits of (n, channels, window) inputs."""
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
         ...
 
 
@@ -145,10 +145,10 @@ class OnnxBackend:
             self.device = _cpu(runtime, jobs, "" if device == "cpu" else why_not)
         self.batch_size = GPU_BATCH if on_gpu else CPU_BATCH
 
-    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (n, classes) logits of (n, channels, window) inputs."""
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
         with _explained(self.device):
-            out: NDArray[np.float32] = self._session.run(["logits"], {"trajectories": inputs})[0]
+            out: NDArray[np.float32] = self._session.run(["outputs"], {"trajectories": inputs})[0]
         return out
 
 
@@ -185,7 +185,7 @@ class TorchBackend:
             torch.set_num_threads(jobs)
         network = ResAnDi(weights.architecture)
         tensors = {k: torch.from_numpy(v) for k, v in weights.load().items()}
-        network.load_state_dict(tensors, strict=False)
+        network.load_state_dict(tensors)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         self._torch = torch
@@ -200,8 +200,8 @@ class TorchBackend:
             self.device = _cpu(runtime, jobs, why_not)
         self.batch_size = CPU_BATCH if kind == "cpu" else GPU_BATCH
 
-    def logits(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (n, classes) logits of (n, channels, window) inputs."""
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
         torch = self._torch
         with _explained(self.device), torch.inference_mode():
             tensor = torch.from_numpy(inputs).to(self._kind)

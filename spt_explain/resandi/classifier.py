@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.diffusion import DEFAULT_EXPOSURE
+from spt_explain.diffusion.estimates import check_exposure, estimate_motion
 from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
+from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.resandi.backends import load_backend
+from spt_explain.resandi.calibration import Calibration
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.weights import find_weights
-from spt_explain.resandi.windows import combine, place_windows
+from spt_explain.resandi.windows import average, place_windows, softmax
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
 
 if TYPE_CHECKING:
@@ -39,7 +43,8 @@ class Verdicts:
     table : pandas.DataFrame
         One row for each track or segment, the columns of INTERFACE: ``file, particle, segment,
         n_points, first_frame, last_frame, n_gaps, status, reason, class, probability, runner_up``
-        and ``p_<class>``. ``class`` is the most probable one whatever the status, missing for
+        and ``p_<class>``, then ``alpha_msd`` and, where the units are known, ``D_um2_s`` and
+        ``sigma_loc_um``. ``class`` is the most probable one whatever the status, missing for
         tracks that were left out. Where the source names its tracks by text, ``label`` holds
         the names.
     tracks : Tracks
@@ -59,6 +64,25 @@ class Verdicts:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of bare positions.
+
+    Attributes
+    ----------
+    probabilities : numpy.ndarray, shape (m, classes)
+        Calibrated probabilities of the classes.
+    alpha : numpy.ndarray, shape (m, 3), or None
+        5 %, 50 % and 95 % quantiles of the anomalous exponent; None if the weights don't say it.
+    windows : numpy.ndarray, shape (m,)
+        Windows that each trajectory was classified in.
+    """
+
+    probabilities: NDArray[np.float64]
+    alpha: NDArray[np.float64] | None
+    windows: NDArray[np.int64]
+
+
 class Classifier:
     """A network ready to classify any number of files.
 
@@ -71,7 +95,8 @@ class Classifier:
     device : {"auto", "cuda", "mps", "cpu"}
         Where.
     batch_size : int, optional
-        Windows at a time; 64 on the CPU and 1024 on a GPU by default.
+        Windows of full length at a time, shorter ones in proportion; 64 on the CPU and 1024 on a
+        GPU by default.
     jobs : int, optional
         CPU threads; all cores by default.
     threshold : float
@@ -102,6 +127,7 @@ class Classifier:
         self.weights: Weights = find_weights(weights)
         self.backend_name = backend
         self.backend = load_backend(self.weights, backend=backend, device=device, jobs=jobs)
+        self.calibration = Calibration.from_card(self.weights.card)
         self.batch_size = batch_size or self.backend.batch_size
         self.threshold = threshold
 
@@ -110,6 +136,7 @@ class Classifier:
         tracks: Tracks,
         policy: QualityPolicy | None = None,
         *,
+        exposure: float = DEFAULT_EXPOSURE,
         progress: Callable[[int, int], None] | None = None,
     ) -> Verdicts:
         """Classify every track.
@@ -120,6 +147,8 @@ class Classifier:
             Trajectories of one file.
         policy : QualityPolicy, optional
             What happens to gaps, branches and short tracks.
+        exposure : float
+            Share of the frame that the shutter is open, for the localisation error.
         progress : callable, optional
             Called with the number of windows done and their total.
 
@@ -130,32 +159,34 @@ class Classifier:
         Raises
         ------
         SptError
-            If not a single track can be classified; the message says why.
+            If the exposure is out of range, or not a single track can be classified; the message
+            says why.
         """
+        check_exposure(exposure)
         policy = policy or QualityPolicy()
         seconds = dict.fromkeys(("quality", "inputs", "network"), 0.0)
         started = time.perf_counter()
         segments = apply_policy(tracks, policy)
         require_some(segments, tracks)
         seconds["quality"] = time.perf_counter() - started
-        probabilities, windows = self.probabilities(
+        prediction = self.predict(
             segments.points[["x", "y"]].to_numpy(np.float64),
             segments.offsets,
             progress=progress,
             seconds=seconds,
         )
-        table = _table(tracks, segments, probabilities, windows, self)
+        table = _table(tracks, segments, prediction, self, exposure)
         return Verdicts(table, tracks, dict(segments.counts), policy, seconds)
 
-    def probabilities(
+    def predict(
         self,
         positions: NDArray[np.float64],
         offsets: NDArray[np.int64],
         *,
         progress: Callable[[int, int], None] | None = None,
         seconds: dict[str, float] | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return class probabilities of trajectories given as bare positions.
+    ) -> Prediction:
+        """Return what the network says of trajectories given as bare positions.
 
         Parameters
         ----------
@@ -170,51 +201,64 @@ class Classifier:
 
         Returns
         -------
-        probabilities : numpy.ndarray, shape (m, classes)
-        windows : numpy.ndarray, shape (m,)
-            Windows that each trajectory was classified in.
+        Prediction
         """
         seconds = seconds if seconds is not None else {"inputs": 0.0, "network": 0.0}
         architecture = self.weights.architecture
         starts, stops, owner = place_windows(offsets, architecture.window)
-        logits = np.empty((len(owner), len(architecture.classes)), np.float32)
+        outputs = np.empty((len(owner), architecture.outputs), np.float32)
+        done = 0
         clock = time.perf_counter()
         for part, inputs in self._inputs(positions, starts, stops):
             now = time.perf_counter()
             seconds["inputs"] += now - clock
-            logits[part] = self.backend.logits(inputs)
+            outputs[part] = self.backend.outputs(inputs)
             clock = time.perf_counter()
             seconds["network"] += clock - now
+            done += len(part)
             if progress is not None:
-                progress(part.stop, len(owner))
+                progress(done, len(owner))
         n_segments = len(offsets) - 1
-        windows = np.bincount(owner, minlength=n_segments)
-        return combine(logits, owner, n_segments), windows
+        n_classes = len(architecture.classes)
+        logits = self.calibration.logits(outputs[:, :n_classes], stops - starts)
+        alpha = None
+        if architecture.alpha_levels:
+            quantiles = alpha_quantiles(outputs[:, n_classes:])
+            quantiles = self.calibration.alpha(quantiles, stops - starts)
+            alpha = average(quantiles, owner, n_segments)
+        probabilities = average(softmax(logits), owner, n_segments)
+        return Prediction(probabilities, alpha, np.bincount(owner, minlength=n_segments))
 
     def _inputs(
         self,
         positions: NDArray[np.float64],
         starts: NDArray[np.int64],
         stops: NDArray[np.int64],
-    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Yield batches of inputs, the next ones being prepared while the network works."""
-        architecture = self.weights.architecture
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield batches of windows, by padded length: their indices, and their inputs.
 
-        def prepare(part: slice) -> NDArray[np.float32]:
+        The next batches are being prepared while the network works.
+        """
+        architecture = self.weights.architecture
+        padded = architecture.padded_length(stops - starts)
+
+        def prepare(part: NDArray[np.int64]) -> NDArray[np.float32]:
             return build_inputs(
                 positions,
                 starts[part],
                 stops[part],
-                window=architecture.window,
+                window=int(padded[part[0]]),
                 kind=architecture.inputs,
+                padding=architecture.padding,
             )
 
-        parts = [
-            slice(i, min(i + self.batch_size, len(starts)))
-            for i in range(0, len(starts), self.batch_size)
-        ]
+        parts = []
+        for length in architecture.lengths:
+            rows = np.flatnonzero(padded == length)
+            size = max(1, self.batch_size * architecture.lengths[-1] // length)
+            parts += [rows[i : i + size] for i in range(0, len(rows), size)]
         with ThreadPoolExecutor(_PREPARING_THREADS) as pool:
-            waiting: list[tuple[slice, Future[NDArray[np.float32]]]] = []
+            waiting: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
             for part in parts:
                 waiting.append((part, pool.submit(prepare, part)))
                 if len(waiting) > 2 * _PREPARING_THREADS:
@@ -227,11 +271,13 @@ class Classifier:
 def _table(
     tracks: Tracks,
     segments: Segments,
-    probabilities: NDArray[np.float64],
-    windows: NDArray[np.int64],
+    prediction: Prediction,
     classifier: Classifier,
+    exposure: float,
 ) -> pd.DataFrame:
     import pandas as pd
+
+    probabilities, windows = prediction.probabilities, prediction.windows
 
     classes = np.asarray(classifier.weights.architecture.classes, dtype=object)
     summary = segments.summary
@@ -276,4 +322,11 @@ def _table(
         "runner_up": second,
         **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
     }
+    if prediction.alpha is not None:
+        alpha = np.full((len(summary), 3), np.nan)
+        alpha[known] = prediction.alpha[index[known]]
+        columns |= {"alpha": alpha[:, 1], "alpha_low": alpha[:, 0], "alpha_high": alpha[:, 2]}
+    for name, values in estimate_motion(segments, tracks.calibration, exposure=exposure).items():
+        columns[name] = np.full(len(summary), np.nan)
+        columns[name][known] = values[index[known]]
     return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))

@@ -25,7 +25,8 @@ def build_model(
     """Return a serialised ONNX model.
 
     Batch normalisation is folded into the convolutions. Input ``trajectories``, float32,
-    (batch, channels, window); output ``logits``, float32, (batch, classes).
+    (batch, channels, time), where time may be any of the architecture's lengths; output
+    ``outputs``, float32, (batch, outputs).
 
     Parameters
     ----------
@@ -43,38 +44,47 @@ def build_model(
     from onnx import TensorProto, helper
 
     builder = _Builder(tensors, np.float16 if half else np.float32)
-    batch = "batch"
+    time = architecture.lengths[0] if len(architecture.lengths) == 1 else "time"
     inputs = [
         helper.make_tensor_value_info(
-            "trajectories",
-            TensorProto.FLOAT,
-            [batch, architecture.channels, architecture.window],
+            "trajectories", TensorProto.FLOAT, ["batch", architecture.channels, time]
         )
     ]
     outputs = [
-        helper.make_tensor_value_info(
-            "logits", TensorProto.FLOAT, [batch, len(architecture.classes)]
-        )
+        helper.make_tensor_value_info("outputs", TensorProto.FLOAT, ["batch", architecture.outputs])
     ]
     builder.constant("height_axis", np.asarray([2], np.int64))
     x = builder.node("Unsqueeze", ["trajectories", "height_axis"])
     if half:
         x = builder.node("Cast", [x], to=TensorProto.FLOAT16)
+    inside = ""
+    if architecture.padding == "masked":
+        last = architecture.channels - 1
+        bounds = {"mask_from": last, "mask_to": last + 1, "channel_axis": 1}
+        names = [builder.constant(k, np.asarray([v], np.int64)) for k, v in bounds.items()]
+        inside = builder.node("Slice", [x, *names])
     x = builder.convolution(x, "conv1", "bn1", architecture.stem_kernel, 2)
-    x = builder.node("Relu", [x])
+    inside = builder.halved(inside)
+    x = builder.masked(builder.node("Relu", [x]), inside)
     x = builder.node("MaxPool", [x], kernel_shape=[1, 3], strides=[1, 2], pads=[0, 1, 0, 1])
+    inside = builder.halved(inside)
+    x = builder.masked(x, inside)
     for stage in range(4):
         for block in range(2):
             stride = 2 if stage > 0 and block == 0 else 1
-            x = builder.block(x, f"stages.{stage}.{block}", architecture.kernel, stride)
+            x, inside = builder.block(
+                x, inside, f"stages.{stage}.{block}", architecture.kernel, stride
+            )
     x = builder.node("GlobalAveragePool", [x])
+    if inside:
+        x = builder.node("Div", [x, builder.node("GlobalAveragePool", [inside])])
     x = builder.node("Flatten", [x])
     weight, bias = builder.tensor("fc.weight"), builder.tensor("fc.bias")
     x = builder.node("Gemm", [x, weight, bias], transB=1)
     if half:
-        builder.node("Cast", [x], output="logits", to=TensorProto.FLOAT)
+        builder.node("Cast", [x], output="outputs", to=TensorProto.FLOAT)
     else:
-        builder.node("Identity", [x], output="logits")
+        builder.node("Identity", [x], output="outputs")
     graph = helper.make_graph(builder.nodes, "resandi", inputs, outputs, builder.initializers)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="spt-explain"
@@ -126,13 +136,28 @@ class _Builder:
             pads=[0, kernel // 2, 0, kernel // 2],
         )
 
-    def block(self, x: str, name: str, kernel: int, stride: int) -> str:
+    def halved(self, inside: str) -> str:
+        """Return the mask of nodes at twice the spacing: inside if either of their two is."""
+        if not inside:
+            return ""
+        return self.node(
+            "MaxPool", [inside], kernel_shape=[1, 2], strides=[1, 2], pads=[0, 0, 0, 0], ceil_mode=1
+        )
+
+    def masked(self, x: str, inside: str) -> str:
+        """Return `x` with zeros in the padding."""
+        return self.node("Mul", [x, inside]) if inside else x
+
+    def block(self, x: str, inside: str, name: str, kernel: int, stride: int) -> tuple[str, str]:
         shortcut = x
         if f"{name}.downsample.0.weight" in self.tensors:
             shortcut = self.convolution(
                 x, f"{name}.downsample.0", f"{name}.downsample.1", 1, stride
             )
         y = self.convolution(x, f"{name}.conv1", f"{name}.bn1", kernel, stride)
-        y = self.node("Relu", [y])
+        if stride != 1:
+            inside = self.halved(inside)
+        y = self.masked(self.node("Relu", [y]), inside)
         y = self.convolution(y, f"{name}.conv2", f"{name}.bn2", kernel, 1)
-        return self.node("Relu", [self.node("Add", [y, shortcut])])
+        y = self.node("Relu", [self.node("Add", [y, shortcut])])
+        return self.masked(y, inside), inside

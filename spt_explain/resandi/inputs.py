@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spt_explain.resandi.architecture import CHANNELS
+from spt_explain.resandi.architecture import SERIES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spt_explain.resandi.architecture import InputKind
+    from spt_explain.resandi.architecture import InputKind, PaddingKind
 
 
 def build_inputs(
@@ -21,13 +21,15 @@ def build_inputs(
     *,
     window: int,
     kind: InputKind,
+    padding: PaddingKind = "start",
 ) -> NDArray[np.float32]:
     """Return the network's input for each stretch of consecutive positions.
 
     Every stretch starts at the origin, is padded with zeros before its start and is scaled per
     axis to 0…1 (Bae, Baek & Jeong, supplement B.2), so the padding lies at the scaled starting
-    point. The displacement channels hold x(t) − x(t−1) at frame t, divided by their
-    root mean square per axis, and zero in the padding. Neither depends on the unit of length.
+    point; masked padding is zero, and a last channel holds 1 inside the stretch. The displacement
+    channels hold x(t) − x(t−1) at frame t, divided by their root mean square per axis, and zero in
+    the padding. Nothing depends on the unit of length.
 
     Parameters
     ----------
@@ -36,17 +38,21 @@ def build_inputs(
     starts, stops : numpy.ndarray, shape (n,)
         Rows of the stretches, ``positions[start:stop]``; none longer than `window`, none empty.
     window : int
-        Points of the network's input.
+        Points of the network's input: what the stretches are padded to.
     kind : {"positions", "positions+displacements"}
-        Which channels.
+        Which series.
+    padding : {"start", "masked"}
+        What lies before a stretch; see `Architecture`.
 
     Returns
     -------
     numpy.ndarray, shape (n, channels, window), float32
     """
     lengths = stops - starts
+    masked = padding == "masked"
+    out = np.zeros((len(lengths), SERIES[kind] + masked, window), np.float32)
     if len(lengths) == 0:
-        return np.zeros((0, CHANNELS[kind], window), np.float32)
+        return out
     if lengths.min() < 1 or lengths.max() > window:
         raise ValueError(
             f"stretches of {lengths.min()} to {lengths.max()} points; expected 1 to {window}"
@@ -62,8 +68,10 @@ def build_inputs(
     low = np.minimum.reduceat(path, firsts, axis=0)
     span = np.maximum.reduceat(path, firsts, axis=0) - low
     span[span == 0] = 1.0
-    out = np.zeros((len(lengths), CHANNELS[kind], window), np.float32)
-    out[:, :2, :] = (-low / span)[:, :, None]
+    if masked:
+        out[rows, -1, columns] = 1
+    else:
+        out[:, :2, :] = (-low / span)[:, :, None]
     scaled = (path - low[rows]) / span[rows]
     out[rows, 0, columns] = scaled[:, 0]
     out[rows, 1, columns] = scaled[:, 1]

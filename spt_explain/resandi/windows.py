@@ -46,20 +46,24 @@ def place_windows(
     return starts, stops, owner
 
 
-def combine(
-    logits: NDArray[np.floating], owner: NDArray[np.int64], n_segments: int
+def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return probabilities, (n, classes), of logits of the same shape."""
+    p = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+    p /= p.sum(axis=1, keepdims=True)
+    return np.asarray(p)
+
+
+def average(
+    values: NDArray[np.float64], owner: NDArray[np.int64], n_segments: int
 ) -> NDArray[np.float64]:
-    """Return the mean of the windows' probabilities for each segment, shape (n_segments, classes).
+    """Return the mean of the windows' values for each segment, shape (n_segments, columns).
 
     Windows of one track overlap and share its past, so their evidence is averaged, not
     multiplied: a track that changes its mind is left with divided probabilities.
     """
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    p = np.exp(shifted)
-    p /= p.sum(axis=1, keepdims=True)
     if len(owner) == 0:
-        return np.zeros((n_segments, logits.shape[1]))
+        return np.zeros((n_segments, values.shape[1]))
     first = np.flatnonzero(np.diff(owner, prepend=-1))
     counts = np.bincount(owner, minlength=n_segments)[:, None]
-    out: NDArray[np.float64] = np.add.reduceat(p, first, axis=0) / counts
+    out: NDArray[np.float64] = np.add.reduceat(values, first, axis=0) / counts
     return out

@@ -1,31 +1,33 @@
 """Training data without end: trajectories simulated, measured and shaped on the training device.
 
-A pool of trajectories is simulated at a time and used several times over, each time rotated and
-disturbed anew, so that simulation does not dominate a step.
+Trajectories for many steps are simulated at a time and used several times over, each time turned
+and disturbed anew, so that simulation does not dominate a step. Every random number follows from
+the seed, the process and the step, so that a run can be taken up anywhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from spt_explain.diffusion.classes import CLASSES
+from spt_explain.diffusion.measurement import fill_frames, record
 from spt_explain.diffusion.simulate import simulate_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from spt_explain.resandi.architecture import InputKind
+    from spt_explain.resandi.architecture import InputKind, PaddingKind
+    from spt_explain.training.conditions import Conditions
     from spt_explain.training.recipe import Recipe
-
-_TINY = 1e-6
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Simulated trajectories: steps (n, window − 1, 2), label, length in points, α, each (n,)."""
+    """Simulated trajectories: steps (n, t − 1, 2), label, length in points, α, each (n,)."""
 
     steps: torch.Tensor
     label: torch.Tensor
@@ -33,190 +35,260 @@ class Pool:
     alpha: torch.Tensor
 
 
-def draw_lengths(
-    n: int, low: int, high: int, short_share: float, generator: torch.Generator
-) -> torch.Tensor:
-    """Draw lengths in points: uniform in low…high, a share of them log-uniform; int64, (n,)."""
-    device = generator.device
-    u = torch.rand(3, n, generator=generator, device=device)
-    uniform = low + u[0] * (high + 1 - low)
-    ratio = torch.tensor((high + 1) / low, device=device)
-    logarithmic = low * ratio ** u[1]
-    return torch.where(u[2] < short_share, logarithmic, uniform).long().clamp(low, high)
+@dataclass(frozen=True)
+class Batch:
+    """What one step is trained on.
+
+    Attributes
+    ----------
+    groups : list of torch.Tensor, shape (n_i, channels, length_i)
+        The network's inputs, by padded length.
+    label : torch.Tensor, shape (n,), int64
+        Classes, in the order of the groups.
+    alpha : torch.Tensor, shape (n,)
+        Anomalous exponents.
+    length : torch.Tensor, shape (n,), int64
+        Points.
+    """
+
+    groups: list[torch.Tensor]
+    label: torch.Tensor
+    alpha: torch.Tensor
+    length: torch.Tensor
 
 
-def simulate_pool(recipe: Recipe, generator: torch.Generator) -> Pool:
-    """Simulate a pool of trajectories, as many of each class; none without any motion."""
-    steps, labels, lengths, alphas = [], [], [], []
-    per_class = recipe.pool // len(CLASSES)
-    for index in range(len(CLASSES)):
-        length = draw_lengths(
-            per_class, recipe.min_points, recipe.window, recipe.short_share, generator
-        )
-        step, alpha = simulate_steps(index, per_class, recipe.window, generator=generator)
-        if CLASSES[index].model == "ctrw":
-            step, alpha = _redraw_still(index, step, alpha, length, generator)
-        steps.append(step)
-        labels.append(torch.full_like(length, index))
-        lengths.append(length)
-        alphas.append(alpha)
-    return Pool(torch.cat(steps), torch.cat(labels), torch.cat(lengths), torch.cat(alphas))
+def seeded(device: torch.device | str, *parts: object) -> torch.Generator:
+    """Return a generator whose seed follows from `parts` and from nothing else."""
+    digest = hashlib.sha256(":".join(map(str, parts)).encode()).digest()
+    generator = torch.Generator(device=device)
+    generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return generator
 
 
-def _redraw_still(
-    index: int,
-    steps: torch.Tensor,
-    alpha: torch.Tensor,
+def simulate_pool(
+    n: int,
     length: torch.Tensor,
+    n_points: int,
+    blur_share: float,
     generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Replace trajectories without any jump within their length, at the same length and α."""
-    for _ in range(200):
-        first = (steps != 0).any(-1).float().argmax(1) + (steps == 0).all(-1).all(-1) * steps.size(
-            1
-        )
-        still = (first >= length - 1).nonzero()[:, 0]
-        if len(still) == 0:
-            break
-        steps[still] = simulate_steps(
-            index, len(still), steps.size(1) + 1, generator=generator, alpha=alpha[still]
-        )[0]
-    return steps, alpha
-
-
-def measure(
-    steps: torch.Tensor, length: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    """Turn simulated steps into a recording: rotated, scaled, with localisation noise.
+    exposure: torch.Tensor | None = None,
+) -> Pool:
+    """Simulate trajectories, as many of each class; none without any motion.
 
     Parameters
     ----------
-    steps : torch.Tensor, shape (n, t − 1, 2)
-        Displacements.
+    n : int
+        Trajectories, a multiple of eight.
     length : torch.Tensor, shape (n,)
-        Points of each trajectory; steps beyond are ignored.
-    sigma : torch.Tensor, shape (n,)
-        Standard deviation of the noise of a position, in units of the displacement's standard
-        deviation (1/SNR).
+        Points of each that will be used.
+    n_points : int
+        Points that are simulated.
+    blur_share : float
+        Share of them with motion blur.
     generator : torch.Generator
         Source of randomness.
+    exposure : torch.Tensor, shape (m,), optional
+        Exposures to draw from, as shares of the frame; uniform in 0…1 by default.
 
     Returns
     -------
-    torch.Tensor, shape (n, t, 2)
-        Positions from the first frame on, constant after the last point.
+    Pool
     """
-    n, t = steps.size(0), steps.size(1) + 1
-    device = steps.device
-    frame = torch.arange(t, device=device)
-    inside = (frame[1:] < length[:, None])[..., None]
-    steps = steps * inside
-    steps = steps / steps.abs().amax((1, 2), keepdim=True).clamp(min=1e-37)
-    turn = torch.rand(n, generator=generator, device=device) * (2 * torch.pi)
-    flip = torch.randint(0, 2, (n,), generator=generator, device=device) * 2.0 - 1
-    x, y = steps[..., 0], steps[..., 1] * flip[:, None]
-    c, s = turn.cos()[:, None], turn.sin()[:, None]
-    steps = torch.stack([c * x - s * y, s * x + c * y], dim=-1)
-    count = (length - 1).clamp(min=1)[:, None, None]
-    mean = steps.sum(1, keepdim=True) / count
-    square = (steps**2).sum(1, keepdim=True) / count
-    deviation = (square - mean**2).clamp(min=0).sqrt()
-    straight = deviation < 1e-3 * square.sqrt()
-    scale = torch.where(straight, square.sqrt(), deviation).clamp(min=_TINY)
-    steps = steps / scale
-    path = torch.cat([torch.zeros(n, 1, 2, device=device), steps.cumsum(1)], dim=1)
-    noise = torch.randn(n, t, 2, generator=generator, device=device)
-    return path + noise * sigma[:, None, None] * (frame < length[:, None])[..., None]
+    per_class = n // len(CLASSES)
+    device = generator.device
+    blurred = round(blur_share * per_class)
+    steps, alphas = [], []
+    for index, own in enumerate(length.view(len(CLASSES), per_class)):
+        open_for = torch.rand(blurred, generator=generator, device=device)
+        if exposure is not None:
+            open_for = exposure.to(device)[(open_for * len(exposure)).long()]
+        sharp = per_class - blurred
+        for part, blur in ((own[:sharp], None), (own[sharp:], open_for)):
+            if len(part):
+                step, alpha = simulate_steps(
+                    index,
+                    len(part),
+                    n_points,
+                    generator=generator,
+                    exposure=blur,
+                    moves_within=part,
+                )
+                steps.append(step)
+                alphas.append(alpha)
+    label = torch.arange(len(CLASSES), device=device).repeat_interleave(per_class)
+    return Pool(torch.cat(steps), label, length, torch.cat(alphas))
 
 
-def lose_frames(
-    positions: torch.Tensor, length: torch.Tensor, missed: torch.Tensor, generator: torch.Generator
+def build_inputs(
+    positions: torch.Tensor,
+    length: torch.Tensor,
+    kind: InputKind,
+    padding: PaddingKind = "start",
+    padded: int | None = None,
 ) -> torch.Tensor:
-    """Lose frames at random and fill them by linear interpolation, as `classify` does.
-
-    Parameters
-    ----------
-    positions : torch.Tensor, shape (n, t, 2)
-        Positions; the first and the last point of each trajectory are always kept.
-    length : torch.Tensor, shape (n,)
-        Points of each trajectory.
-    missed : torch.Tensor, shape (n,)
-        Probability of missing a frame.
-    generator : torch.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    torch.Tensor, shape (n, t, 2)
-    """
-    n, t, _ = positions.shape
-    frame = torch.arange(t, device=positions.device).expand(n, t)
-    lost = torch.rand(n, t, generator=generator, device=positions.device) < missed[:, None]
-    lost = lost & (frame > 0) & (frame < length[:, None] - 1)
-    before = torch.where(lost, 0, frame).cummax(1).values
-    after = torch.where(lost, t - 1, frame).flip(1).cummin(1).values.flip(1)
-    weight = ((frame - before) / (after - before).clamp(min=1))[..., None]
-    left = positions.gather(1, before[..., None].expand(n, t, 2))
-    right = positions.gather(1, after[..., None].expand(n, t, 2))
-    return torch.where(lost[..., None], left + weight * (right - left), positions)
-
-
-def build_inputs(positions: torch.Tensor, length: torch.Tensor, kind: InputKind) -> torch.Tensor:
     """Shape positions into the network's channels; the same as `resandi.inputs`, on tensors.
 
     Parameters
     ----------
-    positions : torch.Tensor, shape (n, window, 2)
+    positions : torch.Tensor, shape (n, t, 2)
         Positions from the first frame on; those from `length` on are ignored.
     length : torch.Tensor, shape (n,)
         Points of each trajectory.
     kind : {"positions", "positions+displacements"}
-        Which channels.
+        Which series.
+    padding : {"start", "masked"}
+        What lies before a trajectory.
+    padded : int, optional
+        Points of the input, at least t, which is the default.
 
     Returns
     -------
-    torch.Tensor, shape (n, channels, window), float32
+    torch.Tensor, shape (n, channels, padded), float32
     """
-    n, t, _ = positions.shape
+    n, points, _ = positions.shape
+    t = padded or points
     device = positions.device
     shift = torch.arange(t, device=device) - (t - length)[:, None]  # frame at each input node
     inside = (shift >= 0)[..., None]
-    index = shift.clamp(min=0)[..., None].expand(n, t, 2)
+    index = shift.clamp(0, points - 1)[..., None].expand(n, t, 2)
     path = (positions - positions[:, :1]).gather(1, index) * inside
     low, high = path.amin(1, keepdim=True), path.amax(1, keepdim=True)
     span = high - low
     scaled = (path - low) / torch.where(span > 0, span, 1.0)
-    if kind == "positions":
-        return scaled.transpose(1, 2).contiguous()
-    steps = torch.nn.functional.pad(path.diff(dim=1), (0, 0, 1, 0))
-    count = (length - 1).clamp(min=1)[:, None, None]
-    rms = ((steps**2).sum(1, keepdim=True) / count).sqrt()
-    steps = steps / torch.where(rms > 0, rms, 1.0)
-    return torch.cat([scaled, steps], dim=-1).transpose(1, 2).contiguous()
-
-
-def _draw_share(n: int, share: float, most: float, generator: torch.Generator) -> torch.Tensor:
-    """Draw, for each of n trajectories, 0…most for a share of them and zero for the rest."""
-    u = torch.rand(2, n, generator=generator, device=generator.device)
-    return torch.where(u[0] < share, u[1] * most, 0.0)
+    series = [scaled if padding == "start" else scaled * inside]
+    if kind != "positions":
+        steps = torch.nn.functional.pad(path.diff(dim=1), (0, 0, 1, 0))
+        count = (length - 1).clamp(min=1)[:, None, None]
+        rms = ((steps**2).sum(1, keepdim=True) / count).sqrt()
+        series.append(steps / torch.where(rms > 0, rms, 1.0))
+    if padding == "masked":
+        series.append(inside.to(path.dtype))
+    return torch.cat(series, dim=-1).transpose(1, 2).contiguous()
 
 
 def batches(
-    recipe: Recipe, generator: torch.Generator
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (inputs, labels) without end."""
+    recipe: Recipe,
+    conditions: Conditions,
+    device: torch.device | str,
+    *,
+    start: int = 0,
+    process: int = 0,
+) -> Iterator[Batch]:
+    """Yield the batches of step `start` and all that follow, without end.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to simulate, and how many of each length.
+    conditions : Conditions
+        Lengths, noise, gaps and blur.
+    device : torch.device or str
+        Where.
+    start : int
+        First step.
+    process : int
+        Number of this process among several, which get other trajectories.
+    """
+    step = start
+    steps, reuse = recipe.data.pool_steps, recipe.data.reuse
+    shape = torch.compile(_shape, dynamic=False) if str(device).startswith("cuda") else _shape
     while True:
-        pool = simulate_pool(recipe, generator)
-        for _ in range(recipe.reuse):
-            order = torch.randperm(len(pool.label), generator=generator, device=generator.device)
-            for chosen in torch.split(order, recipe.batch_size):
-                if len(chosen) < recipe.batch_size:
-                    continue
-                length = pool.length[chosen]
-                sigma = _draw_share(
-                    len(chosen), 1 - recipe.clean_share, recipe.noise_max, generator
-                )
-                positions = measure(pool.steps[chosen], length, sigma, generator)
-                missed = _draw_share(len(chosen), recipe.gap_share, recipe.gap_max, generator)
-                positions = lose_frames(positions, length, missed, generator)
-                yield build_inputs(positions, length, recipe.inputs), pool.label[chosen]
+        index = step // (steps * reuse)
+        generator = seeded(device, recipe.seed, process, "pool", index)
+        pools = [
+            simulate_pool(
+                n * steps,
+                conditions.draw_lengths(n * steps, low, high, generator),
+                high,
+                conditions.blur_share,
+                generator,
+                conditions.exposures,
+            )
+            for low, high, n in _groups(recipe)
+        ]
+        for use in range((step // steps) % reuse, reuse):
+            shuffler = seeded(device, recipe.seed, process, "order", index, use)
+            shuffled = [_shuffle(pool, shuffler) for pool in pools]
+            for row in range(step % steps, steps):
+                parts = [
+                    _rows(pool, row * n, (row + 1) * n)
+                    for pool, (_, _, n) in zip(shuffled, _groups(recipe), strict=True)
+                ]
+                disturber = seeded(device, recipe.seed, process, "step", step)
+                yield _batch(recipe, conditions, parts, disturber, shape)
+                step += 1
+
+
+def _groups(recipe: Recipe) -> list[tuple[int, int, int]]:
+    """Return (shortest, longest, trajectories of a step) of each group."""
+    groups, low = [], recipe.data.min_points
+    for padded in sorted(recipe.batch):
+        groups.append((low, min(padded, recipe.network.window), recipe.batch[padded]))
+        low = padded + 1
+    return groups
+
+
+def _shuffle(pool: Pool, generator: torch.Generator) -> Pool:
+    order = torch.randperm(len(pool.label), generator=generator, device=generator.device)
+    return Pool(pool.steps[order], pool.label[order], pool.length[order], pool.alpha[order])
+
+
+def _rows(pool: Pool, start: int, stop: int) -> Pool:
+    rows = slice(start, stop)
+    return Pool(pool.steps[rows], pool.label[rows], pool.length[rows], pool.alpha[rows])
+
+
+def _batch(
+    recipe: Recipe,
+    conditions: Conditions,
+    pools: list[Pool],
+    generator: torch.Generator,
+    shape: Callable[..., list[torch.Tensor]],
+) -> Batch:
+    """Draw all random numbers of a step at once, and disturb and shape its trajectories."""
+    device = generator.device
+    sizes = [len(pool.label) for pool in pools]
+    rows = [len(pool.label) * (pool.steps.size(1) + 1) for pool in pools]
+    n = sum(sizes)
+    turn = torch.rand(n, generator=generator, device=device) * (2 * torch.pi)
+    flip = torch.randint(0, 2, (n,), generator=generator, device=device) * 2.0 - 1
+    groups = shape(
+        recipe.network.inputs,
+        recipe.network.padding,
+        sorted(recipe.batch),
+        [pool.steps for pool in pools],
+        [pool.length for pool in pools],
+        [torch.split(part, sizes) for part in (turn, flip)],
+        torch.split(conditions.draw_noise(n, generator), sizes),
+        torch.split(conditions.draw_missed(n, generator), sizes),
+        torch.split(torch.randn(sum(rows), 2, generator=generator, device=device), rows),
+        torch.split(torch.rand(sum(rows), generator=generator, device=device), rows),
+    )
+    label, alpha, length = (
+        torch.cat([getattr(pool, name) for pool in pools]) for name in ("label", "alpha", "length")
+    )
+    return Batch(groups, label, alpha, length)
+
+
+def _shape(
+    kind: InputKind,
+    padding: PaddingKind,
+    padded: list[int],
+    steps: list[torch.Tensor],
+    lengths: list[torch.Tensor],
+    turns: list[tuple[torch.Tensor, ...]],
+    sigma: tuple[torch.Tensor, ...],
+    missed: tuple[torch.Tensor, ...],
+    normal: tuple[torch.Tensor, ...],
+    uniform: tuple[torch.Tensor, ...],
+) -> list[torch.Tensor]:
+    """Return the inputs of all groups; one function, so that it can be compiled as one."""
+    groups = []
+    for i, length in enumerate(lengths):
+        n, t = len(length), steps[i].size(1) + 1
+        noise = normal[i].view(n, t, 2) * sigma[i][:, None]
+        positions = record(steps[i], length, turns[0][i], turns[1][i], noise)
+        lost = uniform[i].view(n, t) < missed[i][:, None]
+        positions = fill_frames(positions, length, lost)
+        groups.append(build_inputs(positions, length, kind, padding, padded=padded[i]))
+    return groups

@@ -1,41 +1,118 @@
-"""The training loop: a schedule that follows the clock, checkpoints that appear whole."""
+"""The training loop on fresh trajectories: it ends annealed, and goes on where it was stopped."""
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
+from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.training.conditions import Conditions
+from spt_explain.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from spt_explain.training.batches import Batch
     from spt_explain.training.recipe import Recipe
+
+_LOOK_EVERY = 16
+"""Steps between looks at the clock: on a GPU, each waits for the work queued until then."""
+_RATE_SHARE = 0.05
+"""Share of the budget after which the speed is taken as known, and the steps are fixed."""
+
+
+@dataclass
+class State:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    step, total : int
+        Steps done, and steps in all; the total is 0 until it is known.
+    samples : int
+        Trajectories seen, over all processes.
+    elapsed_s : float
+        Time spent training, without compiling.
+    finished : bool
+        Whether the run is over.
+    """
+
+    step: int = 0
+    total: int = 0
+    samples: int = 0
+    elapsed_s: float = 0.0
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is reported while a run goes on: means since the last report.
+
+    Attributes
+    ----------
+    step, total : int
+        Steps done and in all (0 while unknown).
+    loss, accuracy : float
+        Of the batches since the last report.
+    alpha_error : float
+        Mean absolute error of α; NaN without that output.
+    per_second : float
+        Trajectories.
+    left_s : float
+        Time left.
+    learning_rate : float
+        At the last step.
+    """
+
+    step: int
+    total: int
+    loss: float
+    accuracy: float
+    alpha_error: float
+    per_second: float
+    left_s: float
+    learning_rate: float
+
+
+@dataclass
+class _Sums:
+    """Sums over the steps since the last report, kept on the device."""
+
+    loss: torch.Tensor
+    hits: torch.Tensor
+    alpha: torch.Tensor
+    steps: int = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 def train(
     recipe: Recipe,
     *,
     device: str,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
+    conditions: Conditions | None = None,
+    first: dict[str, torch.Tensor] | None = None,
     stop_after_s: float = math.inf,
-    report: Callable[[dict[str, Any]], None] = lambda _: None,
-    report_every_s: float = 10.0,
-) -> tuple[ResAnDi, dict[str, Any]]:
+    report: Callable[[Progress], None] = lambda _: None,
+    report_every_s: float = 5.0,
+    save_every_s: float = 60.0,
+) -> tuple[ResAnDi, State]:
     """Train, or go on from `checkpoint`, until the recipe's minutes (or steps) are used.
 
-    The learning rate follows the share of the time (or steps) that has passed, so that a run
-    always ends annealed. A checkpoint is written at the end of each call and appears whole or
-    not at all.
+    Where the recipe says minutes, the first few per cent of them measure the speed; the number of
+    steps is then fixed, written to the checkpoint, and the rate is annealed over them. From then
+    on nothing depends on the clock: a run that is stopped and taken up again passes through the
+    same steps as one that is not.
+
+    Under ``torchrun``, each process trains on its own trajectories and gradients are averaged.
 
     Parameters
     ----------
@@ -43,144 +120,225 @@ def train(
         What to train and on what.
     device : str
         A torch device.
-    checkpoint : pathlib.Path
-        Safetensors file to go on from, if it is there, and to write.
+    checkpoint : pathlib.Path, optional
+        Safetensors file to go on from, if it is there, and to write: every `save_every_s`, when
+        the run ends, and when it is interrupted. It appears whole or not at all.
+    conditions : Conditions, optional
+        Lengths, noise, gaps and blur; those of the recipe by default.
+    first : dict of str to torch.Tensor, optional
+        Parameters and statistics to begin with; drawn at random by default.
     stop_after_s : float
-        Leave after this many seconds, finished or not.
+        Leave after about this many seconds, finished or not.
     report : callable
-        Called with a dict of step, loss, accuracy, rate and progress every `report_every_s`.
-    report_every_s : float
-        Seconds between reports.
+        Called every `report_every_s`.
+    report_every_s, save_every_s : float
+        Seconds.
 
     Returns
     -------
     network : ResAnDi
         On `device`, in evaluation mode.
-    state : dict
-        ``elapsed_s``, ``step``, ``samples``, ``finished``.
+    state : State
     """
+    processes = Processes.of_environment()
     torch.manual_seed(recipe.seed)
+    network = ResAnDi(recipe.architecture)
+    if first is not None:
+        network.load_state_dict(first)
+    network.to(device)
     cuda = device.startswith("cuda")
-    network = ResAnDi(
-        Architecture(inputs=recipe.inputs, width=recipe.width, window=recipe.window)
-    ).to(device)
     if cuda:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
-    decay = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": decay, "weight_decay": recipe.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        fused=cuda,
+    optimizer = make_optimizer(recipe, network, fused=cuda)
+    state = State()
+    if checkpoint is not None and checkpoint.exists():
+        state = State(**load_checkpoint(checkpoint, network, optimizer))
+    if recipe.schedule.steps:
+        state.total = recipe.schedule.steps
+    run = _Run(recipe, network, optimizer, device, processes)
+    stream = batches(
+        recipe,
+        conditions or Conditions(recipe.data),
+        device,
+        start=state.step,
+        process=processes.rank,
     )
-    state: dict[str, Any] = {"elapsed_s": 0.0, "step": 0, "samples": 0, "finished": False}
-    if checkpoint.exists():
-        state = _load(checkpoint, network, optimizer)
-    generator = torch.Generator(device=device)
-    generator.manual_seed(recipe.seed + 1_000_003 * state["step"])
-    forward = torch.compile(network) if cuda else network
-    stream = batches(recipe, generator)
-    budget = recipe.minutes * 60
     network.train()
-    loss_sum = torch.zeros((), device=device)
-    hits = torch.zeros((), device=device)
-    seen = 0
-    started = last = time.monotonic()
-    first_elapsed = state["elapsed_s"]
-    compiled = not cuda
-    while True:
-        now = time.monotonic()
-        state["elapsed_s"] = first_elapsed + now - started
-        if recipe.steps:
-            progress = min(1.0, state["step"] / recipe.steps)
-        else:
-            progress = min(1.0, state["elapsed_s"] / budget)
-        if progress >= 1.0 or now - started >= stop_after_s:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = _rate(progress, recipe)
-        inputs, labels = next(stream)
-        with torch.autocast(device.split(":")[0], dtype=torch.bfloat16, enabled=cuda):
-            logits = forward(inputs)
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        state["step"] += 1
-        state["samples"] += len(labels)
-        if not compiled:  # compiling is not training: it does not count against the budget
-            torch.cuda.synchronize()
-            compiled = True
-            started = last = time.monotonic()
-        loss_sum += loss.detach()
-        hits += (logits.argmax(1) == labels).sum()
-        seen += 1
-        if cuda and state["step"] % 16 == 0:
-            torch.cuda.synchronize()  # keeps the clock honest: at most 16 steps are queued
-        if now - last >= report_every_s:
-            report(
-                {
-                    "step": state["step"],
-                    "samples": state["samples"],
-                    "elapsed_s": round(state["elapsed_s"], 1),
-                    "loss": round(loss_sum.item() / seen, 4),
-                    "accuracy": round(hits.item() / seen / recipe.batch_size, 4),
-                    "per_second": round(seen * recipe.batch_size / (time.monotonic() - last)),
-                    "learning_rate": float(f"{_rate(progress, recipe):.3g}"),
-                }
-            )
-            loss_sum.zero_()
-            hits.zero_()
-            seen, last = 0, time.monotonic()
-    state["finished"] = progress >= 1.0
-    _save(checkpoint, network, optimizer, state)
+    before = state.elapsed_s
+    budget = recipe.schedule.minutes * 60
+    started = saved = time.monotonic()
+    entered = state.step
+    sums = run.no_sums()
+    try:
+        while not (state.total and state.step >= state.total):
+            progress = state.step / state.total if state.total else before_known(state, budget)
+            rate = learning_rate(progress, recipe)
+            run.step(next(stream), rate, sums)
+            state.step += 1
+            state.samples += recipe.batch_size * processes.count
+            if state.step == entered + 1:
+                # compiling is not training: it does not count against the budget
+                run.wait()
+                started = sums.since = time.monotonic()
+                continue
+            if state.step % _LOOK_EVERY and device != "cpu":
+                continue
+            run.wait()
+            now = time.monotonic()
+            state.elapsed_s = before + processes.agree(now - started)
+            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
+                state.total = max(
+                    state.step + 1, round((state.step - 1) * budget / state.elapsed_s)
+                )
+                saved = -math.inf
+            if now - sums.since >= report_every_s:
+                report(run.summary(sums, state, rate, now))
+                sums = run.no_sums()
+            if state.elapsed_s - before >= stop_after_s:
+                break
+            if checkpoint is not None and now - saved >= save_every_s:
+                run.save(checkpoint, state)
+                saved = now
+        state.finished = bool(state.total) and state.step >= state.total
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            run.save(checkpoint, state)
+        raise
+    if checkpoint is not None:
+        run.save(checkpoint, state)
     return network.eval(), state
 
 
-def _rate(progress: float, recipe: Recipe) -> float:
-    if progress < recipe.warmup_share:
-        return recipe.learning_rate * max(progress / recipe.warmup_share, 0.01)
-    rest = (progress - recipe.warmup_share) / (1 - recipe.warmup_share)
-    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * rest))
+def before_known(state: State, budget: float) -> float:
+    """Return the share of the run that has passed while its steps are not fixed yet."""
+    return min(state.elapsed_s / budget, 1.0)
 
 
-def _save(
-    path: Path, network: ResAnDi, optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> None:
-    tensors = {f"network.{k}": v.contiguous().cpu() for k, v in network.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).contiguous().cpu()
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"state": json.dumps(state)})
-    part.replace(path)
-
-
-def _load(path: Path, network: ResAnDi, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    with safe_open(path, framework="pt") as file:
-        state: dict[str, Any] = json.loads(file.metadata()["state"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+def make_optimizer(recipe: Recipe, network: ResAnDi, *, fused: bool) -> torch.optim.AdamW:
+    """Return AdamW with decay on kernels only."""
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    plain = [p for p in network.parameters() if p.ndim <= 1]
+    return torch.optim.AdamW(
+        [
+            {"params": decay, "weight_decay": recipe.schedule.weight_decay},
+            {"params": plain, "weight_decay": 0.0},
+        ],
+        lr=recipe.schedule.learning_rate,
+        fused=fused,
     )
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-    # The moments must lie in memory as their parameters do (channels last), or the fused optimiser
-    # refuses them.
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, values in moments.items():
-        for name, value in values.items():
-            if value.ndim == 4:
-                values[name] = torch.empty_like(parameters[index]).copy_(value)
-    saved = optimizer.state_dict()
-    optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
-    return state
+
+
+def learning_rate(progress: float, recipe: Recipe) -> float:
+    """Return the rate at a share of the run: a linear warm-up, then half a cosine to zero."""
+    schedule = recipe.schedule
+    if progress < schedule.warmup_share:
+        return schedule.learning_rate * max(progress / schedule.warmup_share, 0.01)
+    rest = (progress - schedule.warmup_share) / (1 - schedule.warmup_share)
+    return schedule.learning_rate * 0.5 * (1 + math.cos(math.pi * min(rest, 1)))
+
+
+def pinball(raw: torch.Tensor, alpha: torch.Tensor, levels: tuple[float, ...]) -> torch.Tensor:
+    """Return the mean pinball loss of α's quantiles (Koenker & Bassett 1978, doi:10.2307/1913643).
+
+    Parameters
+    ----------
+    raw : torch.Tensor, shape (n, 3)
+        Outputs as `resandi.architecture.alpha_quantiles` takes them.
+    alpha : torch.Tensor, shape (n,)
+        Truth.
+    levels : tuple of float
+        Levels of low, median and high.
+    """
+    median = raw[:, 1] + 1
+    softplus = torch.nn.functional.softplus
+    found = torch.stack([median - softplus(raw[:, 0]), median, median + softplus(raw[:, 2])], 1)
+    error = alpha[:, None] - found
+    level = torch.tensor(levels, device=raw.device)
+    return torch.maximum(level * error, (level - 1) * error).sum(1).mean()
+
+
+class _Run:
+    """The network and what trains it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: ResAnDi,
+        optimizer: torch.optim.Optimizer,
+        device: str,
+        processes: Processes,
+    ) -> None:
+        self.recipe = recipe
+        self.network = network
+        self.optimizer = optimizer
+        self.device = device
+        self.processes = processes
+        self.cuda = device.startswith("cuda")
+        module = processes.wrap(network, device)
+        self.forward = (
+            torch.compile(module, dynamic=False, mode=os.environ.get("SPT_MODE", "reduce-overhead"))
+            if self.cuda
+            else module
+        )
+
+    def step(self, batch: Batch, rate: float, sums: _Sums) -> None:
+        """Take one step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.cuda:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.cuda):
+            outputs = self.forward(*batch.groups)
+        outputs = outputs.float()
+        n_classes = len(self.network.architecture.classes)
+        logits = outputs[:, :n_classes]
+        loss = torch.nn.functional.cross_entropy(logits, batch.label)
+        sums.loss += loss.detach()
+        levels = self.network.architecture.alpha_levels
+        if levels:
+            raw = outputs[:, n_classes:]
+            loss = loss + self.recipe.schedule.alpha_weight * pinball(raw, batch.alpha, levels)
+            sums.alpha += (raw[:, 1].detach() + 1 - batch.alpha).abs().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.schedule.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        sums.hits += (logits.detach().argmax(1) == batch.label).float().mean()
+        sums.steps += 1
+
+    def wait(self) -> None:
+        """Wait until the device has done what was asked of it."""
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def no_sums(self) -> _Sums:
+        """Return sums of nothing."""
+        zero = torch.zeros((), device=self.device)
+        return _Sums(zero, zero.clone(), zero.clone())
+
+    def summary(self, sums: _Sums, state: State, rate: float, now: float) -> Progress:
+        """Return the means since the last report."""
+        seconds = now - sums.since
+        steps = max(sums.steps, 1)
+        if state.total:
+            left = (state.total - state.step) * seconds / steps
+        else:
+            left = self.recipe.schedule.minutes * 60 - state.elapsed_s
+        with_alpha = bool(self.network.architecture.alpha_levels)
+        return Progress(
+            step=state.step,
+            total=state.total,
+            loss=sums.loss.item() / steps,
+            accuracy=sums.hits.item() / steps,
+            alpha_error=sums.alpha.item() / steps if with_alpha else math.nan,
+            per_second=steps * self.recipe.batch_size * self.processes.count / seconds,
+            left_s=max(left, 0.0),
+            learning_rate=rate,
+        )
+
+    def save(self, path: Path, state: State) -> None:
+        """Write a checkpoint, from one of the processes."""
+        if self.processes.rank == 0:
+            save_checkpoint(path, self.network, self.optimizer, vars(state))

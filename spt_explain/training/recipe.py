@@ -5,49 +5,121 @@ from __future__ import annotations
 import tomllib
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spt_explain.errors import SptError
+from spt_explain.resandi.architecture import Architecture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+ALPHA_LEVELS = (0.05, 0.5, 0.95)
 
-class Recipe(BaseModel):
-    """Numbers of one training run; an unknown key in the file is an error."""
 
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="Name of the weights it makes.")
+
+class NetworkRecipe(_Strict):
+    """Shape of the network; see `spt_explain.resandi.architecture.Architecture`."""
+
     inputs: Literal["positions", "positions+displacements"] = Field(
-        "positions+displacements", description="Input channels of the network."
+        "positions+displacements", description="Input series."
     )
-    width: int = Field(64, gt=0, description="Channels of the first stage.")
-    window: int = Field(1000, ge=64, description="Points of the network's input.")
+    width: int = Field(64, gt=0, description="Channels of the first stage; 64 as published.")
+    padding: Literal["start", "masked"] = Field(
+        "masked", description="start as published, or masked, which allows several lengths."
+    )
+    window: int = Field(1000, ge=64, description="Most points of a trajectory.")
+    lengths: tuple[int, ...] = Field(
+        (64, 128, 256, 512, 1024), description="Points that inputs are padded to when it is used."
+    )
+    alpha: bool = Field(True, description="Whether it tells the anomalous exponent as well.")
+
+
+class DataRecipe(_Strict):
+    """The trajectories that are simulated for training, and what a microscope does to them."""
+
     min_points: int = Field(10, ge=3, description="Shortest trajectory.")
-    short_share: float = Field(
-        0.0, ge=0, le=1, description="Share of lengths drawn log-uniformly; the rest uniformly."
-    )
     noise_max: float = Field(
         1.2, ge=0, description="Largest noise, in standard deviations of the displacement (1/SNR)."
     )
-    clean_share: float = Field(0.2, ge=0, le=1, description="Share of trajectories without noise.")
-    gap_share: float = Field(
-        0.25, ge=0, le=1, description="Share of trajectories that miss frames, filled linearly."
+    clean_share: float = Field(0.25, ge=0, le=1, description="Share of them without noise.")
+    anisotropy_share: float = Field(
+        0.1, ge=0, le=1, description="Share whose noise differs between x and y."
     )
+    anisotropy_max: float = Field(2.0, ge=1, description="Largest ratio of the two.")
+    gap_share: float = Field(0.25, ge=0, le=1, description="Share that miss frames, filled.")
     gap_max: float = Field(0.15, ge=0, lt=1, description="Largest share of frames missed.")
-    batch_size: int = Field(1024, gt=0)
+    blur_share: float = Field(
+        0.2, ge=0, le=1, description="Share with motion blur, over a share of the frame in 0…1."
+    )
+    pool_steps: int = Field(96, gt=0, description="Steps that trajectories are simulated for.")
+    reuse: int = Field(3, gt=0, description="Times that each is used, turned and disturbed anew.")
+
+
+class ScheduleRecipe(_Strict):
+    """How long, how fast, and how many at a time."""
+
+    minutes: float = Field(8.0, gt=0, description="Training time; the rate is annealed over it.")
+    steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
     learning_rate: float = Field(2e-3, gt=0, description="Peak rate of AdamW, annealed to 0.")
     weight_decay: float = Field(0.01, ge=0)
     warmup_share: float = Field(0.01, ge=0, lt=1, description="Share of the run that warms up.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    pool: int = Field(131072, gt=0, description="Trajectories simulated at a time.")
-    reuse: int = Field(3, gt=0, description="Times each is used, rotated and disturbed anew.")
-    minutes: float = Field(8.0, gt=0, description="Training time, which the schedule follows.")
-    steps: int | None = Field(
-        None, gt=0, description="Optimiser steps, which the schedule follows instead of the clock."
+    alpha_weight: float = Field(0.5, ge=0, description="Weight of the loss of the exponent.")
+
+
+class Recipe(_Strict):
+    """Numbers of one training run; an unknown key in the file is an error."""
+
+    name: str = Field(description="Name of the weights it makes.")
+    seed: int = 20261122
+    start: Literal["scratch", "shipped"] = Field(
+        "scratch", description="From random parameters, or from shipped ones of the same shape."
     )
-    seed: int = 20261121
+    network: NetworkRecipe = Field(default_factory=lambda: NetworkRecipe())
+    data: DataRecipe = Field(default_factory=lambda: DataRecipe())
+    schedule: ScheduleRecipe = Field(default_factory=lambda: ScheduleRecipe())
+    batch: dict[int, int] = Field(
+        {64: 256, 128: 192, 256: 256, 512: 320, 768: 288, 1024: 288},
+        description="Trajectories of a step for each padded length; their lengths are uniform "
+        "between the padded length before and this one, up to the window.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Recipe:
+        lengths = sorted(self.batch)
+        if not lengths or lengths[-1] != self.network.lengths[-1]:
+            raise ValueError(
+                f"[batch] ends at {lengths[-1:]}; expected the longest of network.lengths, "
+                f"{self.network.lengths[-1]}"
+            )
+        if lengths[0] <= self.data.min_points:
+            raise ValueError("[batch] has a length that is not above data.min_points")
+        if any(n < 8 or n % 8 for n in self.batch.values()):
+            raise ValueError("[batch] needs multiples of 8 trajectories: eight classes alike")
+        if self.network.padding == "start" and lengths != list(self.network.lengths):
+            raise ValueError("padding = 'start' needs the same single length in [batch]")
+        self.architecture  # noqa: B018 - raises where the network makes no sense
+        return self
+
+    @property
+    def architecture(self) -> Architecture:
+        """Shape of the network."""
+        return Architecture(
+            inputs=self.network.inputs,
+            width=self.network.width,
+            window=self.network.window,
+            padding=self.network.padding,
+            lengths=self.network.lengths,
+            alpha_levels=ALPHA_LEVELS if self.network.alpha else (),
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Trajectories of a step."""
+        return sum(self.batch.values())
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -63,9 +135,10 @@ class Recipe(BaseModel):
             return cls(**values)
         except FileNotFoundError as error:
             raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise SptError(f"{path} is not valid TOML: {error}.") from error
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise SptError(f"{path}: {key}: {first['msg']}.") from error
+            said = first["msg"].removeprefix("Value error, ")
+            raise SptError(f"{path}: {key + ': ' if key else ''}{said}.") from error

@@ -83,6 +83,40 @@ def test_json_summary(run, tracks_csv):
     assert set(entry["seconds"]) == {"reading", "quality", "inputs", "network", "writing"}
 
 
+def test_fractions_are_printed_stored_and_in_the_json_summary(run, tracks_csv):
+    done = run("classify", tracks_csv, "--json")
+    told = json.loads(done.out)["files"][0]["populations"]
+    made = json.loads(tracks_csv.with_name("tracks.verdicts.json").read_text())
+    assert made["inputs"][0]["populations"] == told
+    assert sum(f["fraction"] for f in told["fractions"].values()) == pytest.approx(1, abs=1e-3)
+    assert told["n_tracks"] == 3
+    assert "fraction (95 %)" in done.err
+    assert "only 3 tracks" in done.err
+    best = max(told["fractions"], key=lambda name: told["fractions"][name]["fraction"])
+    assert f"{100 * told['fractions'][best]['fraction']:.0f} % (" in done.err
+
+
+def test_columns_in_units_where_there_are_units(run, tracks_csv):
+    assert run("classify", tracks_csv).code == 0
+    plain = pd.read_csv(tracks_csv.with_name("tracks.verdicts.csv"))
+    assert plain.columns[-1] == "alpha_msd"
+    units = ("--pixel-size-um", 0.1, "--frame-interval-s", 0.02, "--overwrite")
+    assert run("classify", tracks_csv, *units).code == 0
+    table = pd.read_csv(tracks_csv.with_name("tracks.verdicts.csv"))
+    assert table.columns[-3:].tolist() == ["alpha_msd", "D_um2_s", "sigma_loc_um"]
+    assert table["alpha_msd"].tolist() == plain["alpha_msd"].tolist()
+    # steps of 1 pixel a frame: D = 0.1² / (2 · 0.02) = 0.25; three tracks of 30 points
+    assert table["D_um2_s"].mean() == pytest.approx(0.25, rel=0.5)
+    assert run("classify", tracks_csv, *units, "--exposure", 0).code == 0
+    sharp = pd.read_csv(tracks_csv.with_name("tracks.verdicts.csv"))
+    assert sharp["D_um2_s"].tolist() == table["D_um2_s"].tolist()
+    blurred = table["sigma_loc_um"].dropna()
+    assert len(blurred)
+    assert (sharp["sigma_loc_um"][blurred.index].fillna(0) < blurred).all()
+    made = json.loads(tracks_csv.with_name("tracks.verdicts.json").read_text())
+    assert made["exposure"] == 0
+
+
 def test_a_folder_with_a_good_a_broken_and_a_foreign_file(run, tmp_path, write_csv):
     write_csv(tmp_path / "good.csv")
     (tmp_path / "notes.txt").write_text("We measured on Monday.\nAll went well.\n")
@@ -131,6 +165,7 @@ def test_columns_by_name(run, tmp_path, write_csv):
         (["classify", "{csv}", "--columns", "particle=nobody"], "nobody"),
         (["classify", "{csv}", "--min-length", "1"], "--min-length"),
         (["classify", "{csv}", "--threshold", "7"], "0 to 1"),
+        (["classify", "{csv}", "--exposure", "20"], "exposure time divided by frame interval"),
         (["classify", "{csv}", "--weights", "best"], "there are:"),
         (["classify", "{csv}", "--json", "-o", "-"], "standard output"),
         (["classify", "{csv}", "-o", "out.xlsx"], ".parquet"),

@@ -71,7 +71,7 @@ def main() -> None:
 
     out: dict[str, np.ndarray] = {}
     for length in LENGTHS:
-        data = generate(PER_CLASS, SEED, length=length)
+        data = generate(PER_CLASS, SEED, lengths=(length, length))
         positions = data["positions"].reshape(8, PER_CLASS, length, 2)
         out[f"length_{length}"] = np.stack([statistics(p) for p in positions])
     np.savez_compressed(Path(__file__).with_name("andi_reference.npz"), **out)

@@ -22,7 +22,7 @@ def main() -> None:
     for index in range(8):
         n = rng.integers(20, 401, 16)
         alpha = rng.uniform(*ALPHA[index], 16)
-        positions.append(chunk((index, n, alpha, 40 + index)))
+        positions.append(chunk((index, n, alpha, 40 + index, False)))
         lengths.append(n)
         labels.append(np.full(16, index))
     # straight flights come out of the official normalisation at 1e14; they stay as they are

@@ -47,7 +47,8 @@ def make_tracks(paths, **kwargs):
 
 def test_official_trajectories_are_told_apart(classifier, sample):
     positions, offsets, labels = sample
-    p, windows = classifier.probabilities(positions, offsets)
+    prediction = classifier.predict(positions, offsets)
+    p, windows = prediction.probabilities, prediction.windows
     assert (windows == 1).all()
     np.testing.assert_allclose(p.sum(axis=1), 1)
     # 128 trajectories of 20-400 points; the measured accuracy of these lengths is near 0.88
@@ -57,7 +58,7 @@ def test_official_trajectories_are_told_apart(classifier, sample):
 def test_noise_does_not_undo_it(classifier, sample):
     positions, offsets, labels = sample
     noisy = positions + np.random.default_rng(0).normal(size=positions.shape)
-    p, _ = classifier.probabilities(noisy, offsets)
+    p = classifier.predict(noisy, offsets).probabilities
     assert (p.argmax(axis=1) == labels).mean() > 0.66  # the published weights reach 0.15
 
 
@@ -87,7 +88,7 @@ def test_table_has_the_stated_columns_and_a_row_for_every_track(classifier, samp
     assert list(table.columns) == [
         "file", "particle", "segment", "n_points", "first_frame", "last_frame", "n_gaps",
         "status", "reason", "class", "probability", "runner_up",
-        *[f"p_{name}" for name in CLASS_NAMES],
+        *[f"p_{name}" for name in CLASS_NAMES], "alpha_msd",
     ]  # fmt: skip
     assert table["particle"].tolist() == [1, 2, 3, 4, 5, 6]
     status = table.set_index("particle")["status"]

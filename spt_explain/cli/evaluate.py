@@ -1,0 +1,390 @@
+"""``spt-explain evaluate``: how good a set of weights is, on tracks whose class is known."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spt_explain.cli.options import network_options, parse_columns, quality_options
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from spt_explain.training.testing import TestRun
+
+
+@click.command("evaluate")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="FILE",
+    help="Labelled tracks: any table that classify reads, with a column of class names and, if "
+    "known, columns alpha and noise (1/SNR); or an .npz of positions, offsets and label. May be "
+    "given several times; a folder, a glob or - too. Default: simulated by the paper's protocol.",
+)
+@click.option(
+    "--label-column",
+    default="class",
+    show_default=True,
+    metavar="NAME",
+    help="Column of --data with the class names.",
+)
+@click.option(
+    "--columns",
+    multiple=True,
+    metavar="ROLE=NAME,…",
+    help="Column names of --data (or numbers, from 1) for particle, frame, x, y or t. Default: "
+    "found by name.",
+)
+@click.option(
+    "--tracks",
+    type=int,
+    metavar="N",
+    help="Tracks at each noise level, the same number of each class. Default: 1000 simulated "
+    "ones, 11,000 at all levels together, which two CPU cores classify in two to three minutes; "
+    "all of --data.",
+)
+@click.option(
+    "--noise",
+    metavar="LEVELS",
+    help="Localisation noise on every position, 1/SNR: its standard deviation in units of that "
+    "of one displacement along one axis. Default: 0,0.1,…,1 (the paper's); none added to --data.",
+)
+@click.option(
+    "--length",
+    default="10-1000",
+    show_default=True,
+    metavar="A-B",
+    help="Points of a simulated track, drawn uniformly.",
+)
+@click.option(
+    "--even-lengths",
+    is_flag=True,
+    help="Simulate as many tracks in each band of lengths (10-19, 20-49, 50-99, 100-199, "
+    "200-399, 400-699, 700-1000 points), for errors that are alike in all bands.",
+)
+@click.option(
+    "--exposure",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Motion blur of simulated tracks: share of the frame, 0 to 1, that the shutter is open.",
+)
+@click.option(
+    "--missing",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the frames of simulated tracks that are missed, and filled by lines.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of simulation, choice and noise.",
+)
+@quality_options
+@network_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="FOLDER",
+    help="Folder for tables, figures and evaluation.json. Default: WEIGHTS.evaluation here, or "
+    "NAME.evaluation beside the first file of --data.",
+)
+@click.option(
+    "--plot/--no-plot", default=True, show_default=True, help="Draw figures, or only tables."
+)
+@click.option(
+    "--figure-format",
+    type=click.Choice(["png", "svg", "pdf"]),
+    multiple=True,
+    default=("png", "svg"),
+    show_default=True,
+    help="Format of the figures; may be given several times.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a folder of results that exists.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
+)
+@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@click.pass_context
+def command(
+    context: click.Context,
+    data: tuple[str, ...],
+    label_column: str,
+    columns: tuple[str, ...],
+    tracks: int | None,
+    noise: str | None,
+    length: str,
+    even_lengths: bool,
+    exposure: float,
+    missing: float,
+    seed: int,
+    min_length: int,
+    gaps: Any,
+    max_gap: int,
+    branches: Any,
+    weights: str | None,
+    backend: str,
+    device: str,
+    batch_size: int | None,
+    jobs: int | None,
+    output: str | None,
+    plot: bool,
+    figure_format: tuple[str, ...],
+    overwrite: bool,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+) -> int:
+    """Measure how good a set of weights is: accuracy, F1, confusions, calibration, error of α.
+
+    By noise, length and exponent, each with its uncertainty, as tables and as figures in the
+    layout of Bae, Baek & Jeong (Figs. 5, S2 and S3). Tested on simulated tracks of the eight
+    classes, or on labelled tracks of your own.
+
+    \b
+    Examples:
+        spt-explain evaluate
+        spt-explain evaluate --weights mine --noise 0,0.5,1 --length 20-49 --tracks 4000
+        spt-explain evaluate --data labelled.csv --label-column class -o results
+
+    \b
+    Example: a test of a minute, without figures
+        spt-explain evaluate --tracks 400 --noise 0,0.5,1 --no-plot
+    """
+    from spt_explain import __version__
+    from spt_explain.cli.console import make_console, make_progress
+    from spt_explain.readers import find_inputs
+    from spt_explain.report.evaluation import check_folder, provenance, write_evaluation
+    from spt_explain.resandi.weights import find_weights
+    from spt_explain.tracks import QualityPolicy
+    from spt_explain.training.testing import evaluate
+
+    policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
+    reading = {"columns": parse_columns(columns)}
+    _refuse_unused(context, bool(data))
+    if output == "-":
+        raise SptError("-o takes a folder here; for the summary on standard output give --json.")
+    names = [one.name for one in find_inputs(data)] if data else []
+    folder = Path(output) if output else _default_folder(names, find_weights(weights).name)
+    check_folder(folder, [Path(name) for name in names if name != "-"], overwrite=overwrite)
+    console = make_console(quiet=quiet)
+    with make_progress(console) as progress:
+        run = evaluate(
+            weights,
+            names,
+            label_column=label_column,
+            policy=policy,
+            reading=reading,
+            tracks=tracks,
+            noise=_parse_levels(noise),
+            length=_parse_length(length),
+            even_lengths=even_lengths,
+            exposure=exposure,
+            missing=missing,
+            seed=seed,
+            backend=backend,
+            device=device,
+            batch_size=batch_size,
+            jobs=jobs,
+            watcher=_make_watcher(console, progress),
+        )
+    made = provenance(
+        run,
+        version=__version__,
+        command=["spt-explain", *sys.argv[1:]],
+        policy=policy if names else None,
+        reading=reading if names else None,
+    )
+    files = write_evaluation(run, folder, made, formats=figure_format if plot else ())
+    _print_summary(console, run)
+    figures = sum(path.suffix not in (".csv", ".json") for path in files)
+    tables = sum(path.suffix == ".csv" for path in files)
+    console.print(
+        f"→ {folder}/ ({tables} tables, {figures} figure files, evaluation.json)", markup=False
+    )
+    if as_json:
+        document = run.evaluation.to_dict()
+        keys = ("overall", "by_noise", "by_length", "by_class", "classes", "confusion")
+        summary = {
+            "weights": run.weights,
+            **{key: document[key] for key in keys},
+            "notes": list(run.notes),
+            "outputs": [str(path) for path in files],
+        }
+        click.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+    return 0
+
+
+_SIMULATED = ("length", "even_lengths", "exposure", "missing")
+_OF_FILES = ("label_column", "columns", "min_length", "gaps", "max_gap", "branches")
+
+
+def _refuse_unused(context: click.Context, with_data: bool) -> None:
+    """Refuse options that were given and would do nothing."""
+    for name in _SIMULATED if with_data else _OF_FILES:
+        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            option = "--" + name.replace("_", "-")
+            what = "simulated tracks, and --data was given" if with_data else "--data"
+            raise SptError(f"{option} is for {what}. Leave one of the two out.")
+
+
+def _default_folder(names: Sequence[str], weights: str) -> Path:
+    if not names or names[0] == "-":
+        return Path(f"{weights}.evaluation")
+    first = Path(names[0])
+    stem = first.name.removesuffix(".gz")
+    return first.parent / f"{stem.removesuffix(Path(stem).suffix)}.evaluation"
+
+
+def _parse_levels(text: str | None) -> list[float] | None:
+    """Turn ``0,0.5,1`` into numbers."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    try:
+        levels = [float(part) for part in parts]
+    except ValueError:
+        levels = [float("nan")]
+    if not all(level == level for level in levels):
+        raise SptError(
+            f"--noise {text!r} was not understood; expected numbers with commas between them, "
+            "e.g. --noise 0,0.5,1."
+        )
+    return levels
+
+
+def _parse_length(text: str) -> tuple[int, int]:
+    """Turn ``10-1000``, or ``1000``, into fewest and most points."""
+    found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(?:-|–|\.\.)\s*(\d{1,9}))?\s*", text)
+    if found is None:
+        raise SptError(
+            f"--length {text!r} was not understood; expected one whole number of points, or two "
+            "with a hyphen between them, e.g. --length 10-1000."
+        )
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _make_watcher(console: Console, progress: Progress) -> Any:
+    from rich.markup import escape
+
+    from spt_explain.training.testing import Watcher
+
+    class Printer(Watcher):
+        """Prints what is tested on what, and keeps the progress bar going."""
+
+        task: Any = None
+
+        def read(self, tracks: Any) -> None:
+            said = f"{tracks.report['format']} · {len(tracks):,} labelled tracks"
+            console.print(f"[bold]{escape(str(tracks.report['name']))}[/bold]  {escape(said)}")
+            for note in tracks.notes:
+                console.print(f"  {escape(note)}", style="dim")
+
+        def ready(self, classifier: Any, what: str) -> None:
+            console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
+            console.print(f"[bold]device[/bold]   {escape(classifier.backend.device.description)}")
+            console.print(f"[bold]test[/bold]     {escape(what)}")
+
+        def progress(self, done: int, total: int) -> None:
+            if self.task is None:
+                self.task = progress.add_task("testing", total=total, count="")
+            progress.update(self.task, completed=done, count=f"{done:,}/{total:,} tracks")
+
+    return Printer()
+
+
+def _print_summary(console: Console, run: TestRun) -> None:
+    evaluation = run.evaluation
+    console.print()
+    console.print(_by_noise(run))
+    clean = evaluation.cleanest
+    if len(clean.by_length) > 1:
+        console.print()
+        console.print(_by_length(clean.by_length))
+        if len(evaluation.by_noise) > 1:
+            lowest = evaluation.by_noise[0]["noise"]
+            console.print(f"by length: tracks at 1/SNR {lowest:g}", style="dim")
+    console.print(
+        "Ranges hold the true value in 95 %. Calibration error: in brackets less what chance "
+        "alone adds.",
+        style="dim",
+    )
+    for note in run.notes:
+        console.print(note, style="dim", markup=False)
+
+
+def _by_noise(run: TestRun) -> Table:
+    from spt_explain.report import published
+
+    rows = run.evaluation.by_noise or [{"noise": None, **run.evaluation.overall}]
+    paper = dict(zip(published.NOISE, published.ACCURACY_TARGETED, strict=True))
+    with_alpha = "alpha_mae" in rows[0]
+    names = ["tracks", "accuracy", "95 %", "macro F1", "calibration error"]
+    names += ["error of α"] * with_alpha + ["paper"] * run.published
+    table = _table("1/SNR", names)
+    for row in rows:
+        cells = [
+            "not known" if row["noise"] is None else f"{row['noise']:g}",
+            *_cells(row),
+        ]
+        if with_alpha:
+            cells.append(_alpha_cell(row))
+        if run.published:
+            known = paper.get(row["noise"])
+            cells.append(f"{100 * known:.1f} %" if known is not None else "")
+        table.add_row(*cells)
+    return table
+
+
+def _by_length(rows: Sequence[dict[str, Any]]) -> Table:
+    with_alpha = any("alpha_mae" in row for row in rows)
+    names = ["tracks", "accuracy", "95 %", "macro F1", "calibration error"]
+    table = _table("points", names + ["error of α"] * with_alpha)
+    for row in rows:
+        most = row["max_points"]
+        band = f"{row['min_points']}+" if most is None else f"{row['min_points']}–{most}"
+        table.add_row(band, *_cells(row), *([_alpha_cell(row)] if with_alpha else []))
+    return table
+
+
+def _table(first: str, names: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    ece, debiased = 100 * row["ece"], 100 * row["ece_debiased"]
+    return [
+        f"{row['n']:,}",
+        f"{100 * row['accuracy']:.1f} %",
+        f"{100 * row['accuracy_low']:.1f}–{100 * row['accuracy_high']:.1f}",
+        f"{row['macro_f1']:.3f}",
+        f"{ece:.1f} % ({debiased:.1f})".replace("-0.0", "0.0"),
+    ]
+
+
+def _alpha_cell(row: dict[str, Any]) -> str:
+    return f"{row['alpha_mae']:.3f}" if row.get("alpha_n") else ""

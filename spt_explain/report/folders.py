@@ -1,0 +1,107 @@
+"""A folder of results that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+
+def refuse_folder(
+    folder: Path,
+    inputs: Iterable[Path] = (),
+    *,
+    overwrite: bool,
+    ours: Callable[[str], bool],
+) -> None:
+    """Check, before any work, that a folder can be made without losing anything of the user's.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder of results.
+    inputs : iterable of pathlib.Path
+        Files that are read.
+    overwrite : bool
+        Whether a folder that exists is replaced.
+    ours : callable
+        Whether a file name is one of our results; a folder that holds anything else is not
+        replaced.
+
+    Raises
+    ------
+    SptError
+        If it can't be made, exists and `overwrite` is false, or holds files that are not ours.
+    """
+    parent = folder.absolute().parent
+    if folder.exists() and not folder.is_dir():
+        raise SptError(f"the output {folder} is a file; expected a folder. Change -o.")
+    if not parent.is_dir():
+        raise SptError(
+            f"the folder {parent} for the output is not there. "
+            "Create it, or give another one with -o."
+        )
+    if not os.access(parent, os.W_OK):
+        raise SptError(f"the folder {parent} can't be written to. Give another one with -o.")
+    if not folder.is_dir():
+        return
+    content = sorted(path.name for path in folder.iterdir())
+    if content and not overwrite:
+        raise SptError(
+            f"{folder} exists and is not written over. Give --overwrite, or another name with -o."
+        )
+    resolved = folder.resolve()
+    foreign = [name for name in content if not ours(name)]
+    if foreign or any(resolved in path.resolve().parents for path in inputs):
+        raise SptError(
+            f"the folder {folder} holds other files ({foreign[0] if foreign else 'the input'}), "
+            "which would be lost with it: expected a folder of results or a new name. Change -o."
+        )
+    if folder.is_symlink() or resolved == parent.resolve() or os.path.ismount(folder):
+        raise SptError(f"{folder} can't be replaced as a whole. Give a new name with -o.")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder to write to; when all is written, it takes its real name and place.
+
+    A folder of that name is replaced: check with `refuse_folder` first. After an error or an
+    interruption there is no trace of the new one, and the old one is as it was.
+
+    Raises
+    ------
+    SptError
+        If the disk is full or the place can't be written to.
+    """
+    token = secrets.token_hex(4)
+    folder = folder.absolute()
+    part = folder.with_name(f".{folder.name}.{token}.part")
+    old = folder.with_name(f".{folder.name}.{token}.old")
+    try:
+        part.mkdir()
+        yield part
+        if folder.exists():
+            folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    except OSError as error:
+        raise SptError(
+            f"{folder} could not be written ({error.strerror or error}). "
+            "Check the disk's space and the folder's permissions, or choose another with -o.",
+            exit_code=1,
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

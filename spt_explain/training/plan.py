@@ -1,0 +1,305 @@
+"""What a training run will be: recipe, options, device and files, checked before any work."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from spt_explain.errors import SptError
+from spt_explain.resources import shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+    from spt_explain.tracks.quality import QualityPolicy
+    from spt_explain.tracks.table import Tracks
+    from spt_explain.training.conditions import Conditions
+    from spt_explain.training.recipe import Recipe
+
+Augment = Literal["none", "random", "gradcam"]
+CPU_RECIPE, GPU_RECIPE, AUGMENT_RECIPE = "quick", "default", "quick-augmented"
+"""What is run if no recipe is named."""
+DEFAULT_MINUTES = 5.0
+"""How long a run without a recipe and without a time takes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is ready to start.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With the options put in.
+    recipe_source : str
+        Its name or file.
+    device : str
+        A torch device.
+    first : dict or None
+        Parameters to begin with.
+    first_source : str
+        Where they are from.
+    conditions : Conditions or None
+        A lab's own law, where it was measured.
+    match : dict or None
+        What was measured.
+    checkpoint : pathlib.Path
+        Where the run is kept while it lasts.
+    resumed : bool
+        Whether it goes on from there.
+    """
+
+    recipe: Recipe
+    recipe_source: str
+    device: str
+    first: dict[str, torch.Tensor] | None
+    first_source: str
+    conditions: Conditions | None
+    match: dict[str, Any] | None
+    checkpoint: Path
+    resumed: bool = False
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship."""
+    return sorted(path.stem for path in shipped("recipes").glob("*.toml"))
+
+
+def find_recipe(name: str | Path) -> Path:
+    """Return the file of a recipe that ships, or of a lab's own.
+
+    Raises
+    ------
+    SptError
+        If there is neither.
+    """
+    text = str(name)
+    own = Path(text)
+    if text in recipe_names():
+        return shipped("recipes") / f"{text}.toml"
+    if own.is_dir():
+        raise SptError(f"--recipe {text} is a folder; expected a recipe (TOML).")
+    if own.is_file():
+        return own
+    raise SptError(
+        f"no recipe is called {text!r}, and there is no such file; recipes that ship: "
+        f"{', '.join(recipe_names())}."
+    )
+
+
+def pick_device(device: str) -> str:
+    """Return the torch device that training runs on.
+
+    Raises
+    ------
+    SptError
+        If it can't be used.
+    """
+    from spt_explain.resandi.backends import why_not_torch_cuda
+    from spt_explain.training.processes import local_device
+
+    if device not in ("auto", "cuda", "cpu"):
+        raise SptError(f"--device {device}: training runs on cuda or cpu; leave it out for either.")
+    why_not = why_not_torch_cuda()
+    if device == "cuda" and why_not:
+        raise SptError(f"--device cuda: torch can't use it here: {why_not}.")
+    return local_device("cpu" if device == "cpu" or why_not else "cuda")
+
+
+def make_plan(
+    recipe: str | Path | None,
+    *,
+    name: str | None,
+    augment: Augment | None,
+    minutes: float | None,
+    epochs: int | None,
+    match: Sequence[Tracks],
+    policy: QualityPolicy | None,
+    start: str | Path | None,
+    data: Sequence[str | Path],
+    label_column: str,
+    device: str,
+    seed: int | None,
+    resume: bool,
+    overwrite: bool,
+) -> Plan:
+    """Check everything that can be checked before training, and return what will be done.
+
+    Parameters, errors
+    ------------------
+    As for `retrain`.
+    """
+    from spt_explain.resandi.store import refuse
+    from spt_explain.training.matching import match_recordings
+    from spt_explain.training.recipe import Recipe
+
+    if minutes is not None and not 0 < minutes < 1e6:
+        raise SptError(f"--minutes is {minutes:g}; expected a time above 0.")
+    if epochs is not None and epochs < 1:
+        raise SptError(f"--epochs is {epochs}; expected at least 1.")
+    if match and data:
+        raise SptError(
+            "--match draws simulated tracks like yours, --data trains on yours: give one."
+        )
+    target = pick_device(device)
+    wanted = recipe or (CPU_RECIPE if target == "cpu" else GPU_RECIPE)
+    if recipe is None and (data or augment in ("random", "gradcam")):
+        wanted = AUGMENT_RECIPE
+    path = find_recipe(wanted)
+    loaded = Recipe.load(path)
+    if recipe is None and minutes is None and loaded.fixed is None:
+        minutes = DEFAULT_MINUTES
+    loaded = _with_options(loaded, name, augment, minutes, epochs, seed, bool(data))
+    refuse(loaded.name, overwrite=overwrite or resume)
+    measured = None
+    if match:
+        if loaded.fixed is not None:
+            raise SptError(
+                f"--match needs a recipe that simulates as it trains; {path.name} has a fixed data "
+                "set. Choose default, small or quick."
+            )
+        measured = match_recordings(match, policy, window=loaded.network.window)
+        loaded = loaded.model_copy(update={"batch": measured.batch(loaded)})
+    first, first_source = _first(loaded, start)
+    checkpoint = _checkpoint(loaded.name)
+    described = json.loads(loaded.model_dump_json())
+    _check_run(checkpoint, described, resume=resume, overwrite=overwrite)
+    return Plan(
+        recipe=loaded,
+        recipe_source=str(wanted),
+        device=target,
+        first=first,
+        first_source=first_source,
+        conditions=measured.conditions(loaded) if measured else None,
+        match=measured.describe() if measured else None,
+        checkpoint=checkpoint,
+        resumed=resume and checkpoint.exists(),
+        data={"files": [str(path) for path in data], "label_column": label_column} if data else {},
+    )
+
+
+def _with_options(
+    recipe: Recipe,
+    name: str | None,
+    augment: Augment | None,
+    minutes: float | None,
+    epochs: int | None,
+    seed: int | None,
+    own_data: bool,
+) -> Recipe:
+    from spt_explain.resandi.manifest import check_name
+
+    changes: dict[str, Any] = {}
+    if name is not None:
+        changes["name"] = check_name(name)
+    if seed is not None:
+        changes["seed"] = seed
+    if recipe.fixed is None:
+        if own_data or augment not in (None, "none"):
+            raise SptError(
+                f"the recipe {recipe.name} simulates as it trains and has no data set to augment "
+                "or replace: --augment and --data need one with a [fixed] section, such as "
+                "resandi-paper or quick-augmented."
+            )
+        if epochs is not None:
+            raise SptError(
+                "--epochs counts passes over a fixed data set, and this recipe never sees a track "
+                "twice: give --minutes."
+            )
+        if minutes is not None:
+            schedule = recipe.schedule.model_copy(update={"minutes": minutes, "steps": None})
+            changes["schedule"] = schedule
+    else:
+        fixed: dict[str, Any] = {}
+        if augment is not None:
+            fixed["augment"] = augment
+        if epochs is not None:
+            fixed["epochs"] = epochs
+        if minutes is not None:
+            fixed["minutes"] = minutes
+        changes["fixed"] = recipe.fixed.model_copy(update=fixed)
+    return recipe.model_copy(update=changes)
+
+
+def _first(recipe: Recipe, start: str | Path | None) -> tuple[dict[str, torch.Tensor] | None, str]:
+    """Return the parameters to begin with, by their torch names, and where they are from."""
+    import torch
+
+    from spt_explain.resandi.weights import find_weights, list_weights, shipped_names
+
+    wanted = str(start) if start is not None else recipe.start
+    if wanted == "scratch":
+        return None, "scratch"
+    if wanted == "shipped":
+        names = shipped_names()
+        fitting = [n for n in names if find_weights(n).architecture == recipe.architecture]
+        if not fitting:
+            raise SptError(
+                f"no shipped weights have the shape of the recipe {recipe.name} (inputs "
+                f"{recipe.network.inputs}, width {recipe.network.width}): train with "
+                "--from scratch, or choose the recipe default, small or quick."
+            )
+        source = find_weights(fitting[0])
+    elif wanted in list_weights():
+        source = find_weights(wanted)
+    elif Path(wanted).exists():
+        raise SptError(
+            f"--from {wanted}: a file is imported first, which checks it: "
+            f"spt-explain weights import {wanted} --name NAME, then --from NAME."
+        )
+    else:
+        source = find_weights(wanted)
+    if source.architecture != recipe.architecture:
+        raise SptError(
+            f"--from {wanted}: the weights {source.name} have another shape than the recipe "
+            f"{recipe.name}: expected inputs {recipe.network.inputs}, width "
+            f"{recipe.network.width}, padding {recipe.network.padding}."
+        )
+    tensors = {k: torch.from_numpy(v) for k, v in source.load().items()}
+    return tensors, source.describe()
+
+
+def _checkpoint(name: str) -> Path:
+    from spt_explain.resandi.weights import data_folder
+
+    return data_folder() / "training" / f"{name}.safetensors"
+
+
+def note_of(checkpoint: Path) -> Path:
+    """Return where the recipe of an unfinished run is kept."""
+    return checkpoint.with_suffix(".recipe.json")
+
+
+def _check_run(checkpoint: Path, recipe: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    """Refuse to lose an unfinished run, or to go on with another one than was begun."""
+    note = note_of(checkpoint)
+    if not checkpoint.exists():
+        if resume:
+            raise SptError(
+                f"--resume: there is no unfinished run of {recipe['name']} "
+                f"({checkpoint} is not there). Leave --resume out to start one."
+            )
+        return
+    if not resume:
+        if overwrite:
+            checkpoint.unlink()
+            return
+        raise SptError(
+            f"a run of {recipe['name']} was interrupted: give --resume to go on with it, "
+            "--overwrite to start anew, or another --name."
+        )
+    try:
+        begun = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        begun = None
+    if begun is not None and begun != recipe:
+        changed = sorted(k for k in recipe if begun.get(k) != recipe[k])
+        raise SptError(
+            f"--resume: the unfinished run of {recipe['name']} was begun with another recipe or "
+            f"other options ({', '.join(changed)} differ). Give the same ones, or --overwrite."
+        )

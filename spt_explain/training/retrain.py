@@ -1,0 +1,304 @@
+"""From a recipe to installed weights: training, rounding, calibration, a test, a card."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spt_explain.training.plan import make_plan, note_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.network import ResAnDi
+    from spt_explain.resandi.weights import Weights
+    from spt_explain.tracks.quality import QualityPolicy
+    from spt_explain.tracks.table import Tracks
+    from spt_explain.training.conditions import Conditions
+    from spt_explain.training.loop import Progress, State
+    from spt_explain.training.plan import Augment, Plan
+    from spt_explain.training.recipe import Recipe
+
+TEST_NOISE = (0.0, 0.5, 1.0)
+
+
+class Listener:
+    """What a caller may want to hear; every method does nothing by default."""
+
+    def started(self, plan: Plan) -> None:
+        """Report what is going to happen."""
+
+    def progress(self, progress: Progress) -> None:
+        """Report how far the training has come."""
+
+    def stage(self, what: str) -> None:
+        """Report what follows the training."""
+
+
+def retrain(
+    recipe: str | Path | None = None,
+    *,
+    name: str | None = None,
+    augment: Augment | None = None,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    match: Sequence[Tracks] = (),
+    policy: QualityPolicy | None = None,
+    start: str | Path | None = None,
+    data: Sequence[str | Path] = (),
+    label_column: str = "class",
+    device: str = "auto",
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Weights | None:
+    """Train a network and install it under a name of the user's.
+
+    Parameters
+    ----------
+    recipe : str or pathlib.Path, optional
+        Name of a recipe that ships, or a TOML file. By default ``default`` on a GPU and ``quick``
+        on the CPU, for five minutes.
+    name : str, optional
+        Name of the weights; that in the recipe by default.
+    augment : {"none", "random", "gradcam"}, optional
+        How a fixed data set is augmented; as the recipe says by default.
+    minutes : float, optional
+        Training time, over which the learning rate is annealed.
+    epochs : int, optional
+        Most epochs on a fixed data set.
+    match : sequence of Tracks
+        Recordings whose lengths, gaps and noise the training data take.
+    policy : QualityPolicy, optional
+        For `match` and `data`.
+    start : str or pathlib.Path, optional
+        ``"scratch"``, ``"shipped"``, the name of weights, or a file or folder that `import_weights`
+        takes; as the recipe says by default.
+    data : sequence of str or pathlib.Path
+        Labelled tracks to train on instead of simulated ones.
+    label_column : str
+        Their column of class names.
+    device : {"auto", "cuda", "cpu"}
+        Where.
+    seed : int, optional
+        Of everything; that in the recipe by default.
+    resume : bool
+        Go on with the run of that name that was interrupted.
+    overwrite : bool
+        Replace own weights, and an unfinished run, of that name.
+    listener : Listener, optional
+        Told what happens.
+
+    Returns
+    -------
+    Weights or None
+        What was installed; None in all but the first of several processes.
+
+    Raises
+    ------
+    SptError
+        For a recipe, device, file or name that can't be used, before any work.
+    """
+    listener = listener or Listener()
+    plan = make_plan(
+        recipe,
+        name=name,
+        augment=augment,
+        minutes=minutes,
+        epochs=epochs,
+        match=match,
+        policy=policy,
+        start=start,
+        data=data,
+        label_column=label_column,
+        device=device,
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    listener.started(plan)
+    return run_plan(plan, policy=policy, overwrite=overwrite or resume, listener=listener)
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    policy: QualityPolicy | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Weights | None:
+    """Train as planned, then round, calibrate, test and install.
+
+    Parameters, returns, errors
+    ---------------------------
+    As for `retrain`.
+    """
+    from spt_explain.resandi.quantise import dequantise, quantise
+    from spt_explain.resandi.store import install_weights
+    from spt_explain.training.conditions import Conditions
+    from spt_explain.training.export import recalibrate
+    from spt_explain.training.loop import train
+    from spt_explain.training.processes import Processes
+
+    listener = listener or Listener()
+    recipe, conditions = plan.recipe, plan.conditions or Conditions(plan.recipe.data)
+    main = Processes.of_environment().rank == 0
+    plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    if main:
+        note_of(plan.checkpoint).write_text(recipe.model_dump_json())
+    fixed = None
+    if recipe.fixed is None:
+        network, state = train(
+            recipe,
+            device=plan.device,
+            checkpoint=plan.checkpoint,
+            conditions=conditions,
+            first=plan.first,
+            report=listener.progress,
+        )
+    else:
+        network, state, fixed = _fit(plan, policy, listener)
+    if not main:
+        return None
+    listener.stage("rounding")
+    tensors = {k: np.ascontiguousarray(v.cpu().numpy()) for k, v in network.state_dict().items()}
+    rounded = recalibrate(
+        dequantise(quantise(tensors)),
+        recipe,
+        conditions=conditions,
+        device=plan.device,
+        batches_from=fixed,
+    )
+    listener.stage("calibrating")
+    calibration = calibrate(rounded, recipe, conditions, plan.device)
+    card = _card(plan, state) | {"calibration": calibration}
+    weights = install_weights(recipe.name, rounded, card, overwrite=overwrite)
+    listener.stage("testing")
+    card["accuracy"] = _test(weights)
+    weights = install_weights(recipe.name, rounded, card, overwrite=True)
+    for path in (plan.checkpoint, note_of(plan.checkpoint)):
+        path.unlink(missing_ok=True)
+    return weights
+
+
+def calibrate(
+    tensors: dict[str, NDArray[np.float32]],
+    recipe: Recipe,
+    conditions: Conditions,
+    device: str,
+    *,
+    trajectories: int = 20_000,
+) -> dict[str, list[float]]:
+    """Return the calibration of a network on fresh trajectories of its recipe, for the card."""
+    import torch
+
+    from spt_explain.resandi.architecture import alpha_quantiles
+    from spt_explain.resandi.network import ResAnDi
+    from spt_explain.training.batches import batches
+    from spt_explain.training.calibrate import fit_calibration
+
+    network = ResAnDi(recipe.architecture)
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+    network.to(device).eval()
+    few = recipe.data.model_copy(update={"pool_steps": 4, "reuse": 1})
+    stream = batches(
+        recipe.model_copy(update={"seed": recipe.seed + 2, "data": few}), conditions, device
+    )
+    outputs, labels, alphas, lengths = [], [], [], []
+    with torch.no_grad():
+        for _ in range(-(-trajectories // recipe.batch_size)):
+            batch = next(stream)
+            outputs.append(network(*batch.groups).float().cpu().numpy())
+            labels.append(batch.label.cpu().numpy())
+            alphas.append(batch.alpha.cpu().numpy())
+            lengths.append(batch.length.cpu().numpy())
+    found, n_classes = np.concatenate(outputs), len(recipe.architecture.classes)
+    quantiles = None
+    if recipe.architecture.alpha_levels:
+        quantiles = alpha_quantiles(found[:, n_classes:])
+    return fit_calibration(
+        found[:, :n_classes],
+        np.concatenate(labels),
+        np.concatenate(lengths),
+        quantiles,
+        np.concatenate(alphas),
+    ).to_dict()
+
+
+def _fit(
+    plan: Plan, policy: QualityPolicy | None, listener: Listener
+) -> tuple[ResAnDi, State, Callable[[], Any]]:
+    """Train on a fixed data set; also return what its batches are drawn from."""
+    from spt_explain.training.dataset import labelled_dataset, simulated_dataset
+    from spt_explain.training.epochs import dataset_batches, fit
+
+    recipe = plan.recipe
+    listener.stage("preparing the data set")
+    if plan.data:
+        dataset = labelled_dataset(
+            recipe, plan.data["files"], label_column=plan.data["label_column"], policy=policy
+        )
+    else:
+        dataset = simulated_dataset(recipe, device=plan.device)
+    network, state = fit(
+        recipe,
+        device=plan.device,
+        checkpoint=plan.checkpoint,
+        data=dataset,
+        first=plan.first,
+        report=listener.progress,
+    )
+    return network, state, lambda: dataset_batches(recipe, dataset, plan.device)
+
+
+def _card(plan: Plan, state: State) -> dict[str, Any]:
+    import torch
+
+    from spt_explain import __version__
+
+    on = platform.processor() or platform.machine()
+    if plan.device.startswith("cuda"):
+        on = torch.cuda.get_device_name(0)
+    recipe = plan.recipe
+    return {
+        "name": recipe.name,
+        "architecture": recipe.architecture.to_dict(),
+        "storage": "int8 per output channel, the rest float32",
+        "data": plan.data or "simulated (spt_explain.diffusion.simulate), eight classes alike",
+        "match": plan.match,
+        "recipe": {"source": plan.recipe_source, **recipe.model_dump(mode="json")},
+        "started_from": plan.first_source,
+        "seed": recipe.seed,
+        "trained": {
+            "on": on,
+            "samples": state.samples,
+            "steps": state.step,
+            "seconds": round(state.elapsed_s, 1),
+            "torch": torch.__version__,
+            "spt_explain": __version__,
+        },
+    }
+
+
+def _test(weights: Weights, tracks: int = 400) -> dict[str, Any]:
+    """Return the accuracy on a small simulated test, for the card."""
+    from spt_explain.training.testing import evaluate
+
+    run = evaluate(weights.name, tracks=tracks, noise=TEST_NOISE)
+    by_noise = {
+        f"{level:.1f}": round(float(run.evaluation.at_noise[level].overall["accuracy"]), 4)
+        for level in TEST_NOISE
+    }
+    return {
+        "protocol": "simulated, 8 classes, length 10-1000, unit displacements per axis",
+        "trajectories": dict.fromkeys(by_noise, tracks),
+        "by_noise": by_noise,
+        "measured_with": f"spt-explain evaluate --weights {weights.name} --tracks {tracks} "
+        f"--noise {','.join(f'{v:g}' for v in TEST_NOISE)}",
+    }

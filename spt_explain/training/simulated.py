@@ -1,0 +1,225 @@
+"""The test set of the paper's protocol, from our own simulators, as much of it as is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spt_explain.diffusion.classes import CLASS_NAMES
+from spt_explain.errors import SptError
+from spt_explain.training.evaluation import LENGTH_EDGES, length_bands
+from spt_explain.training.labelled import LabelledTracks, join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import torch
+
+NOISE_LEVELS = tuple(round(i / 10, 1) for i in range(11))
+"""The paper's noise levels (Fig. 5), 1/SNR."""
+LENGTH = (10, 1000)
+TRACKS = 1000
+SEED = 1
+
+_POINTS_AT_ONCE = 2_000_000
+_LONGEST = 100_000
+_MOST_REDRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the test trajectories of each noise level are made.
+
+    The defaults are those of Bae, Baek & Jeong: lengths uniform in 10–1000 points, exponents
+    uniform in 0.1–0.9 (sub) and 1.1–1.9 (super), displacements of unit standard deviation per
+    axis, then Gaussian noise on every position. Trajectories without any motion are drawn again.
+
+    Attributes
+    ----------
+    tracks : int
+        Trajectories at each noise level, rounded up so that all classes have the same number.
+    length : (int, int)
+        Fewest and most points; lengths are uniform between them.
+    even_lengths : bool
+        As many trajectories in every band of lengths (10–19, 20–49, 50–99, 100–199, 200–399,
+        400–699, 700–1000) instead.
+    exposure : float
+        Share of the frame that the shutter is open, 0 to 1 (motion blur).
+    missing : float
+        Probability that a frame is missed; missed frames are filled by lines, as `classify` does.
+    seed : int
+        Seed of everything; each noise level has a stream of its own.
+
+    Raises
+    ------
+    SptError
+        If a value is out of range.
+    """
+
+    tracks: int = TRACKS
+    length: tuple[int, int] = LENGTH
+    even_lengths: bool = False
+    exposure: float = 0.0
+    missing: float = 0.0
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        low, high = self.length
+        if self.tracks < 1:
+            raise SptError(f"--tracks is {self.tracks}; expected at least 1.")
+        if not 2 <= low <= high <= _LONGEST:
+            raise SptError(
+                f"--length is {low}-{high}; expected A-B with 2 ≤ A ≤ B ≤ {_LONGEST:,} points, "
+                "e.g. --length 20-50."
+            )
+        if not 0 <= self.exposure <= 1:
+            raise SptError(f"--exposure is {self.exposure:g}; expected a share of a frame, 0 to 1.")
+        if not 0 <= self.missing < 1:
+            raise SptError(f"--missing is {self.missing:g}; expected a probability, 0 to below 1.")
+        if not 0 <= self.seed < 2**63:
+            raise SptError(f"--seed is {self.seed}; expected a whole number of 0 or more.")
+
+    @property
+    def published(self) -> bool:
+        """Whether the paper's figures can be compared with: lengths 10–1000, nothing else."""
+        plain = (self.length, self.even_lengths, self.exposure, self.missing)
+        return plain == (LENGTH, False, 0.0, 0.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for the provenance."""
+        return asdict(self)
+
+    def per_class(self, n_classes: int) -> int:
+        """Return the trajectories of each class at each noise level."""
+        return -(-self.tracks // n_classes)
+
+
+def simulate_test(
+    protocol: Protocol, noise: float = 0.0, *, classes: Sequence[str] = CLASS_NAMES
+) -> Iterator[LabelledTracks]:
+    """Simulate the test trajectories of one noise level, some millions of points at a time.
+
+    Parameters
+    ----------
+    protocol : Protocol
+        How many, how long.
+    noise : float
+        Standard deviation of the noise in units of the displacement's (1/SNR).
+    classes : sequence of str
+        Which classes, in the order of the labels.
+
+    Yields
+    ------
+    LabelledTracks
+        On the CPU, so that a seed gives the same trajectories on every machine.
+
+    Raises
+    ------
+    SptError
+        If one of the classes can't be simulated.
+    """
+    import torch
+
+    unknown = [name for name in classes if name not in CLASS_NAMES]
+    if unknown:
+        raise SptError(
+            f"these weights know the class {unknown[0]!r}, which can't be simulated: expected "
+            f"some of {', '.join(CLASS_NAMES)}. Give labelled tracks with --data."
+        )
+    stream = np.random.SeedSequence([protocol.seed, round(noise * 1e6)])
+    generator = torch.Generator().manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))
+    waiting: list[LabelledTracks] = []
+    each = protocol.per_class(len(classes))
+    for label, name in enumerate(classes):
+        length = _draw_lengths(protocol, each, generator)
+        at_once = max(1, _POINTS_AT_ONCE // int(length.max()))
+        for start in range(0, each, at_once):
+            part = length[start : start + at_once]
+            waiting.append(
+                _simulate(CLASS_NAMES.index(name), label, part, noise, protocol, generator)
+            )
+            if sum(len(one.positions) for one in waiting) >= _POINTS_AT_ONCE:
+                yield join(waiting)
+                waiting = []
+    if waiting:
+        yield join(waiting)
+
+
+def _draw_lengths(protocol: Protocol, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return lengths in points, (n,), uniform or as many in each band."""
+    import torch
+
+    low, high = protocol.length
+    bands = [(low, high)]
+    if protocol.even_lengths:
+        edges = [(a, high if b is None else b) for a, b in length_bands(LENGTH_EDGES)]
+        bands = [(max(a, low), min(b, high)) for a, b in edges if max(a, low) <= min(b, high)]
+    first, last = torch.tensor(bands).T
+    band = torch.arange(n) % len(bands)
+    u = torch.rand(n, generator=generator, dtype=torch.float64)
+    drawn: torch.Tensor = first[band] + (u * (last - first + 1)[band]).long()
+    return drawn
+
+
+def _simulate(
+    index: int,
+    label: int,
+    length: torch.Tensor,
+    noise: float,
+    protocol: Protocol,
+    generator: torch.Generator,
+) -> LabelledTracks:
+    import torch
+
+    from spt_explain.diffusion.measurement import lose_frames, measure
+
+    n, t = len(length), int(length.max())
+    steps, alpha = _moving_steps(index, length, protocol.exposure, generator)
+    path = measure(steps, length, torch.full((n,), float(noise)), generator)
+    if protocol.missing:
+        path = lose_frames(path, length, torch.full((n,), protocol.missing), generator)
+    inside = torch.arange(t) < length[:, None]
+    lengths = length.numpy()
+    return LabelledTracks(
+        path[inside].numpy().astype(np.float64),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.full(n, label, dtype=np.int64),
+        alpha.numpy().astype(np.float64),
+        np.full(n, float(noise)),
+        report={"name": "simulated", "protocol": protocol.to_dict()},
+    )
+
+
+def _moving_steps(
+    index: int, length: torch.Tensor, exposure: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return steps and α; trajectories that don't move within their length are drawn again."""
+    import torch
+
+    from spt_explain.diffusion.simulate import simulate_steps
+
+    def draw(
+        n: int, n_points: int, alpha: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        blur = {"exposure": torch.full((n,), exposure)} if exposure else {}
+        return simulate_steps(index, n, n_points, generator=generator, alpha=alpha, **blur)
+
+    n, t = len(length), int(length.max())
+    steps, alpha = draw(n, t, None)
+    frame = torch.arange(1, t)
+    still = torch.arange(n)
+    for _ in range(_MOST_REDRAWS):
+        inside = (frame < length[still, None])[..., None]
+        still = still[~((steps[still] != 0) & inside).any(dim=2).any(dim=1)]
+        if not len(still):
+            return steps, alpha
+        longest = int(length[still].max())
+        again, _ = draw(len(still), longest, alpha[still])
+        steps[still, : longest - 1] = again
+    raise SptError(
+        f"{CLASS_NAMES[index]} of {int(length[still].min())} points does not move in "
+        f"{_MOST_REDRAWS:,} attempts. Give longer trajectories with --length.",
+        exit_code=1,
+    )

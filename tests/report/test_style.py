@@ -1,0 +1,79 @@
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from spt_explain.diffusion.classes import CLASS_NAMES
+from spt_explain.errors import SptError
+from spt_explain.report import style
+
+# Machado, Oliveira & Fernandes 2009, doi:10.1109/TVCG.2009.113, severity 1, on linear RGB
+DEFICIENCIES = {
+    "none": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def _lab(rgb):
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    ratio = xyz @ np.clip(rgb, 0, 1) / [0.9505, 1, 1.089]
+    f = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_every_class_has_a_colour():
+    assert tuple(style.CLASS_COLOURS) == CLASS_NAMES
+
+
+@pytest.mark.parametrize("name", list(DEFICIENCIES))
+def test_colours_stay_apart_for_the_colour_blind(name):
+    rgb = np.array([mpl.colors.to_rgb(c) for c in style.CLASS_COLOURS.values()])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = [_lab(np.array(DEFICIENCIES[name]) @ one) for one in linear]
+    apart = [np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)]
+    assert min(apart) > 16
+
+
+def test_colours_of_other_classes():
+    classes = ("BM", "Confined", "Directed")
+    colours = [style.colour_of(name, classes) for name in classes]
+    assert len(set(colours)) == 3
+    assert colours[0] == style.CLASS_COLOURS["BM"]
+
+
+def test_matplotlib_is_left_as_it_was():
+    before = dict(mpl.rcParams)
+    with style.house_style():
+        assert mpl.rcParams["font.size"] == style.FONT_POINTS
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    files = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        with style.house_style():
+            figure = style.new_figure(50, 40)
+            axes = figure.subplots()
+            axes.plot([0, 1], [0, 1], label="x")
+            axes.legend()
+            files.append(style.save_figure(figure, folder, "f", style.FIGURE_FORMATS))
+    for one, other in zip(*files, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+    with pytest.raises(SptError, match="png, svg, pdf"):
+        style.save_figure(figure, tmp_path, "f", ["bmp"])
