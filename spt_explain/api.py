@@ -87,6 +87,7 @@ def classify(
     batch_size: int | None = None,
     jobs: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
+    alone: bool = False,
     exposure: float = DEFAULT_EXPOSURE,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
@@ -110,6 +111,8 @@ def classify(
         Windows at a time; CPU threads.
     threshold : float
         Probability below which a track is ``undetermined``.
+    alone : bool
+        Judge each track without what the file's others show of noise and motion blur.
     exposure : float
         Share of the frame that the shutter was open, for the localisation error.
     progress : callable, optional
@@ -137,5 +140,6 @@ def classify(
         batch_size=batch_size,
         jobs=jobs,
         threshold=threshold,
+        alone=alone,
     )
     return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table

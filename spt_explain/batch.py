@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from spt_explain.readers import FoundInput
     from spt_explain.resandi.classifier import Classifier
+    from spt_explain.resandi.recording import Recording
     from spt_explain.tracks import QualityPolicy, Tracks
 
 
@@ -317,6 +318,7 @@ class _Job:
             **count_verdicts(verdicts.table),
             "populations": describe_population(verdicts.table, classifier.weights).to_dict(),
             "policy_counts": verdicts.counts,
+            "recording": _describe_recording(verdicts.recording),
         }
         if one.name in plan.each:
             started = time.perf_counter()
@@ -365,6 +367,7 @@ class _Job:
             "(the intervals of populations have a seed, stated there)",
             "policy": asdict(self.policy),
             "threshold": classifier.threshold,
+            "alone": classifier.alone,
             "exposure": self.exposure,
             "reading": self.reading,
             "inputs": [_describe_input(result) for result in results],
@@ -386,6 +389,15 @@ def _describe_input(result: FileResult) -> dict[str, Any]:
         "bytes": path.stat().st_size if known else None,
         "sha256": file_sha256(path) if known else None,
         "seconds": {key: round(value, 3) for key, value in result.seconds.items()},
+    }
+
+
+def _describe_recording(recording: Recording | None) -> dict[str, float] | None:
+    if recording is None:
+        return None
+    return {
+        "noise_1_over_snr": round(recording.noise, 2),
+        "exposure_share": round(recording.exposure, 2),
     }
 
 

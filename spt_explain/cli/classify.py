@@ -56,6 +56,11 @@ _OTHER_STATUS = (
     help="Share of the frame that the shutter is open, 0 to 1 (exposure time / frame interval): "
     "motion blur, which sigma_loc_um is corrected for. D_um2_s does not depend on it.",
 )
+@click.option(
+    "--alone",
+    is_flag=True,
+    help="Judge each track without what the file's other tracks show of noise and motion blur.",
+)
 @output_options
 def command(
     inputs: tuple[str, ...],
@@ -74,6 +79,7 @@ def command(
     batch_size: int | None,
     jobs: int | None,
     threshold: float,
+    alone: bool,
     exposure: float,
     output: str | None,
     fmt: str | None,
@@ -127,6 +133,7 @@ def command(
             batch_size=batch_size,
             jobs=jobs,
             threshold=threshold,
+            alone=alone,
         )
 
     console = make_console(quiet=quiet)
@@ -258,6 +265,9 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     said = _fractions_line(done)
     if said:
         console.print(escape(said), style="dim")
+    said = _recording_line(done)
+    if said:
+        console.print(escape(said))
     said = _policy_line(done, policy)
     if said:
         console.print(escape(said))
@@ -369,6 +379,18 @@ def _plain_table(first: str, *others: str) -> Table:
 
 def _cell(entry: dict[str, Any] | None) -> str:
     return "" if entry is None else f"{entry['count']:,} ({entry['median_probability']:.2f})"
+
+
+def _recording_line(done: Sequence[FileResult]) -> str:
+    """Say how noisy and blurred the recordings were taken to be."""
+    found = [(r.name, r.report.get("recording")) for r in done]
+    said = [
+        f"{name + ': ' if len(found) > 1 else ''}noise (1/SNR) {one['noise_1_over_snr']:g}, "
+        f"exposure {one['exposure_share']:g} of a frame"
+        for name, one in found
+        if one
+    ]
+    return f"estimated from all tracks of a file: {'; '.join(said)}" if said else ""
 
 
 def _policy_line(done: Sequence[FileResult], policy: QualityPolicy) -> str:

@@ -314,11 +314,15 @@ def _event_times(
 
     The first ends before the frame `first_before`, if that is given.
     """
+    import torch
+
     u = 1 - _rand(generator, len(tail), n_points)  # in (0, 1]
     if first_before is not None:
         least = first_before**-tail  # P(wait > first_before)
         u[:, 0] = least + (1 - least) * u[:, 0]
     waits = (u ** (-1 / tail[:, None])).clamp(max=n_points + 1.0)
+    if first_before is not None:  # rounding can reach it
+        waits[:, 0] = torch.minimum(waits[:, 0], first_before - 0.001)
     if whole:
         waits = waits.floor()
     return waits.cumsum(1).clamp(max=n_points + 1.0).floor().long()

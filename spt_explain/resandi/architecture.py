@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,8 +46,11 @@ class Architecture:
     alpha_levels : tuple of float
         Levels of the quantiles of the anomalous exponent that are told as well, ascending, the
         middle one the median; empty for none.
+    noise_edges, exposure_edges : tuple of float
+        Edges between levels of noise (1/SNR) and of exposure (share of the frame) that are told
+        jointly with the class; empty for none. See `spt_explain.resandi.recording`.
     classes : tuple of str
-        Names of the outputs.
+        Names of the classes.
     """
 
     inputs: InputKind = "positions+displacements"
@@ -57,6 +61,8 @@ class Architecture:
     padding: PaddingKind = "start"
     lengths: tuple[int, ...] = ()
     alpha_levels: tuple[float, ...] = ()
+    noise_edges: tuple[float, ...] = ()
+    exposure_edges: tuple[float, ...] = ()
     classes: tuple[str, ...] = CLASS_NAMES
 
     def __post_init__(self) -> None:
@@ -70,6 +76,9 @@ class Architecture:
             raise ValueError("several lengths need masked padding")
         if len(self.alpha_levels) not in (0, 3):
             raise ValueError(f"{len(self.alpha_levels)} levels of alpha; expected three or none")
+        for edges in (self.noise_edges, self.exposure_edges):
+            if list(edges) != sorted(set(edges)) or any(edge <= 0 for edge in edges):
+                raise ValueError(f"edges are {edges}; expected them ascending, above 0")
 
     @property
     def channels(self) -> int:
@@ -78,8 +87,29 @@ class Architecture:
 
     @property
     def outputs(self) -> int:
-        """Number of outputs: a logit for each class, then what `alpha_quantiles` takes."""
-        return len(self.classes) + len(self.alpha_levels)
+        """Number of outputs: `n_logits`, then what `alpha_quantiles` takes."""
+        return self.n_logits + len(self.alpha_levels)
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions: levels of noise times levels of exposure."""
+        return (len(self.noise_edges) + 1) * (len(self.exposure_edges) + 1)
+
+    @property
+    def n_logits(self) -> int:
+        """Number of logits: of each class under each condition, the conditions running fastest."""
+        return len(self.classes) * self.n_conditions
+
+    def condition_values(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the middle of each condition's noise and exposure, (conditions,) each.
+
+        The lowest level of each is taken as none, the highest of the noise as its lower edge.
+        """
+        noise = np.array([0.0, *_middles(self.noise_edges)])
+        exposure = np.array([0.0, *_middles((*self.exposure_edges, 1.0))])[
+            : len(self.exposure_edges) + 1
+        ]
+        return np.repeat(noise, len(exposure)), np.tile(exposure, len(noise))
 
     @property
     def stage_widths(self) -> tuple[int, int, int, int]:
@@ -104,6 +134,11 @@ class Architecture:
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         return cls(**plain)
+
+
+def _middles(edges: tuple[float, ...]) -> list[float]:
+    """Return the middles between neighbouring edges, and the last edge."""
+    return [(a + b) / 2 for a, b in pairwise(edges)] + list(edges[-1:])
 
 
 def alpha_quantiles(raw: NDArray[np.floating]) -> NDArray[np.float64]:

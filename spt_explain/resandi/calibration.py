@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,46 @@ class Calibration:
         Logits are divided by it (Guo et al. 2017, arXiv:1706.04599).
     alpha_stretch : tuple of float
         The interval of α is stretched by it, on both sides of the median.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many of each, or they are not such numbers.
     """
 
     n_points: tuple[float, ...] = (10.0,)
     temperature: tuple[float, ...] = (1.0,)
     alpha_stretch: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        columns = (self.n_points, self.temperature, self.alpha_stretch)
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError("calibration: expected as many of each number as lengths")
+        if not self.n_points:
+            raise ValueError("calibration: expected numbers for at least one length")
+        if not all(0 < value < math.inf for column in columns for value in column):
+            raise ValueError("calibration: expected finite numbers above 0")
+        if list(self.n_points) != sorted(set(self.n_points)):
+            raise ValueError(f"calibration: lengths are {self.n_points}; expected them ascending")
+
     @classmethod
     def from_card(cls, card: dict[str, Any]) -> Calibration:
-        """Return what a card says under ``calibration``; no correction if it says nothing."""
+        """Return what a card says under ``calibration``; no correction if it says nothing.
+
+        Raises
+        ------
+        ValueError
+            If it says something else.
+        """
         values = card.get("calibration")
         if not values:
             return cls()
-        return cls(**{name: tuple(map(float, values[name])) for name in cls.__annotations__})
+        try:
+            columns = {name: tuple(map(float, values[name])) for name in cls.__annotations__}
+        except (TypeError, KeyError, ValueError) as error:
+            names = ", ".join(cls.__annotations__)
+            raise ValueError(f"calibration: expected lists of numbers for {names}") from error
+        return cls(**columns)
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return plain values, for a card."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from spt_explain.errors import SptError
 from spt_explain.resandi.architecture import Architecture
+from spt_explain.resandi.calibration import Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,6 +56,10 @@ def check_card(card: Any, source: str) -> Architecture:
     values = card.get("architecture")
     if not isinstance(values, dict):
         raise SptError(f"{source} does not describe the network: it has no 'architecture'.")
+    try:
+        Calibration.from_card(card)
+    except ValueError as error:
+        raise SptError(f"{source}: {error}.") from error
     try:
         return Architecture.from_dict(values)
     except SptError:

@@ -17,7 +17,13 @@ from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.resandi.backends import load_backend
 from spt_explain.resandi.calibration import Calibration
 from spt_explain.resandi.inputs import build_inputs
-from spt_explain.resandi.weights import find_weights
+from spt_explain.resandi.recording import (
+    Recording,
+    class_probabilities,
+    estimate_recording,
+    training_shares,
+)
+from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import average, place_windows, softmax
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
 
@@ -27,7 +33,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.resandi.weights import Weights
     from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.table import Tracks
 
@@ -53,6 +58,8 @@ class Verdicts:
         The quality policy's counts.
     policy : QualityPolicy
         The policy.
+    recording : Recording or None
+        Noise and motion blur that the tracks show together; None if the weights don't tell them.
     seconds : dict of str to float
         Time spent in ``quality``, ``inputs`` (waiting for them) and ``network``.
     """
@@ -61,6 +68,7 @@ class Verdicts:
     tracks: Tracks
     counts: dict[str, int]
     policy: QualityPolicy
+    recording: Recording | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -76,11 +84,14 @@ class Prediction:
         5 %, 50 % and 95 % quantiles of the anomalous exponent; None if the weights don't say it.
     windows : numpy.ndarray, shape (m,)
         Windows that each trajectory was classified in.
+    recording : Recording or None
+        Noise and blur that the trajectories show together; None if the weights don't tell them.
     """
 
     probabilities: NDArray[np.float64]
     alpha: NDArray[np.float64] | None
     windows: NDArray[np.int64]
+    recording: Recording | None = None
 
 
 class Classifier:
@@ -88,8 +99,8 @@ class Classifier:
 
     Parameters
     ----------
-    weights : str, optional
-        Name of the weights; the shipped default if not given.
+    weights : str or Weights, optional
+        Name of the weights, or the weights; the shipped default if not given.
     backend : {"onnx", "torch"}
         What runs the network.
     device : {"auto", "cuda", "mps", "cpu"}
@@ -101,6 +112,8 @@ class Classifier:
         CPU threads; all cores by default.
     threshold : float
         A track whose best class is less probable than this is ``undetermined``.
+    alone : bool
+        Judge each track without what the others of its file show of noise and motion blur.
 
     Raises
     ------
@@ -111,25 +124,35 @@ class Classifier:
 
     def __init__(
         self,
-        weights: str | None = None,
+        weights: str | Weights | None = None,
         *,
         backend: str = "onnx",
         device: str = "auto",
         batch_size: int | None = None,
         jobs: int | None = None,
         threshold: float = DEFAULT_THRESHOLD,
+        alone: bool = False,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise SptError(f"the threshold is {threshold}; expected a probability, 0 to 1.")
         for name, value in (("--batch-size", batch_size), ("--jobs", jobs)):
             if value is not None and value < 1:
                 raise SptError(f"{name} is {value}; expected at least 1.")
-        self.weights: Weights = find_weights(weights)
+        if not isinstance(weights, Weights):
+            weights = find_weights(weights)
+        self.weights: Weights = weights
         self.backend_name = backend
         self.backend = load_backend(self.weights, backend=backend, device=device, jobs=jobs)
-        self.calibration = Calibration.from_card(self.weights.card)
+        try:
+            self.calibration = Calibration.from_card(self.weights.card)
+            self._shares = training_shares(self.weights.architecture, self.weights.card)
+        except ValueError as error:
+            raise SptError(
+                f"the card of the weights {self.weights.name} can't be used: {error}."
+            ) from error
         self.batch_size = batch_size or self.backend.batch_size
         self.threshold = threshold
+        self.alone = alone
 
     def classify(
         self,
@@ -176,7 +199,7 @@ class Classifier:
             seconds=seconds,
         )
         table = _table(tracks, segments, prediction, self, exposure)
-        return Verdicts(table, tracks, dict(segments.counts), policy, seconds)
+        return Verdicts(table, tracks, dict(segments.counts), policy, prediction.recording, seconds)
 
     def predict(
         self,
@@ -218,16 +241,21 @@ class Classifier:
             done += len(part)
             if progress is not None:
                 progress(done, len(owner))
-        n_segments = len(offsets) - 1
-        n_classes = len(architecture.classes)
-        logits = self.calibration.logits(outputs[:, :n_classes], stops - starts)
+        n_segments, n_logits = len(offsets) - 1, architecture.n_logits
+        windows = np.bincount(owner, minlength=n_segments)
         alpha = None
         if architecture.alpha_levels:
-            quantiles = alpha_quantiles(outputs[:, n_classes:])
+            quantiles = alpha_quantiles(outputs[:, n_logits:])
             quantiles = self.calibration.alpha(quantiles, stops - starts)
             alpha = average(quantiles, owner, n_segments)
+        logits = self.calibration.logits(outputs[:, :n_logits], stops - starts)
         probabilities = average(softmax(logits), owner, n_segments)
-        return Prediction(probabilities, alpha, np.bincount(owner, minlength=n_segments))
+        joint = probabilities.reshape(n_segments, len(architecture.classes), -1)
+        if self.alone or architecture.n_conditions == 1:
+            return Prediction(joint.sum(axis=2), alpha, windows)
+        recording = estimate_recording(joint, self._shares, architecture)
+        probabilities = class_probabilities(joint, self._shares, recording)
+        return Prediction(probabilities, alpha, windows, recording)
 
     def _inputs(
         self,

@@ -8,7 +8,7 @@ the seed, the process and the step, so that a run can be taken up anywhere.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,19 +20,24 @@ from spt_explain.diffusion.simulate import simulate_steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from spt_explain.resandi.architecture import InputKind, PaddingKind
+    from spt_explain.resandi.architecture import Architecture, InputKind, PaddingKind
     from spt_explain.training.conditions import Conditions
     from spt_explain.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Simulated trajectories: steps (n, t − 1, 2), label, length in points, α, each (n,)."""
+    """Simulated trajectories: steps (n, t − 1, 2), label, length in points, α, exposure, (n,)."""
 
     steps: torch.Tensor
     label: torch.Tensor
     length: torch.Tensor
     alpha: torch.Tensor
+    exposure: torch.Tensor
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> Pool:
+        """Return the trajectories of some rows."""
+        return Pool(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,15 @@ class Batch:
         Anomalous exponents.
     length : torch.Tensor, shape (n,), int64
         Points.
+    condition : torch.Tensor, shape (n,), int64
+        Level of noise and exposure, in the order of `Architecture.condition_values`.
     """
 
     groups: list[torch.Tensor]
     label: torch.Tensor
     alpha: torch.Tensor
     length: torch.Tensor
+    condition: torch.Tensor
 
 
 def seeded(device: torch.device | str, *parts: object) -> torch.Generator:
@@ -97,7 +105,7 @@ def simulate_pool(
     per_class = n // len(CLASSES)
     device = generator.device
     blurred = round(blur_share * per_class)
-    steps, alphas = [], []
+    steps, alphas, exposures = [], [], []
     for index, own in enumerate(length.view(len(CLASSES), per_class)):
         open_for = torch.rand(blurred, generator=generator, device=device)
         if exposure is not None:
@@ -115,8 +123,9 @@ def simulate_pool(
                 )
                 steps.append(step)
                 alphas.append(alpha)
+                exposures.append(torch.zeros(len(part), device=device) if blur is None else blur)
     label = torch.arange(len(CLASSES), device=device).repeat_interleave(per_class)
-    return Pool(torch.cat(steps), label, length, torch.cat(alphas))
+    return Pool(torch.cat(steps), label, length, torch.cat(alphas), torch.cat(exposures))
 
 
 def build_inputs(
@@ -191,7 +200,7 @@ def batches(
     """
     step = start
     steps, reuse = recipe.data.pool_steps, recipe.data.reuse
-    shape = torch.compile(_shape, dynamic=False) if str(device).startswith("cuda") else _shape
+    shape = _compiled(_shape) if str(device).startswith("cuda") else _shape
     while True:
         index = step // (steps * reuse)
         generator = seeded(device, recipe.seed, process, "pool", index)
@@ -208,15 +217,26 @@ def batches(
         ]
         for use in range((step // steps) % reuse, reuse):
             shuffler = seeded(device, recipe.seed, process, "order", index, use)
-            shuffled = [_shuffle(pool, shuffler) for pool in pools]
+            shuffled = [
+                pool[torch.randperm(len(pool.label), generator=shuffler, device=device)]
+                for pool in pools
+            ]
             for row in range(step % steps, steps):
                 parts = [
-                    _rows(pool, row * n, (row + 1) * n)
+                    pool[row * n : (row + 1) * n]
                     for pool, (_, _, n) in zip(shuffled, _groups(recipe), strict=True)
                 ]
                 disturber = seeded(device, recipe.seed, process, "step", step)
                 yield _batch(recipe, conditions, parts, disturber, shape)
                 step += 1
+
+
+def _compiled(function: Callable[..., list[torch.Tensor]]) -> Callable[..., list[torch.Tensor]]:
+    """Compile for all groups: each has shapes of its own, more than torch allows by default."""
+    import torch._dynamo.config as config
+
+    config.recompile_limit = max(config.recompile_limit, 64)
+    return torch.compile(function, dynamic=False)
 
 
 def _groups(recipe: Recipe) -> list[tuple[int, int, int]]:
@@ -226,16 +246,6 @@ def _groups(recipe: Recipe) -> list[tuple[int, int, int]]:
         groups.append((low, min(padded, recipe.network.window), recipe.batch[padded]))
         low = padded + 1
     return groups
-
-
-def _shuffle(pool: Pool, generator: torch.Generator) -> Pool:
-    order = torch.randperm(len(pool.label), generator=generator, device=generator.device)
-    return Pool(pool.steps[order], pool.label[order], pool.length[order], pool.alpha[order])
-
-
-def _rows(pool: Pool, start: int, stop: int) -> Pool:
-    rows = slice(start, stop)
-    return Pool(pool.steps[rows], pool.label[rows], pool.length[rows], pool.alpha[rows])
 
 
 def _batch(
@@ -252,6 +262,7 @@ def _batch(
     n = sum(sizes)
     turn = torch.rand(n, generator=generator, device=device) * (2 * torch.pi)
     flip = torch.randint(0, 2, (n,), generator=generator, device=device) * 2.0 - 1
+    noise = conditions.draw_noise(n, generator)
     groups = shape(
         recipe.network.inputs,
         recipe.network.padding,
@@ -259,15 +270,28 @@ def _batch(
         [pool.steps for pool in pools],
         [pool.length for pool in pools],
         [torch.split(part, sizes) for part in (turn, flip)],
-        torch.split(conditions.draw_noise(n, generator), sizes),
+        torch.split(noise, sizes),
         torch.split(conditions.draw_missed(n, generator), sizes),
         torch.split(torch.randn(sum(rows), 2, generator=generator, device=device), rows),
         torch.split(torch.rand(sum(rows), generator=generator, device=device), rows),
     )
-    label, alpha, length = (
-        torch.cat([getattr(pool, name) for pool in pools]) for name in ("label", "alpha", "length")
+    label, alpha, length, exposure = (
+        torch.cat([getattr(pool, name) for pool in pools])
+        for name in ("label", "alpha", "length", "exposure")
     )
-    return Batch(groups, label, alpha, length)
+    architecture = recipe.architecture
+    levels = condition_index(architecture, (noise**2).mean(1).sqrt(), exposure)
+    return Batch(groups, label, alpha, length, levels)
+
+
+def condition_index(
+    architecture: Architecture, noise: torch.Tensor, exposure: torch.Tensor
+) -> torch.Tensor:
+    """Return the condition, int64, (n,), of trajectories with a noise (1/SNR) and an exposure."""
+    device = noise.device
+    level = torch.bucketize(noise, torch.tensor(architecture.noise_edges, device=device))
+    open_for = torch.bucketize(exposure, torch.tensor(architecture.exposure_edges, device=device))
+    return level * (len(architecture.exposure_edges) + 1) + open_for
 
 
 def _shape(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
+"""What Adam and AdamW keep of a parameter."""
+
 
 def save_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
@@ -26,8 +29,11 @@ def save_checkpoint(
         for key, value in values.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).contiguous().cpu()
     part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"state": json.dumps(state)})
-    part.replace(path)
+    try:
+        save_file(tensors, part, metadata={"state": json.dumps(state)})
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -40,31 +46,55 @@ def load_checkpoint(
     SptError
         If the file is damaged or belongs to another network.
     """
+    # The optimiser counts its parameters group by group.
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         with safe_open(path, framework="pt") as file:
             state: dict[str, Any] = json.loads(file.metadata()["state"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if not isinstance(state, dict):
+            raise ValueError("it does not say how far the run has come")
+        parts = {key.partition(".")[0] for key in tensors}
+        if not parts <= {"network", "optimizer"}:
+            raise ValueError("it holds something else as well")
+        moments = _moments(tensors, parameters)
         network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = str(error).splitlines()[0]
+        first = (str(error) or type(error).__name__).splitlines()[0]
         raise SptError(
             f"the checkpoint {path} is damaged or belongs to another recipe ({first}). "
             "Start anew without --resume."
         ) from error
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-    # The moments must lie in memory as their parameters do (channels last), or the fused optimiser
-    # refuses them.
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, values in moments.items():
-        for name, value in values.items():
-            if value.ndim == 4:
-                values[name] = torch.empty_like(parameters[index]).copy_(value)
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
     return state
+
+
+def _moments(
+    tensors: dict[str, torch.Tensor], parameters: list[torch.Tensor]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """Return what the optimiser knows of each parameter, by its number.
+
+    Kernels lie in memory as their parameters do (channels last), or the fused optimiser refuses
+    them.
+    """
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        if not key.startswith("optimizer."):
+            continue
+        _, number, name = key.split(".")
+        index = int(number)
+        if not 0 <= index < len(parameters):
+            raise ValueError(f"{key} is of no parameter")
+        shape = parameters[index].shape
+        if value.shape != (torch.Size() if name == "step" else shape):
+            raise ValueError(f"{key} has the shape {tuple(value.shape)}")
+        if value.ndim == 4:
+            value = torch.empty_like(parameters[index], device="cpu").copy_(value)
+        moments.setdefault(index, {})[name] = value
+    complete = all(values.keys() == _MOMENTS for values in moments.values())
+    if not complete or len(moments) not in (0, len(parameters)):
+        raise ValueError("the state of the optimiser is incomplete")
+    return moments

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from spt_explain.errors import SptError
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.training.conditions import Conditions
+from spt_explain.training.interrupts import Interrupts
 from spt_explain.training.processes import Processes
 
 if TYPE_CHECKING:
@@ -50,6 +51,26 @@ class State:
     samples: int = 0
     elapsed_s: float = 0.0
     finished: bool = False
+
+    @classmethod
+    def restored(cls, values: dict[str, Any], source: Path) -> State:
+        """Return what `vars` gave for a checkpoint.
+
+        Raises
+        ------
+        SptError
+            If it is something else.
+        """
+        plain = vars(cls())
+        if values.keys() != plain.keys() or not all(
+            isinstance(values[name], type(value)) and 0 <= values[name] < math.inf
+            for name, value in plain.items()
+        ):
+            raise SptError(
+                f"the checkpoint {source} is damaged: it does not say how far the run has come. "
+                "Start anew without --resume."
+            )
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,8 @@ def train(
     on nothing depends on the clock: a run that is stopped and taken up again passes through the
     same steps as one that is not.
 
+    Ctrl-C is obeyed between two steps, after a checkpoint is written; a second one at once.
+
     Under ``torchrun``, each process trains on its own trajectories and gradients are averaged.
 
     Parameters
@@ -139,6 +162,11 @@ def train(
     network : ResAnDi
         On `device`, in evaluation mode.
     state : State
+
+    Raises
+    ------
+    SptError
+        If the checkpoint is damaged or of another network.
     """
     processes = Processes.of_environment()
     torch.manual_seed(recipe.seed)
@@ -154,7 +182,7 @@ def train(
     optimizer = make_optimizer(recipe, network, fused=cuda)
     state = State()
     if checkpoint is not None and checkpoint.exists():
-        state = State(**load_checkpoint(checkpoint, network, optimizer))
+        state = State.restored(load_checkpoint(checkpoint, network, optimizer), checkpoint)
     if recipe.schedule.steps:
         state.total = recipe.schedule.steps
     run = _Run(recipe, network, optimizer, device, processes)
@@ -171,7 +199,7 @@ def train(
     started = saved = time.monotonic()
     entered = state.step
     sums = run.no_sums()
-    try:
+    with Interrupts() as interrupts:
         while not (state.total and state.step >= state.total):
             progress = state.step / state.total if state.total else before_known(state, budget)
             rate = learning_rate(progress, recipe)
@@ -196,18 +224,16 @@ def train(
             if now - sums.since >= report_every_s:
                 report(run.summary(sums, state, rate, now))
                 sums = run.no_sums()
-            if state.elapsed_s - before >= stop_after_s:
+            if processes.agree(float(interrupts.asked)) or state.elapsed_s - before >= stop_after_s:
                 break
             if checkpoint is not None and now - saved >= save_every_s:
                 run.save(checkpoint, state)
                 saved = now
         state.finished = bool(state.total) and state.step >= state.total
-    except KeyboardInterrupt:
         if checkpoint is not None:
             run.save(checkpoint, state)
-        raise
-    if checkpoint is not None:
-        run.save(checkpoint, state)
+    if processes.agree(float(interrupts.asked)):
+        raise KeyboardInterrupt
     return network.eval(), state
 
 
@@ -277,11 +303,9 @@ class _Run:
         self.processes = processes
         self.cuda = device.startswith("cuda")
         module = processes.wrap(network, device)
-        self.forward = (
-            torch.compile(module, dynamic=False, mode=os.environ.get("SPT_MODE", "reduce-overhead"))
-            if self.cuda
-            else module
-        )
+        # one graph of all the small kernels; several processes exchange gradients in between
+        mode = "reduce-overhead" if processes.count == 1 else "default"
+        self.forward = torch.compile(module, dynamic=False, mode=mode) if self.cuda else module
 
     def step(self, batch: Batch, rate: float, sums: _Sums) -> None:
         """Take one step."""
@@ -292,20 +316,22 @@ class _Run:
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.cuda):
             outputs = self.forward(*batch.groups)
         outputs = outputs.float()
-        n_classes = len(self.network.architecture.classes)
-        logits = outputs[:, :n_classes]
-        loss = torch.nn.functional.cross_entropy(logits, batch.label)
-        sums.loss += loss.detach()
-        levels = self.network.architecture.alpha_levels
-        if levels:
-            raw = outputs[:, n_classes:]
-            loss = loss + self.recipe.schedule.alpha_weight * pinball(raw, batch.alpha, levels)
+        shape = self.network.architecture
+        joint = outputs[:, : shape.n_logits]
+        truth = batch.label * shape.n_conditions + batch.condition
+        loss = torch.nn.functional.cross_entropy(joint, truth)
+        logits = joint.detach().view(len(truth), -1, shape.n_conditions).logsumexp(2)
+        sums.loss += torch.nn.functional.cross_entropy(logits, batch.label)
+        if shape.alpha_levels:
+            raw = outputs[:, shape.n_logits :]
+            quantiles = pinball(raw, batch.alpha, shape.alpha_levels)
+            loss = loss + self.recipe.schedule.alpha_weight * quantiles
             sums.alpha += (raw[:, 1].detach() + 1 - batch.alpha).abs().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.schedule.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        sums.hits += (logits.detach().argmax(1) == batch.label).float().mean()
+        sums.hits += (logits.argmax(1) == batch.label).float().mean()
         sums.steps += 1
 
     def wait(self) -> None:

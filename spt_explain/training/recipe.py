@@ -35,6 +35,13 @@ class NetworkRecipe(_Strict):
         (64, 128, 256, 512, 1024), description="Points that inputs are padded to when it is used."
     )
     alpha: bool = Field(True, description="Whether it tells the anomalous exponent as well.")
+    noise_edges: tuple[float, ...] = Field(
+        (),
+        description="Edges between levels of noise (1/SNR) that it tells jointly with the class.",
+    )
+    exposure_edges: tuple[float, ...] = Field(
+        (), description="Edges between levels of exposure (share of the frame), likewise."
+    )
 
 
 class DataRecipe(_Strict):
@@ -70,6 +77,97 @@ class ScheduleRecipe(_Strict):
     alpha_weight: float = Field(0.5, ge=0, description="Weight of the loss of the exponent.")
 
 
+class FixedRecipe(_Strict):
+    """Training on a fixed data set in epochs, as the paper does; see `training.epochs`.
+
+    The defaults are the published protocol (Bae, Baek & Jeong, supplement B; delta and the most
+    epochs from the authors' code). The optimiser is Adam.
+    """
+
+    trajectories: int = Field(400_000, gt=0, description="Trajectories of the training set.")
+    validation: int = Field(
+        80_000, gt=0, description="Trajectories of the validation set; of a file, the same share."
+    )
+    batch_size: int = Field(64, gt=0, description="Trajectories of a step.")
+    learning_rate: float = Field(1e-4, gt=0, description="Rate of Adam at the start.")
+    halve_every: int = Field(10, gt=0, description="Epochs after which the rate is halved.")
+    patience: int = Field(10, gt=0, description="Epochs without an improvement before it stops.")
+    delta: float = Field(
+        0.001, ge=0, description="Fall of the validation loss that counts as an improvement."
+    )
+    epochs: int = Field(100, gt=0, description="Most epochs.")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="Training time: the rate is annealed over it, and no lack of improvement stops "
+        "it early; not more than the epochs either way.",
+    )
+    augment: Literal["none", "random", "gradcam"] = Field(
+        "none",
+        description="Which trajectories of each class are added a second time, transformed: none, "
+        "some at random, or those of the highest mean Grad-CAM score.",
+    )
+    augment_share: float = Field(0.6, gt=0, le=1, description="Share of each class.")
+    augment_by: tuple[Literal["rotation", "blur", "noise", "gaps"], ...] = Field(
+        ("rotation",), min_length=1, description="What is done to each copy, one after the other."
+    )
+    augment_repeats: bool = Field(
+        False, description="random: whether one trajectory may be taken several times."
+    )
+    augment_noise_max: float = Field(
+        1.0, ge=0, description="Largest noise of a copy, in its displacements' deviation (1/SNR)."
+    )
+    augment_gap_max: float = Field(
+        0.15, ge=0, lt=1, description="Largest share of frames a copy misses."
+    )
+    score_of: Literal["logit", "probability"] = Field(
+        "logit", description="gradcam: the output whose gradient weighs the feature maps."
+    )
+    score_trajectories: int | None = Field(
+        None,
+        gt=0,
+        description="gradcam: trajectories that the scoring network is trained on, those of the "
+        "training set among them; the training set alone by default.",
+    )
+    bf16: bool = Field(False, description="Whether a GPU computes in bfloat16.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> FixedRecipe:
+        for name in ("trajectories", "validation", "score_trajectories"):
+            value = getattr(self, name)
+            if value is not None and value % 8:
+                raise ValueError(f"{name} is {value}; expected a multiple of 8 classes")
+        if self.score_trajectories is not None and self.score_trajectories < self.trajectories:
+            raise ValueError(
+                f"score_trajectories is {self.score_trajectories}; expected at least the "
+                f"{self.trajectories} of the training set, which are among them"
+            )
+        if len(set(self.augment_by)) != len(self.augment_by):
+            raise ValueError("augment_by names the same thing twice")
+        return self
+
+    def describe(self, *, simulated: bool = True) -> str:
+        """Return what will be done, in one line; `simulated`: not with a file of the user's."""
+        parts = []
+        if simulated:
+            parts.append(
+                f"{self.trajectories:,} simulated trajectories, {self.validation:,} to validate"
+            )
+        if self.augment != "none":
+            how = "at random" if self.augment == "random" else "by Grad-CAM score"
+            parts.append(
+                f"{100 * self.augment_share:g} % of them once more ({', '.join(self.augment_by)}), "
+                f"chosen {how}"
+            )
+        if self.augment == "gradcam":
+            parts.append("by a network that is trained first")
+        end = f"at most {self.epochs} epochs"
+        if self.minutes:
+            end = f"{self.minutes:g} minutes or {self.epochs} epochs"
+        parts.append(f"batches of {self.batch_size}, {end}")
+        return "; ".join(parts)
+
+
 class Recipe(_Strict):
     """Numbers of one training run; an unknown key in the file is an error."""
 
@@ -86,10 +184,18 @@ class Recipe(_Strict):
         description="Trajectories of a step for each padded length; their lengths are uniform "
         "between the padded length before and this one, up to the window.",
     )
+    fixed: FixedRecipe | None = Field(
+        None, description="A fixed data set in epochs, instead of fresh trajectories without end."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
         lengths = sorted(self.batch)
+        if self.fixed is not None and (self.network.noise_edges or self.network.exposure_edges):
+            raise ValueError(
+                "a fixed data set does not say its noise and exposure: leave noise_edges and "
+                "exposure_edges out"
+            )
         if not lengths or lengths[-1] != self.network.lengths[-1]:
             raise ValueError(
                 f"[batch] ends at {lengths[-1:]}; expected the longest of network.lengths, "
@@ -114,6 +220,8 @@ class Recipe(_Strict):
             padding=self.network.padding,
             lengths=self.network.lengths,
             alpha_levels=ALPHA_LEVELS if self.network.alpha else (),
+            noise_edges=self.network.noise_edges,
+            exposure_edges=self.network.exposure_edges,
         )
 
     @property

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from spt_explain.training.recipe import Recipe
 
 TEST_NOISE = (0.0, 0.5, 1.0)
+TEST_TRACKS = 400
+CALIBRATION_TRACKS = 20_000
+REPORT_EVERY_S = 5.0
 
 
 class Listener:
@@ -161,6 +164,7 @@ def run_plan(
             conditions=conditions,
             first=plan.first,
             report=listener.progress,
+            report_every_s=REPORT_EVERY_S,
         )
     else:
         network, state, fixed = _fit(plan, policy, listener)
@@ -177,7 +181,7 @@ def run_plan(
     )
     listener.stage("calibrating")
     calibration = calibrate(rounded, recipe, conditions, plan.device)
-    card = _card(plan, state) | {"calibration": calibration}
+    card = _card(plan, state) | calibration
     weights = install_weights(recipe.name, rounded, card, overwrite=overwrite)
     listener.stage("testing")
     card["accuracy"] = _test(weights)
@@ -192,10 +196,14 @@ def calibrate(
     recipe: Recipe,
     conditions: Conditions,
     device: str,
-    *,
-    trajectories: int = 20_000,
-) -> dict[str, list[float]]:
-    """Return the calibration of a network on fresh trajectories of its recipe, for the card."""
+) -> dict[str, Any]:
+    """Measure a network on fresh trajectories of its recipe.
+
+    Returns
+    -------
+    dict
+        ``calibration`` and ``condition_shares``, for the card.
+    """
     import torch
 
     from spt_explain.resandi.architecture import alpha_quantiles
@@ -210,33 +218,37 @@ def calibrate(
     stream = batches(
         recipe.model_copy(update={"seed": recipe.seed + 2, "data": few}), conditions, device
     )
-    outputs, labels, alphas, lengths = [], [], [], []
+    outputs, labels, alphas, lengths, levels = [], [], [], [], []
     with torch.no_grad():
-        for _ in range(-(-trajectories // recipe.batch_size)):
+        for _ in range(-(-CALIBRATION_TRACKS // recipe.batch_size)):
             batch = next(stream)
             outputs.append(network(*batch.groups).float().cpu().numpy())
             labels.append(batch.label.cpu().numpy())
             alphas.append(batch.alpha.cpu().numpy())
             lengths.append(batch.length.cpu().numpy())
-    found, n_classes = np.concatenate(outputs), len(recipe.architecture.classes)
-    quantiles = None
-    if recipe.architecture.alpha_levels:
-        quantiles = alpha_quantiles(found[:, n_classes:])
-    return fit_calibration(
-        found[:, :n_classes],
-        np.concatenate(labels),
+            levels.append(batch.condition.cpu().numpy())
+    shape, found, level = recipe.architecture, np.concatenate(outputs), np.concatenate(levels)
+    quantiles = alpha_quantiles(found[:, shape.n_logits :]) if shape.alpha_levels else None
+    calibration = fit_calibration(
+        found[:, : shape.n_logits],
+        np.concatenate(labels) * shape.n_conditions + level,
         np.concatenate(lengths),
         quantiles,
         np.concatenate(alphas),
-    ).to_dict()
+    )
+    shares = np.bincount(level, minlength=shape.n_conditions) / len(level)
+    return {
+        "calibration": calibration.to_dict(),
+        "condition_shares": [round(float(share), 5) for share in shares],
+    }
 
 
 def _fit(
     plan: Plan, policy: QualityPolicy | None, listener: Listener
 ) -> tuple[ResAnDi, State, Callable[[], Any]]:
     """Train on a fixed data set; also return what its batches are drawn from."""
-    from spt_explain.training.dataset import labelled_dataset, simulated_dataset
-    from spt_explain.training.epochs import dataset_batches, fit
+    from spt_explain.training.dataset import dataset_batches, labelled_dataset, simulated_dataset
+    from spt_explain.training.epochs import fit
 
     recipe = plan.recipe
     listener.stage("preparing the data set")
@@ -286,10 +298,11 @@ def _card(plan: Plan, state: State) -> dict[str, Any]:
     }
 
 
-def _test(weights: Weights, tracks: int = 400) -> dict[str, Any]:
+def _test(weights: Weights) -> dict[str, Any]:
     """Return the accuracy on a small simulated test, for the card."""
     from spt_explain.training.testing import evaluate
 
+    tracks = TEST_TRACKS
     run = evaluate(weights.name, tracks=tracks, noise=TEST_NOISE)
     by_noise = {
         f"{level:.1f}": round(float(run.evaluation.at_noise[level].overall["accuracy"]), 4)

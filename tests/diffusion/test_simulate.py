@@ -1,6 +1,7 @@
 """Our simulators against the official ones, through stored statistics of theirs, and blur."""
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -284,7 +285,7 @@ def _msd_by_integration(lag: float, alpha: float, e: float) -> float:
         cuts = sorted({-e, 0.0, e, *([-shift] if shift < e else [])})
         parts = [
             integrate.quad(density, a, b, epsabs=1e-13, epsrel=1e-11)[0]
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+            for a, b in itertools.pairwise(cuts)
         ]
         return sum(parts)
 
@@ -359,8 +360,8 @@ def _fine_path(index: int, alpha: np.ndarray, frames: int, rng: np.random.Genera
         ends = waits.cumsum(1)
         jumps = rng.normal(size=(n, frames + 2, 2))
         path = np.zeros((n, instants + 1, 2))
-        for i in range(n):
-            done = np.searchsorted(ends[i], times, side="right")
+        for i in range(n):  # from time 1 on: no wait is shorter
+            done = np.searchsorted(ends[i], 1 + times, side="right")
             path[i] = np.concatenate([[[0.0, 0.0]], jumps[i].cumsum(0)])[done]
         return path
     else:

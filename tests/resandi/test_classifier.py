@@ -9,10 +9,14 @@ import torch
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
+from spt_explain.resandi.architecture import Architecture, alpha_quantiles
 from spt_explain.resandi.backends import load_backend
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.inputs import build_inputs
-from spt_explain.resandi.weights import find_weights, list_weights
+from spt_explain.resandi.network import ResAnDi
+from spt_explain.resandi.store import install_weights
+from spt_explain.resandi.weights import find_weights, shipped_names
+from spt_explain.resandi.windows import place_windows, softmax
 from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
 
 SAMPLE = Path(__file__).resolve().parents[1] / "data" / "andi_sample.npz"
@@ -29,6 +33,10 @@ def sample():
     data = np.load(SAMPLE)
     offsets = np.concatenate([[0], np.cumsum(data["lengths"])])
     return data["positions"].astype(np.float64), offsets, data["labels"]
+
+
+def tells_alpha(classifier):
+    return bool(classifier.weights.architecture.alpha_levels)
 
 
 def make_tracks(paths, **kwargs):
@@ -62,21 +70,27 @@ def test_noise_does_not_undo_it(classifier, sample):
     assert (p.argmax(axis=1) == labels).mean() > 0.66  # the published weights reach 0.15
 
 
-@pytest.mark.parametrize("name", list_weights())
+@pytest.mark.parametrize("name", shipped_names())
 def test_backends_agree_to_a_thousandth(name, sample):
     positions, offsets, _ = sample
     weights = find_weights(name)
     architecture = weights.architecture
+    padded = int(architecture.padded_length(np.diff(offsets)).max())
     inputs = build_inputs(
-        positions, offsets[:-1:4], offsets[1::4], window=1000, kind=architecture.inputs
+        positions,
+        offsets[:-1:4],
+        offsets[1::4],
+        window=padded,
+        kind=architecture.inputs,
+        padding=architecture.padding,
     )
 
-    def probabilities(backend):
-        logits = load_backend(weights, backend=backend, device="cpu").logits(inputs)
-        p = np.exp(logits.astype(float) - logits.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
+    def outputs(backend):
+        found = load_backend(weights, backend=backend, device="cpu").outputs(inputs)
+        n_classes = len(architecture.classes)
+        return np.concatenate([softmax(found[:, :n_classes]), found[:, n_classes:]], axis=1)
 
-    np.testing.assert_allclose(probabilities("onnx"), probabilities("torch"), atol=1e-3)
+    np.testing.assert_allclose(outputs("onnx"), outputs("torch"), atol=1e-3)
 
 
 def test_table_has_the_stated_columns_and_a_row_for_every_track(classifier, sample):
@@ -88,7 +102,8 @@ def test_table_has_the_stated_columns_and_a_row_for_every_track(classifier, samp
     assert list(table.columns) == [
         "file", "particle", "segment", "n_points", "first_frame", "last_frame", "n_gaps",
         "status", "reason", "class", "probability", "runner_up",
-        *[f"p_{name}" for name in CLASS_NAMES], "alpha_msd",
+        *[f"p_{name}" for name in CLASS_NAMES],
+        *(("alpha", "alpha_low", "alpha_high") if tells_alpha(classifier) else ()), "alpha_msd",
     ]  # fmt: skip
     assert table["particle"].tolist() == [1, 2, 3, 4, 5, 6]
     status = table.set_index("particle")["status"]
@@ -193,3 +208,124 @@ def test_cuda_by_name_is_used_or_refused(backend):
         if not torch.cuda.is_available():
             stack.enter_context(pytest.raises(SptError, match=r"--device cuda.*Leave --device out"))
         assert Classifier(backend=backend, device="cuda").backend.device.kind == "cuda"
+
+
+# --- tracks padded to several lengths, and α, with weights of a lab's own
+
+LENGTHS = (64, 128, 256)
+CARD = {
+    "architecture": Architecture(
+        width=8, window=200, padding="masked", lengths=LENGTHS, alpha_levels=(0.05, 0.5, 0.95)
+    ).to_dict(),
+    "calibration": {
+        "n_points": [10.0, 200.0], "temperature": [2.0, 0.5], "alpha_stretch": [0.5, 0.1]
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def own(data):
+    """A classifier with a tiny network, trained on nothing, that says different things."""
+    torch.manual_seed(0)
+    network = ResAnDi(Architecture.from_dict(CARD["architecture"]))
+    tensors = {k: v.numpy().copy() for k, v in network.state_dict().items()}
+    tensors["bn1.running_mean"] += 0.3
+    tensors["fc.weight"] *= 30
+    install_weights("own", tensors, CARD)
+    return Classifier("own", device="cpu", batch_size=4)
+
+
+def _walks(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return rng.normal(size=(offsets[-1], 2)).cumsum(axis=0), offsets
+
+
+def _definition(classifier, positions, offsets):
+    """Probabilities and α, window by window, every one padded to the longest."""
+    architecture = classifier.weights.architecture
+    network = ResAnDi(architecture).eval()
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in classifier.weights.load().items()})
+    probabilities, alphas, windows = [], [], []
+    for i in range(len(offsets) - 1):
+        starts, stops, _ = place_windows(offsets[i : i + 2], architecture.window)
+        p, a = [], []
+        for start, stop in zip(starts, stops, strict=True):
+            x = build_inputs(
+                positions, np.array([start]), np.array([stop]),
+                window=architecture.lengths[-1], kind=architecture.inputs, padding="masked",
+            )  # fmt: skip
+            with torch.inference_mode():
+                out = network(torch.from_numpy(x)).numpy()
+            share = np.clip(np.log((stop - start) / 10) / np.log(20), 0, 1)
+            p.append(softmax(out[:, :8] / (2 - 1.5 * share))[0])
+            quantiles = alpha_quantiles(out[:, 8:])[0]
+            a.append(quantiles[1] + (0.5 - 0.4 * share) * (quantiles - quantiles[1]))
+        probabilities.append(np.mean(p, axis=0))
+        alphas.append(np.mean(a, axis=0))
+        windows.append(len(p))
+    return np.array(probabilities), np.array(alphas), np.array(windows)
+
+
+def test_each_track_gets_its_own_result_whatever_it_is_padded_to(own):
+    lengths = [150, 10, 64, 65, 700, 128, 3, 129, 200, 201, 20, 11, 12, 13, 14, 15, 16]
+    positions, offsets = _walks(lengths)
+    seen = []
+    shapes = []
+    plain = own.backend.outputs
+
+    def noting(inputs):
+        shapes.append(inputs.shape)
+        return plain(inputs)
+
+    own.backend.outputs = noting
+    found = own.predict(positions, offsets, progress=lambda *done: seen.append(done))
+    p, alpha, windows = _definition(own, positions, offsets)
+    np.testing.assert_allclose(found.probabilities, p, atol=1e-4)
+    np.testing.assert_allclose(found.alpha, alpha, atol=1e-4)
+    assert found.windows.tolist() == windows.tolist()
+    assert p.std(axis=0).max() > 0.05  # they do differ from track to track
+    # the shortest length that fits, and more tracks at a time where it is shorter
+    assert [(n, t) for n, _, t in shapes] == [(10, 64), (2, 128), (4, 256), (4, 256), (3, 256)]
+    assert seen[-1] == (23, 23)
+    assert [done for done, _ in seen] == np.cumsum([n for n, _, _ in shapes]).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 100])
+def test_the_batch_size_does_not_change_what_is_said(own, batch_size):
+    positions, offsets = _walks([150, 10, 64, 300, 65, 12])
+    expected = own.predict(positions, offsets)
+    found = Classifier("own", device="cpu", batch_size=batch_size).predict(positions, offsets)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(found.alpha, expected.alpha, atol=1e-5)
+
+
+def test_alpha_is_in_the_table_with_its_interval(own):
+    positions, offsets = _walks([40, 250, 90])
+    paths = [positions[a:b] for a, b in itertools.pairwise(offsets)]
+    table = own.classify(make_tracks([*paths, np.zeros((4, 2))])).table
+    found = table[["alpha_low", "alpha", "alpha_high"]].to_numpy()
+    np.testing.assert_allclose(found[:3], own.predict(positions, offsets).alpha, atol=1e-6)
+    assert (found[:3, 0] <= found[:3, 1]).all()
+    assert (found[:3, 1] <= found[:3, 2]).all()
+    assert np.isnan(found[3]).all()  # too short
+    at = list(table.columns).index("alpha")
+    assert list(table.columns[at : at + 4]) == ["alpha", "alpha_low", "alpha_high", "alpha_msd"]
+
+
+def test_no_tracks_no_predictions(own):
+    found = own.predict(np.zeros((0, 2)), np.zeros(1, np.int64))
+    assert found.probabilities.shape == (0, 8)
+    assert found.alpha.shape == (0, 3)
+    assert len(found.windows) == 0
+
+
+def test_weights_that_do_not_tell_alpha_say_none(data, sample):
+    positions = sample[0]
+    torch.manual_seed(0)
+    architecture = Architecture(width=2, window=64)
+    tensors = {k: v.numpy() for k, v in ResAnDi(architecture).state_dict().items()}
+    install_weights("plain", tensors, {"architecture": architecture.to_dict()})
+    found = Classifier("plain", device="cpu").predict(positions[:100], np.array([0, 30, 100]))
+    assert found.alpha is None
+    assert found.windows.tolist() == [1, 2]

@@ -1,56 +1,126 @@
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 
 from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.graph import build_model
-from spt_explain.resandi.network import ResAnDi
+from spt_explain.resandi.inputs import build_inputs
+from spt_explain.resandi.network import BatchNorm, ResAnDi
+
+LENGTHS = (64, 128, 256, 512, 1024)
+ALPHA = (0.05, 0.5, 0.95)
 
 
 def _network(architecture):
+    """A network as training leaves it: its normalisations fit its inputs, and do something."""
     torch.manual_seed(0)
-    network = ResAnDi(architecture).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):  # as training leaves them: not the identity
-            module.running_mean.normal_(0, 0.3)
-            module.running_var.uniform_(0.5, 2)
-            module.weight.data.uniform_(0.3, 0.8)
-            module.bias.data.normal_(0, 0.2)
-    return network
+    network = ResAnDi(architecture).train()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.3)
+        for padded in architecture.lengths:
+            lengths = np.linspace(2, min(padded, architecture.window), 20).astype(int)
+            network(torch.from_numpy(_inputs(architecture, lengths, padded)))
+    return network.eval()
+
+
+def _model(network, **keys):
+    tensors = {k: v.numpy() for k, v in network.state_dict().items()}
+    return build_model(network.architecture, tensors, **keys)
+
+
+def _session(network, **keys):
+    return ort.InferenceSession(_model(network, **keys), providers=["CPUExecutionProvider"])
+
+
+def _inputs(architecture, lengths, padded):
+    rng = np.random.default_rng(1)
+    stops = np.cumsum(lengths)
+    return build_inputs(
+        rng.normal(size=(stops[-1], 2)).cumsum(0),
+        stops - lengths,
+        stops,
+        window=padded,
+        kind=architecture.inputs,
+        padding=architecture.padding,
+    )
+
+
+def _compare(session, network, inputs, **tolerance):
+    found = session.run(["outputs"], {"trajectories": inputs})[0]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(inputs)).numpy()
+    assert found.dtype == np.float32
+    assert expected.std(axis=0).max() > 0.01 or len(expected) == 1  # not all alike
+    np.testing.assert_allclose(found, expected, **tolerance)
 
 
 @pytest.mark.parametrize("inputs", ["positions", "positions+displacements"])
-@pytest.mark.parametrize("window", [1000, 128])
+@pytest.mark.parametrize("window", [1000, 128, 63])
 def test_graph_computes_what_the_network_computes(inputs, window):
-    architecture = Architecture(inputs=inputs, width=8, window=window)
-    network = _network(architecture)
-    tensors = {k: v.numpy() for k, v in network.state_dict().items()}
-    session = ort.InferenceSession(
-        build_model(architecture, tensors), providers=["CPUExecutionProvider"]
+    network = _network(Architecture(inputs=inputs, width=8, window=window))
+    session = _session(network)
+    for n in (5, 1, 9):  # batches of any size through the same session
+        lengths = np.linspace(2, window, n).astype(int)
+        x = _inputs(network.architecture, lengths, window)
+        _compare(session, network, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("inputs", ["positions", "positions+displacements"])
+def test_every_padded_length_and_batch_through_one_session(inputs):
+    architecture = Architecture(
+        inputs=inputs, width=8, padding="masked", lengths=LENGTHS, alpha_levels=ALPHA
     )
-    x = torch.randn(5, architecture.channels, window)
-    with torch.inference_mode():
-        expected = network(x).numpy()
-    found = session.run(["logits"], {"trajectories": x.numpy()})[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-    # a batch of another size through the same session
-    one = session.run(["logits"], {"trajectories": x.numpy()[:1]})[0]
-    np.testing.assert_allclose(one, expected[:1], rtol=1e-4, atol=1e-4)
+    network = _network(architecture)
+    session = _session(network)
+    for padded in (256, 64, 1024, 128, 512, 64):
+        for n in (4, 1, 3):
+            lengths = np.linspace(1, padded, n + 1).astype(int)[1:]
+            x = _inputs(architecture, lengths, padded)
+            _compare(session, network, x, rtol=1e-4, atol=1e-4)
 
 
-def test_published_shape():
-    """Table I of the paper, and the size of the published network."""
-    network = ResAnDi(Architecture(inputs="positions")).eval()
-    sizes = []
-    x = torch.zeros(1, 2, 1, 1000)
-    with torch.inference_mode():
-        x = network.conv1(x)
-        sizes.append(tuple(x.shape[1::2]))
-        x = network.pool(x)
-        for stage in network.stages:
-            x = stage(x)
-            sizes.append(tuple(x.shape[1::2]))
-        assert network.features(torch.zeros(1, 2, 1000)).shape == (1, 512, 32)
-    assert sizes == [(64, 500), (64, 250), (128, 125), (256, 63), (512, 32)]
-    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(18.5, abs=0.05)
+@pytest.mark.parametrize("length", [70, 99])
+def test_masked_lengths_that_the_stride_does_not_divide(length):
+    architecture = Architecture(width=8, window=length, padding="masked", lengths=(length,))
+    network = _network(architecture)
+    x = _inputs(architecture, np.array([2, 33, 50, length]), length)
+    _compare(_session(network), network, x, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["start", "masked"])
+def test_half_precision_is_close(padding):
+    lengths = (128,) if padding == "start" else (64, 128)
+    architecture = Architecture(
+        width=8, window=128, padding=padding, lengths=lengths, alpha_levels=ALPHA
+    )
+    network = _network(architecture)
+    session = _session(network, half=True)
+    for padded in lengths:
+        x = _inputs(architecture, np.array([5, 20, 60]), padded)
+        _compare(session, network, x, rtol=0, atol=0.01)
+        found = session.run(["outputs"], {"trajectories": x})[0]
+        single = _session(network).run(["outputs"], {"trajectories": x})[0]
+        assert not np.array_equal(found, single)
+    model = onnx.load_from_string(_model(network, half=True))
+    kinds = {i.data_type for i in model.graph.initializer if i.name.endswith("weight")}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+
+
+@pytest.mark.parametrize("padding", ["start", "masked"])
+def test_the_model_is_valid_and_names_its_shapes(padding):
+    lengths = (128,) if padding == "start" else (64, 128)
+    network = _network(
+        Architecture(width=8, window=128, padding=padding, lengths=lengths, alpha_levels=ALPHA)
+    )
+    model = onnx.load_from_string(_model(network))
+    onnx.checker.check_model(model, full_check=True)
+    (given,) = model.graph.input
+    shape = [d.dim_param or d.dim_value for d in given.type.tensor_type.shape.dim]
+    assert shape == (["batch", 4, 128] if padding == "start" else ["batch", 5, "time"])
+    (out,) = model.graph.output
+    assert [d.dim_param or d.dim_value for d in out.type.tensor_type.shape.dim] == ["batch", 11]

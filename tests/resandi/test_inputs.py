@@ -5,20 +5,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.training.batches import build_inputs as build_on_device
 
+KINDS = pytest.mark.parametrize("kind", ["positions", "positions+displacements"])
+PADDINGS = pytest.mark.parametrize("padding", ["start", "masked"])
 
-def _one_by_one(positions, starts, stops, window, displacements):
+
+def _one_by_one(positions, starts, stops, window, displacements, masked):
     """The definition, spelt out for one trajectory at a time."""
     out = []
     for start, stop in zip(starts, stops, strict=True):
         path = positions[start:stop] - positions[start]
         padded = np.concatenate([np.zeros((window - len(path), 2)), path])
+        inside = np.arange(window) >= window - len(path)
         channels = []
         for axis in (0, 1):
             low, high = padded[:, axis].min(), padded[:, axis].max()
-            channels.append((padded[:, axis] - low) / ((high - low) or 1))
+            scaled = (padded[:, axis] - low) / ((high - low) or 1)
+            channels.append(scaled * inside if masked else scaled)
         if displacements:
             for axis in (0, 1):
                 steps = np.zeros(window)
@@ -27,33 +33,66 @@ def _one_by_one(positions, starts, stops, window, displacements):
                 if len(moved):
                     steps[-len(moved) :] = moved / (rms or 1)
                 channels.append(steps)
+        if masked:
+            channels.append(inside)
         out.append(channels)
     return np.asarray(out, np.float32)
 
 
-@pytest.mark.parametrize("kind", ["positions", "positions+displacements"])
-def test_matches_the_definition(kind):
+@PADDINGS
+@KINDS
+def test_matches_the_definition(kind, padding):
     rng = np.random.default_rng(0)
     positions = rng.normal(size=(300, 2)).cumsum(0)
     starts = np.array([0, 10, 40, 140, 141])
     stops = np.array([10, 40, 140, 141, 300])
-    found = build_inputs(positions, starts, stops, window=200, kind=kind)
-    expected = _one_by_one(positions, starts, stops, 200, kind != "positions")
+    found = build_inputs(positions, starts, stops, window=200, kind=kind, padding=padding)
+    displacements, masked = kind != "positions", padding == "masked"
+    expected = _one_by_one(positions, starts, stops, 200, displacements, masked)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    architecture = Architecture(inputs=kind, window=200, padding=padding)
+    assert found.shape == (5, architecture.channels, 200)
 
 
-@pytest.mark.parametrize("kind", ["positions", "positions+displacements"])
-def test_training_sees_the_same_inputs(kind):
+@KINDS
+def test_masked_padding_is_zero_whatever_its_length(kind):
+    rng = np.random.default_rng(3)
+    positions = rng.normal(size=(100, 2)).cumsum(0) + 7
+    starts, stops = np.array([0, 40, 41]), np.array([40, 41, 100])
+    short = build_inputs(positions, starts, stops, window=64, kind=kind, padding="masked")
+    for window in (128, 1024):
+        long = build_inputs(positions, starts, stops, window=window, kind=kind, padding="masked")
+        np.testing.assert_array_equal(long[..., -64:], short)
+        assert not long[..., :-64].any()
+    np.testing.assert_array_equal(short[:, -1].sum(1), [40, 1, 59])
+
+
+@pytest.mark.parametrize("padded", [64, 128, 256, 512, 1024])
+@PADDINGS
+@KINDS
+def test_training_sees_the_same_inputs(kind, padding, padded):
     rng = np.random.default_rng(1)
-    lengths = np.array([2, 10, 37, 64])
+    lengths = np.array([2, 10, 37, padded // 2 + 1, padded])
     positions = rng.normal(size=(lengths.sum(), 2)).cumsum(0)
     stops = lengths.cumsum()
-    padded = np.zeros((4, 64, 2), np.float32)
-    for i, (start, stop) in enumerate(zip(stops - lengths, stops, strict=True)):
-        padded[i, : stop - start] = positions[start:stop]
-    theirs = build_on_device(torch.from_numpy(padded), torch.from_numpy(lengths), kind)
-    ours = build_inputs(positions, stops - lengths, stops, window=64, kind=kind)
-    np.testing.assert_allclose(theirs.numpy(), ours, atol=2e-5)
+    for points in (padded, padded + 40):  # positions may reach beyond the last point
+        given = np.full((5, points, 2), 50, np.float32)
+        for i, (start, stop) in enumerate(zip(stops - lengths, stops, strict=True)):
+            given[i, : stop - start] = positions[start:stop]
+        theirs = build_on_device(
+            torch.from_numpy(given), torch.from_numpy(lengths), kind, padding, padded
+        )
+        ours = build_inputs(
+            positions, stops - lengths, stops, window=padded, kind=kind, padding=padding
+        )
+        np.testing.assert_allclose(theirs.numpy(), ours, atol=1e-4)
+
+
+def test_without_a_padded_length_training_pads_to_the_positions():
+    path = torch.randn(3, 40, 2, generator=torch.Generator().manual_seed(0)).cumsum(1)
+    length = torch.tensor([10, 40, 3])
+    args = (path, length, "positions", "masked")
+    assert torch.equal(build_on_device(*args), build_on_device(*args, padded=40))
 
 
 @given(

@@ -1,0 +1,119 @@
+"""What the tracks of one recording show together: its noise and its motion blur.
+
+One short track hardly shows how noisy it is, and a network that does not know takes noise for
+anti-persistence and blur for persistence. All tracks of a recording went through one microscope.
+So the network tells class and conditions of a track jointly, the shares of the conditions in the
+recording are estimated from all its tracks (empirical Bayes, by expectation maximisation: Dempster,
+Laird & Rubin 1977), and each track's probabilities are those under these shares. The classes keep
+equal prior probabilities: how common they are in the recording never enters a track's verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.architecture import Architecture
+
+PRIOR_TRACKS = 20.0
+"""Tracks that the conditions of the training data count for: a few tracks alone move little."""
+MOST_TRACKS = 5000
+"""Tracks that the conditions are estimated from, at most: every n-th of more."""
+_ITERATIONS = 300
+_ENOUGH = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Conditions of a recording.
+
+    Attributes
+    ----------
+    shares : numpy.ndarray, shape (conditions,)
+        Share of the tracks under each condition: noise levels, and exposures within each.
+    noise : float
+        Mean 1/SNR: standard deviation of a position's error, in units of a displacement's.
+    exposure : float
+        Mean share of the frame over which positions are averaged.
+    """
+
+    shares: NDArray[np.float64]
+    noise: float
+    exposure: float
+
+
+def training_shares(architecture: Architecture, card: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the shares of the conditions in the training data, from the card; else all alike.
+
+    Raises
+    ------
+    ValueError
+        If the card holds something else.
+    """
+    n = architecture.n_conditions
+    values = card.get("condition_shares")
+    if values is None:
+        return np.full(n, 1 / n)
+    shares = np.asarray(values, np.float64)
+    if shares.shape != (n,) or not np.isfinite(shares).all() or (shares < 0).any():
+        raise ValueError(f"condition_shares: expected {n} numbers, none below 0")
+    if shares.sum() <= 0:
+        raise ValueError("condition_shares: expected some above 0")
+    found: NDArray[np.float64] = shares / shares.sum()
+    return found
+
+
+def estimate_recording(
+    joint: NDArray[np.floating], shares: NDArray[np.float64], architecture: Architecture
+) -> Recording:
+    """Estimate the conditions of a recording from all its tracks.
+
+    Parameters
+    ----------
+    joint : numpy.ndarray, shape (m, classes, conditions)
+        Probabilities of each track's class and condition, as the network tells them.
+    shares : numpy.ndarray, shape (conditions,)
+        Shares of the conditions in the training data.
+    architecture : Architecture
+        Which conditions they are.
+
+    Returns
+    -------
+    Recording
+    """
+    every = max(1, -(-len(joint) // MOST_TRACKS))
+    ratio = _likelihood(joint[::every], shares)
+    n, n_classes, _ = ratio.shape
+    fractions = np.full(n_classes, 1 / n_classes)
+    q = shares
+    for _ in range(_ITERATIONS if n else 0):
+        weighted = ratio * fractions[:, None] * q
+        weighted /= np.maximum(weighted.sum(axis=(1, 2), keepdims=True), 1e-300)
+        count = weighted.sum(axis=0)
+        fractions = count.sum(axis=1) / n
+        before, q = q, (count.sum(axis=0) + PRIOR_TRACKS * shares) / (n + PRIOR_TRACKS)
+        if np.abs(q - before).max() < _ENOUGH:
+            break
+    noise, exposure = architecture.condition_values()
+    return Recording(q, float(q @ noise), float(q @ exposure))
+
+
+def class_probabilities(
+    joint: NDArray[np.floating], shares: NDArray[np.float64], recording: Recording
+) -> NDArray[np.float64]:
+    """Return each track's probabilities of the classes, (m, classes), in a recording."""
+    p: NDArray[np.float64] = _likelihood(joint, shares) @ recording.shares
+    p /= np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
+    return p
+
+
+def _likelihood(joint: NDArray[np.floating], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide out the training data's shares; conditions that it did not have get nothing."""
+    seen = shares > 0
+    out: NDArray[np.float64] = np.where(seen, joint / np.where(seen, shares, 1.0), 0.0)
+    return out
