@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import click
 from spt_explain.cli.options import parse_columns, quality_options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -144,7 +147,8 @@ def command(
     policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
     console = make_console(quiet=quiet or os.environ.get("RANK", "0") != "0")
     recordings = _read(match, columns, console)
-    with make_progress(console) as progress:
+    listening: dict[str, Any] = {}
+    with make_progress(console) as progress, _resumable(console, listening):
         weights = retrain(
             recipe,
             name=name,
@@ -160,7 +164,7 @@ def command(
             seed=seed,
             resume=resume,
             overwrite=overwrite,
-            listener=_make_listener(console, progress),
+            listener=_make_listener(console, progress, listening),
         )
     if weights is None:
         return 0
@@ -172,6 +176,18 @@ def command(
     if as_json:
         click.echo(json.dumps(weights.card, indent=1, ensure_ascii=False))
     return 0
+
+
+@contextlib.contextmanager
+def _resumable(console: Console, listening: dict[str, Any]) -> Iterator[None]:
+    """Say, when a run is interrupted, how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        plan = listening.get("plan")
+        if plan is not None and plan.checkpoint.exists():
+            console.print("The run is kept: the same command with --resume goes on with it.")
+        raise
 
 
 def _use_threads(jobs: int) -> None:
@@ -213,7 +229,7 @@ def _read(names: tuple[str, ...], columns: tuple[str, ...], console: Console) ->
     return recordings
 
 
-def _make_listener(console: Console, progress: Progress) -> Any:
+def _make_listener(console: Console, progress: Progress, listening: dict[str, Any]) -> Any:
     from rich.markup import escape
 
     from spt_explain.training.retrain import Listener
@@ -222,7 +238,6 @@ def _make_listener(console: Console, progress: Progress) -> Any:
         """Says what is trained on what, and keeps the bar going."""
 
         task: Any = None
-        said_at = 0.0
 
         def started(self, plan: Plan) -> None:
             recipe = plan.recipe
@@ -245,13 +260,15 @@ def _make_listener(console: Console, progress: Progress) -> Any:
             if plan.match:
                 found = plan.match
                 low, middle, high = found["points_5_50_95"]
-                said = f"{found['tracks']:,} tracks of {low:g}–{high:g} points (median {middle:g})"
+                said = f"{found['tracks']:,} tracks of {low:.0f}–{high:.0f} points"
+                said += f" (median {middle:.0f}; the middle 90 %)"
                 if found["noise_5_50_95"]:
                     said += f", 1/SNR {found['noise_5_50_95'][1]:.2f} (median)"
                 else:
                     said += ", too short to tell their noise: the recipe's is used"
                 console.print(f"[bold]like[/bold]     {said}")
             console.print(f"[bold]device[/bold]   {escape(plan.device)}, seed {recipe.seed}")
+            listening["plan"] = plan
             if plan.resumed:
                 console.print(f"resumed from {escape(str(plan.checkpoint))}")
 

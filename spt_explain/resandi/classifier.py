@@ -250,7 +250,9 @@ class Classifier:
             alpha = average(quantiles, owner, n_segments)
         logits = self.calibration.logits(outputs[:, :n_logits], stops - starts)
         probabilities = average(softmax(logits), owner, n_segments)
-        joint = probabilities.reshape(n_segments, len(architecture.classes), -1)
+        joint = probabilities.reshape(
+            n_segments, len(architecture.classes), architecture.n_conditions
+        )
         if self.alone or architecture.n_conditions == 1:
             return Prediction(joint.sum(axis=2), alpha, windows)
         recording = estimate_recording(joint, self._shares, architecture)

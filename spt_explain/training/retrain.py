@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TEST_NOISE = (0.0, 0.5, 1.0)
 TEST_TRACKS = 400
-CALIBRATION_TRACKS = 20_000
+CALIBRATION_TRACKS = {"cpu": 20_000, "cuda": 200_000}
 REPORT_EVERY_S = 5.0
 
 
@@ -220,7 +220,7 @@ def calibrate(
     )
     outputs, labels, alphas, lengths, levels = [], [], [], [], []
     with torch.no_grad():
-        for _ in range(-(-CALIBRATION_TRACKS // recipe.batch_size)):
+        for _ in range(-(-CALIBRATION_TRACKS[device.split(":")[0]] // recipe.batch_size)):
             batch = next(stream)
             outputs.append(network(*batch.groups).float().cpu().numpy())
             labels.append(batch.label.cpu().numpy())

@@ -78,8 +78,8 @@ def test_backends_agree_to_a_thousandth(name, sample):
     padded = int(architecture.padded_length(np.diff(offsets)).max())
     inputs = build_inputs(
         positions,
-        offsets[:-1:4],
-        offsets[1::4],
+        offsets[:-1:8],
+        offsets[1::8],
         window=padded,
         kind=architecture.inputs,
         padding=architecture.padding,

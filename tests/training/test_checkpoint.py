@@ -170,7 +170,7 @@ def test_a_checkpoint_cut_anywhere_is_refused(saved, tmp_path, share):
     _refused(path)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_changed_byte_in_the_header_is_one_line_or_nothing(saved, tmp_path, data):
     """Never a traceback; what still reads as a checkpoint can be gone on from."""

@@ -26,7 +26,7 @@ SHORT = Recipe(
     batch={64: 8, 96: 8},
 )
 MINUTES = SHORT.model_copy(
-    update={"schedule": SHORT.schedule.model_copy(update={"steps": None, "minutes": 0.02})}
+    update={"schedule": SHORT.schedule.model_copy(update={"steps": None, "minutes": 0.01})}
 )
 LEVELS = (0.05, 0.5, 0.95)
 
@@ -243,8 +243,6 @@ def test_minutes_become_steps_and_nothing_depends_on_the_clock_then(tmp_path, mo
     total = state.total
     assert state.step == total == fixed[0]["total"] > fixed[0]["step"] > 0
     assert state.finished
-    # 1.2 seconds; the first 5 % told the speed
-    assert fixed[0]["elapsed_s"] == pytest.approx(0.06, abs=0.5)
     middle = (fixed[0]["step"] + total) // 2
     if middle - fixed[0]["step"] > 2:
         with pytest.raises(KilledError):

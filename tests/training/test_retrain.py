@@ -47,7 +47,7 @@ epochs = 1
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SPT_EXPLAIN_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("spt_explain.training.retrain.CALIBRATION_TRACKS", 240)
+    monkeypatch.setattr("spt_explain.training.retrain.CALIBRATION_TRACKS", {"cpu": 240})
     monkeypatch.setattr("spt_explain.training.retrain.TEST_TRACKS", 16)
     return tmp_path
 
