@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.version import __version__
+
 if TYPE_CHECKING:
     from spt_explain.api import classify, read_tracks, track_stack
     from spt_explain.diffusion.population import simulate
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from spt_explain.training.retrain import retrain
     from spt_explain.training.testing import evaluate
 
-__version__ = "0.1.0"
 __all__ = [
     "Calibration",
     "Classifier",

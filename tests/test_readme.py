@@ -29,7 +29,9 @@ def test_every_option_named_exists(text):
         option for one in commands for parameter in one.params for option in parameter.opts
     } | {"--help"}
     ours = "\n".join(
-        line for line in text.splitlines() if not line.startswith(("pip ", "python ", "    python", "torchrun "))
+        line
+        for line in text.splitlines()
+        if not line.startswith(("pip ", "python ", "    python", "torchrun "))
     )
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", ours))
     assert named - known - {"--no-deps"} == set()

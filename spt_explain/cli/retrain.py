@@ -256,7 +256,9 @@ def _make_listener(console: Console, progress: Progress, listening: dict[str, An
                 )
                 console.print(f"[bold]data[/bold]     simulated without end, for {time}")
             else:
-                console.print(f"[bold]data[/bold]     {recipe.fixed.describe()}")
+                console.print(
+                    f"[bold]data[/bold]     {recipe.fixed.describe(simulated=not plan.data)}"
+                )
             if plan.match:
                 found = plan.match
                 low, middle, high = found["points_5_50_95"]
@@ -277,6 +279,11 @@ def _make_listener(console: Console, progress: Progress, listening: dict[str, An
             if now.alpha_error == now.alpha_error:
                 text += f" · α ± {now.alpha_error:.2f}"
             text += f" · {now.per_second:,.0f}/s"
+            if hasattr(now, "epoch"):  # a fixed data set
+                phase = f"phase {now.phase}/{now.phases} · " if now.phases > 1 else ""
+                text = f"{phase}epoch {now.epoch} · {text}"
+                if now.validation_accuracy == now.validation_accuracy:
+                    text += f" · validation {100 * now.validation_accuracy:.1f} %"
             if self.task is None:
                 self.task = progress.add_task("training", total=now.total or None, count="")
             progress.update(self.task, completed=now.step, total=now.total or None, count=text)

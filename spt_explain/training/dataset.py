@@ -362,8 +362,7 @@ def labelled_dataset(
 
 def _tracks_of(labelled: LabelledTracks) -> NDArray[np.int64]:
     """Return which track each trajectory is a segment of; each its own where that is not known."""
-    known = getattr(labelled, "track", None)
-    return np.arange(len(labelled)) if known is None else np.asarray(known, np.int64)
+    return np.arange(len(labelled)) if labelled.track is None else labelled.track
 
 
 def split_labelled(

@@ -51,6 +51,8 @@ class LabelledTracks:
     alpha, noise : numpy.ndarray, shape (m,)
         Anomalous exponent, and localisation noise in units of the displacement's standard
         deviation (1/SNR); NaN where not known.
+    track : numpy.ndarray of int64, shape (m,), or None
+        Which track each is a segment of; None if each is a track of its own.
     report : dict
         Where they came from, for the provenance.
     notes : tuple of str
@@ -62,6 +64,7 @@ class LabelledTracks:
     label: Ints
     alpha: Floats
     noise: Floats
+    track: Ints | None = None
     report: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -85,6 +88,7 @@ class LabelledTracks:
             label=self.label[index],
             alpha=self.alpha[index],
             noise=self.noise[index],
+            track=None if self.track is None else self.track[index],
         )
 
     def subset(self, n: int, seed: int) -> LabelledTracks:
@@ -123,12 +127,18 @@ class LabelledTracks:
 def join(parts: Sequence[LabelledTracks]) -> LabelledTracks:
     """Return the trajectories of all parts in one, with the first part's report."""
     lengths = np.concatenate([part.length for part in parts])
+    tracks, first = [], 0
+    for part in parts:  # tracks of different files are different ones
+        own = np.arange(len(part)) if part.track is None else np.unique(part.track, False, True)[1]
+        tracks.append(own + first)
+        first += len(part)
     return LabelledTracks(
         positions=np.concatenate([part.positions for part in parts]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         label=np.concatenate([part.label for part in parts]),
         alpha=np.concatenate([part.alpha for part in parts]),
         noise=np.concatenate([part.noise for part in parts]),
+        track=np.concatenate(tracks).astype(np.int64),
         report=parts[0].report,
         notes=tuple(note for part in parts for note in part.notes),
     )
@@ -186,6 +196,7 @@ def read_labelled(
         label.astype(np.int64),
         alpha,
         noise,
+        particle,
         report={
             **_described(source),
             **tracks.describe(),

@@ -220,6 +220,7 @@ def _with_options(
             fixed["augment"] = augment
         if epochs is not None:
             fixed["epochs"] = epochs
+            fixed["minutes"] = None
         if minutes is not None:
             fixed["minutes"] = minutes
         changes["fixed"] = recipe.fixed.model_copy(update=fixed)

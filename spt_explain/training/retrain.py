@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from spt_explain.training.plan import make_plan, note_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from spt_explain.resandi.weights import Weights
     from spt_explain.tracks.quality import QualityPolicy
     from spt_explain.tracks.table import Tracks
+    from spt_explain.training.batches import Batch
     from spt_explain.training.conditions import Conditions
     from spt_explain.training.loop import Progress, State
     from spt_explain.training.plan import Augment, Plan
@@ -155,7 +157,7 @@ def run_plan(
     plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if main:
         note_of(plan.checkpoint).write_text(recipe.model_dump_json())
-    fixed = None
+    trained_on = held_out = None
     if recipe.fixed is None:
         network, state = train(
             recipe,
@@ -167,7 +169,7 @@ def run_plan(
             report_every_s=REPORT_EVERY_S,
         )
     else:
-        network, state, fixed = _fit(plan, policy, listener)
+        network, state, trained_on, held_out = _fit(plan, policy, listener)
     if not main:
         return None
     listener.stage("rounding")
@@ -177,10 +179,11 @@ def run_plan(
         recipe,
         conditions=conditions,
         device=plan.device,
-        batches_from=fixed,
+        batches_from=trained_on,
     )
     listener.stage("calibrating")
-    calibration = calibrate(rounded, recipe, conditions, plan.device)
+    fresh = held_out or _fresh_batches(recipe, conditions, plan.device)
+    calibration = calibrate(rounded, recipe, fresh, plan.device)
     card = _card(plan, state) | calibration
     weights = install_weights(recipe.name, rounded, card, overwrite=overwrite)
     listener.stage("testing")
@@ -192,49 +195,45 @@ def run_plan(
 
 
 def calibrate(
-    tensors: dict[str, NDArray[np.float32]],
-    recipe: Recipe,
-    conditions: Conditions,
-    device: str,
+    tensors: dict[str, NDArray[np.float32]], recipe: Recipe, fresh: Iterable[Batch], device: str
 ) -> dict[str, Any]:
-    """Measure a network on fresh trajectories of its recipe.
+    """Measure a network on trajectories that it was not trained on.
 
     Returns
     -------
     dict
-        ``calibration`` and ``condition_shares``, for the card.
+        ``calibration`` and, if they are known, ``condition_shares``, for the card.
     """
     import torch
 
     from spt_explain.resandi.architecture import alpha_quantiles
     from spt_explain.resandi.network import ResAnDi
-    from spt_explain.training.batches import batches
     from spt_explain.training.calibrate import fit_calibration
 
     network = ResAnDi(recipe.architecture)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     network.to(device).eval()
-    few = recipe.data.model_copy(update={"pool_steps": 4, "reuse": 1})
-    stream = batches(
-        recipe.model_copy(update={"seed": recipe.seed + 2, "data": few}), conditions, device
-    )
     outputs, labels, alphas, lengths, levels = [], [], [], [], []
     with torch.no_grad():
-        for _ in range(-(-CALIBRATION_TRACKS[device.split(":")[0]] // recipe.batch_size)):
-            batch = next(stream)
+        for batch in fresh:
             outputs.append(network(*batch.groups).float().cpu().numpy())
             labels.append(batch.label.cpu().numpy())
             alphas.append(batch.alpha.cpu().numpy())
             lengths.append(batch.length.cpu().numpy())
             levels.append(batch.condition.cpu().numpy())
     shape, found, level = recipe.architecture, np.concatenate(outputs), np.concatenate(levels)
-    quantiles = alpha_quantiles(found[:, shape.n_logits :]) if shape.alpha_levels else None
+    alpha = np.concatenate(alphas)
+    quantiles = None
+    if shape.alpha_levels and np.isfinite(alpha).all():
+        quantiles = alpha_quantiles(found[:, shape.n_logits :])
+    if (level < 0).any():  # of a lab's own tracks, noise and blur are not known
+        return {}
     calibration = fit_calibration(
         found[:, : shape.n_logits],
         np.concatenate(labels) * shape.n_conditions + level,
         np.concatenate(lengths),
         quantiles,
-        np.concatenate(alphas),
+        alpha,
     )
     shares = np.bincount(level, minlength=shape.n_conditions) / len(level)
     return {
@@ -243,10 +242,20 @@ def calibrate(
     }
 
 
+def _fresh_batches(recipe: Recipe, conditions: Conditions, device: str) -> Iterator[Batch]:
+    """Yield trajectories of the recipe that are neither trained on nor measured on otherwise."""
+    from spt_explain.training.batches import batches
+
+    few = recipe.data.model_copy(update={"pool_steps": 4, "reuse": 1})
+    fresh = recipe.model_copy(update={"seed": recipe.seed + 2, "data": few})
+    wanted = CALIBRATION_TRACKS[device.split(":")[0]]
+    return islice(batches(fresh, conditions, device), -(-wanted // recipe.batch_size))
+
+
 def _fit(
     plan: Plan, policy: QualityPolicy | None, listener: Listener
-) -> tuple[ResAnDi, State, Callable[[], Any]]:
-    """Train on a fixed data set; also return what its batches are drawn from."""
+) -> tuple[ResAnDi, State, Callable[[], Iterator[Batch]], Iterator[Batch] | None]:
+    """Train on a fixed data set; also return batches of it, and of what own tracks it held out."""
     from spt_explain.training.dataset import dataset_batches, labelled_dataset, simulated_dataset
     from spt_explain.training.epochs import fit
 
@@ -258,6 +267,8 @@ def _fit(
         )
     else:
         dataset = simulated_dataset(recipe, device=plan.device)
+    for note in dataset.notes:
+        listener.stage(note)
     network, state = fit(
         recipe,
         device=plan.device,
@@ -266,13 +277,19 @@ def _fit(
         first=plan.first,
         report=listener.progress,
     )
-    return network, state, lambda: dataset_batches(recipe, dataset, plan.device)
+    seen = state.trained_on if state.trained_on is not None else dataset.training
+    held_out = None
+    if plan.data and len(dataset.validation):
+        size = min(256, len(dataset.validation))
+        some = dataset_batches(recipe, dataset.validation, plan.device, batch_size=size)
+        held_out = islice(some, max(1, len(dataset.validation) // size))
+    return network, state, lambda: dataset_batches(recipe, seen, plan.device), held_out
 
 
 def _card(plan: Plan, state: State) -> dict[str, Any]:
     import torch
 
-    from spt_explain import __version__
+    from spt_explain.version import __version__
 
     on = platform.processor() or platform.machine()
     if plan.device.startswith("cuda"):

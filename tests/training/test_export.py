@@ -130,7 +130,7 @@ def test_recalibrated_statistics_fit_their_own_trajectories(tiny, test_set):
     assert max(ratio for _, ratio in seen) < 0.6
 
 
-def test_files_load_strictly_and_say_the_same(tmp_path, tiny, test_set):
+def test_files_load_strictly_and_say_the_same(tmp_path, tiny, test_set, all_rounded):
     recipe, network, *_ = tiny
     files = export(_tensors(network), recipe, tmp_path, n_batches=2)
     assert [f.name for f in files] == ["tiny-00001-of-00001.safetensors"]

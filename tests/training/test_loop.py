@@ -1,5 +1,4 @@
 import math
-import os
 import signal
 
 import numpy as np
@@ -48,7 +47,7 @@ def _kill():
 
 
 def _interrupt():
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 
 
 def _same(a, b):
@@ -104,8 +103,9 @@ def test_without_alpha_there_is_no_error_of_alpha():
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(uninterrupted):
     again, _ = train(SHORT, device="cpu")
     assert _same(again, uninterrupted[0])
-    other, _ = train(SHORT.model_copy(update={"seed": 5}), device="cpu")
-    assert not _same(other, again)
+    other, _ = train(SHORT.model_copy(update={"seed": 5}), device="cpu", stop_after_s=0)
+    first, _ = train(SHORT, device="cpu", stop_after_s=0)
+    assert not _same(other, first)
 
 
 def test_it_begins_with_given_parameters(tiny):
@@ -123,7 +123,7 @@ def test_it_begins_with_given_parameters(tiny):
 # --- stopped and taken up again
 
 
-@pytest.mark.parametrize("kill_at", [2, 5, 7, STEPS])
+@pytest.mark.parametrize("kill_at", [2, 5, STEPS])
 def test_a_killed_run_ends_with_the_same_bits(tmp_path, uninterrupted, kill_at):
     """Pools last 3 steps and are used twice: killed in the first use, the second, the next pool."""
     path = tmp_path / "c.safetensors"

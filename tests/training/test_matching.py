@@ -57,10 +57,10 @@ def test_trajectories_are_drawn_like_the_tracks():
     assert set(conditions.draw_lengths(500, 65, 128, generator).tolist()) == {100}
     # there are none so long: the recipe's law
     assert conditions.draw_lengths(500, 129, 1000, generator).float().mean() > 400
-    drawn = conditions.draw_noise(2000, generator).max(dim=1).values
+    drawn = conditions.draw_noise(2000, generator).amax(dim=1)
     assert drawn.mean() == pytest.approx(match.noise.mean(), abs=0.03)
 
 
 def test_too_few_tracks_are_refused():
-    with pytest.raises(SptError, match="only 5 tracks of test.csv"):
+    with pytest.raises(SptError, match=r"only 5 tracks of test\.csv"):
         match_recordings([_tracks([30] * 5)])
