@@ -53,11 +53,12 @@ def one(index: int, length: int, alpha: float, models, normalize, blur=None) -> 
     name = CLASS_MODELS[index]
     for _ in range(100_000):
         fine = blur is not None and name in ("bm", "sbm", "fbm")
-        points = length * SUBFRAMES if fine else length + (blur is not None)
+        points = (length + 1) * SUBFRAMES if fine else length + (blur is not None)
         flat = models.sbm(points, 1.0) if name == "bm" else getattr(models, name)(points, alpha)
         xy = np.asarray(flat).reshape(2, points).T
         if fine:
-            xy = xy.reshape(length, SUBFRAMES, 2).mean(1)
+            # SBM's clock is at one frame at the first point, as in the package's trajectories
+            xy = xy[SUBFRAMES - 1 : -1].reshape(length, SUBFRAMES, 2).mean(1)
         elif blur is not None:
             steps = np.diff(xy, axis=0)
             share = blur.random((length, 1)) if name == "ctrw" else 0.5

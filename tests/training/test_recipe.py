@@ -19,6 +19,8 @@ PLAIN = 'name = "a"\n'
 def test_shipped_weights_were_made_with_a_shipped_recipe(name):
     recipe = Recipe.load(shipped("recipes") / MADE_WITH[name])
     card = find_weights(name).card
+    if "network" not in card["recipe"]:
+        pytest.skip("trained before recipes had sections")
     made = {k: v for k, v in card["recipe"].items() if k not in ("file", "source", "name")}
     assert Recipe(name=recipe.name, **made) == recipe
     assert card["seed"] == recipe.seed
