@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = ("csv", "parquet", "json")
-_DECIMALS = 6
+_DIGITS = 7
+"""Significant digits in text: diffusion coefficients may be far below 1."""
 
 
 def format_of(path: str | Path, default: str = "csv") -> str:
@@ -96,7 +97,7 @@ def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> 
     Parameters
     ----------
     table : pandas.DataFrame
-        What to write. Probabilities get six decimals in CSV and JSON.
+        What to write. Numbers get seven significant digits in CSV.
     path : pathlib.Path
         Where; the ending decides the format (see `format_of`).
     provenance : dict
@@ -141,14 +142,14 @@ def encode(table: pd.DataFrame, fmt: str, provenance: dict[str, Any]) -> bytes:
     """Return a table as the bytes of a CSV, Parquet or JSON file."""
     if fmt == "csv":
         buffer = io.StringIO()
-        table.to_csv(buffer, index=False, float_format=f"%.{_DECIMALS}f", lineterminator="\n")
+        table.to_csv(buffer, index=False, float_format=f"%.{_DIGITS}g", lineterminator="\n")
         return buffer.getvalue().encode()
     if fmt == "parquet":
         stream = io.BytesIO()
         table.to_parquet(stream, index=False)
         return stream.getvalue()
     rows = json.loads(
-        table.to_json(orient="records", double_precision=_DECIMALS, force_ascii=False)
+        table.to_json(orient="records", double_precision=15, force_ascii=False)
     )
     document = {"provenance": provenance, "verdicts": rows}
     return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
