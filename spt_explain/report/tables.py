@@ -148,9 +148,7 @@ def encode(table: pd.DataFrame, fmt: str, provenance: dict[str, Any]) -> bytes:
         stream = io.BytesIO()
         table.to_parquet(stream, index=False)
         return stream.getvalue()
-    rows = json.loads(
-        table.to_json(orient="records", double_precision=15, force_ascii=False)
-    )
+    rows = json.loads(table.to_json(orient="records", double_precision=15, force_ascii=False))
     document = {"provenance": provenance, "verdicts": rows}
     return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
 
