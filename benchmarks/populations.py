@@ -16,16 +16,22 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.confusions import CARD_KEY, Confusions
 from spt_explain.resandi.populations import estimate
+from spt_explain.resandi.recording import class_probabilities, estimate_recording
 from spt_explain.training.confusions import TRACKS, fit_confusions, simulate_recordings
 
+if TYPE_CHECKING:
+    from spt_explain.resandi.architecture import Architecture
+
 KINDS = ("dirichlet", "sparse", "one class", "uniform")
-METHODS = ("counts", "mean probability", "EM", "EM with noise")
+METHODS = ("counts", "mean probability", "EM", "EM with noise", "joint EM")
+"""Joint EM: of classes and of the conditions that the network tells."""
 N = 8
 
 
@@ -49,8 +55,11 @@ def make_pool(
     paths = simulate_recordings(
         label, length, np.full(len(label), noise), seed=int(rng.integers(2**62))
     )
-    p = classifier.predict(paths, np.append(0, length.cumsum())).probabilities
-    return {"p": p, "label": label, "length": length}
+    prediction = classifier.predict(paths, np.append(0, length.cumsum()))
+    pool = {"p": prediction.probabilities, "label": label, "length": length}
+    if prediction.joint is not None:
+        pool |= {"joint": prediction.joint.astype(np.float32), "shares": classifier.shares}
+    return pool
 
 
 def say(done: int, total: int) -> None:
@@ -63,6 +72,7 @@ def measure(
     tracks: int,
     mixtures: int,
     seed: int,
+    architecture: Architecture,
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Return the mean error, coverage and width by kind of mixture and method."""
     label, p = pool["label"], pool["p"]
@@ -78,6 +88,11 @@ def measure(
                 [rng.choice(np.flatnonzero(label == k), counts[k], False) for k in range(N)]
             )
             x = p[rows]
+            conditions = "joint" in pool
+            if conditions:  # each mixture is a recording of its own
+                told, shares = pool["joint"][rows], pool["shares"]
+                recording = estimate_recording(told, shares, architecture)
+                x = class_probabilities(told, shares, recording)
             answers = {
                 "counts": (np.bincount(x.argmax(1), minlength=N) / tracks,),
                 "mean probability": (x.mean(0),),
@@ -87,6 +102,10 @@ def measure(
                 answers["EM with noise"] = estimate(joint[rows], systematic=confusions.systematic)[
                     :3
                 ]
+            if conditions:
+                equal = told / np.where(shares > 0, shares, np.inf)
+                equal /= equal.sum(axis=(1, 2), keepdims=True)
+                answers["joint EM"] = estimate(equal)[:3]
             for name, (fraction, *ends) in answers.items():
                 values = [np.abs(fraction - true).mean(), np.nan, np.nan]
                 if ends:
@@ -153,7 +172,14 @@ def main() -> None:
                 np.savez(path, **pool)
         accuracy = (pool["p"].argmax(1) == pool["label"]).mean()
         print(f"\nnoise {noise:g}: accuracy {100 * accuracy:.1f} %")
-        found = measure(pool, confusions, options.tracks, options.mixtures, options.seed)
+        found = measure(
+            pool,
+            confusions,
+            options.tracks,
+            options.mixtures,
+            options.seed,
+            weights.architecture,
+        )
         report["by_noise"][f"{noise:g}"] = found
         for method in METHODS:
             cells = [found[kind][method] for kind in KINDS if method in found[kind]]

@@ -86,12 +86,15 @@ class Prediction:
         Windows that each trajectory was classified in.
     recording : Recording or None
         Noise and blur that the trajectories show together; None if the weights don't tell them.
+    joint : numpy.ndarray, shape (m, classes, conditions), or None
+        Probabilities of class and condition before that, under the shares of the training data.
     """
 
     probabilities: NDArray[np.float64]
     alpha: NDArray[np.float64] | None
     windows: NDArray[np.int64]
     recording: Recording | None = None
+    joint: NDArray[np.float64] | None = None
 
 
 class Classifier:
@@ -145,7 +148,7 @@ class Classifier:
         self.backend = load_backend(self.weights, backend=backend, device=device, jobs=jobs)
         try:
             self.calibration = Calibration.from_card(self.weights.card)
-            self._shares = training_shares(self.weights.architecture, self.weights.card)
+            self.shares = training_shares(self.weights.architecture, self.weights.card)
         except ValueError as error:
             raise SptError(
                 f"the card of the weights {self.weights.name} can't be used: {error}."
@@ -255,9 +258,9 @@ class Classifier:
         )
         if self.alone or architecture.n_conditions == 1:
             return Prediction(joint.sum(axis=2), alpha, windows)
-        recording = estimate_recording(joint, self._shares, architecture)
-        probabilities = class_probabilities(joint, self._shares, recording)
-        return Prediction(probabilities, alpha, windows, recording)
+        recording = estimate_recording(joint, self.shares, architecture)
+        probabilities = class_probabilities(joint, self.shares, recording)
+        return Prediction(probabilities, alpha, windows, recording, joint)
 
     def _inputs(
         self,

@@ -56,7 +56,11 @@ class Conditions:
         if self.noise is not None:
             sigma = self.noise.to(device)[(u[0] * len(self.noise)).long()]
         else:
-            sigma = torch.where(u[0] < self.recipe.clean_share, 0.0, u[1] * self.recipe.noise_max)
+            sigma = torch.where(
+                u[0] < self.recipe.clean_share,
+                0.0,
+                u[1] ** self.recipe.noise_power * self.recipe.noise_max,
+            )
         # one axis has the noise, the other up to the largest ratio less
         ratio = self.recipe.anisotropy_max ** -u[2]
         ratio = torch.where(u[3] < self.recipe.anisotropy_share, ratio, 1.0)

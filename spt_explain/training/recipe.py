@@ -51,6 +51,9 @@ class DataRecipe(_Strict):
     noise_max: float = Field(
         1.2, ge=0, description="Largest noise, in standard deviations of the displacement (1/SNR)."
     )
+    noise_power: float = Field(
+        1.0, gt=0, description="Noise is noise_max times a uniform number to this power."
+    )
     clean_share: float = Field(0.25, ge=0, le=1, description="Share of them without noise.")
     anisotropy_share: float = Field(
         0.1, ge=0, le=1, description="Share whose noise differs between x and y."
@@ -191,11 +194,6 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
         lengths = sorted(self.batch)
-        if self.fixed is not None and (self.network.noise_edges or self.network.exposure_edges):
-            raise ValueError(
-                "a fixed data set does not say its noise and exposure: leave noise_edges and "
-                "exposure_edges out"
-            )
         if not lengths or lengths[-1] != self.network.lengths[-1]:
             raise ValueError(
                 f"[batch] ends at {lengths[-1:]}; expected the longest of network.lengths, "
