@@ -112,13 +112,13 @@ def main() -> None:
             parts = [(groups, labels)]
             if switching:
                 parts = [([g], y) for g, y in zip(groups, labels.split(32), strict=True)]
-            for some, label in parts:
+            optimizer.zero_grad(set_to_none=True)
+            for some, label in parts:  # one update a step, of all lengths, for every variant
                 PerLength.length = some[0].size(2)
                 loss = torch.nn.functional.cross_entropy(network(*some), label)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                optimizer.step()
+                (loss / len(parts)).backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
         network.eval()
         test = recipe_of(masked=True, clean=True)
         test = test.model_copy(update={"seed": 99})

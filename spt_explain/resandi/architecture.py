@@ -38,11 +38,14 @@ class Architecture:
         which the network sees as a particle at rest, as published; the output depends on how much
         there is of it, so `lengths` must be the window alone. "masked": zeros, marked by one more
         channel, and feature maps are kept at zero there, so the output does not depend on how
-        much there is.
+        much there is beyond the `margin`.
+    margin : int
+        Masked padding: points before a trajectory where feature maps are kept as well. Without
+        them, all that a short trajectory shows must pass through one or two nodes.
     lengths : tuple of int
         Lengths that inputs are padded to, the shortest that fits; ascending, the last at least the
         window. Multiples of 32, the network's stride, give exactly the same output whichever of
-        them is taken.
+        them is taken, if they hold trajectory and margin.
     alpha_levels : tuple of float
         Levels of the quantiles of the anomalous exponent that are told as well, ascending, the
         middle one the median; empty for none.
@@ -59,6 +62,7 @@ class Architecture:
     kernel: int = 15
     window: int = 1000
     padding: PaddingKind = "start"
+    margin: int = 0
     lengths: tuple[int, ...] = ()
     alpha_levels: tuple[float, ...] = ()
     noise_edges: tuple[float, ...] = ()
@@ -74,6 +78,8 @@ class Architecture:
             )
         if self.padding == "start" and len(lengths) > 1:
             raise ValueError("several lengths need masked padding")
+        if self.margin < 0 or (self.margin and self.padding == "start"):
+            raise ValueError(f"margin is {self.margin}; expected none, or masked padding")
         if len(self.alpha_levels) not in (0, 3):
             raise ValueError(f"{len(self.alpha_levels)} levels of alpha; expected three or none")
         for edges in (self.noise_edges, self.exposure_edges):

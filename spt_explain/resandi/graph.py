@@ -63,6 +63,14 @@ def build_model(
         bounds = {"mask_from": last, "mask_to": last + 1, "channel_axis": 1}
         names = [builder.constant(k, np.asarray([v], np.int64)) for k, v in bounds.items()]
         inside = builder.node("Slice", [x, *names])
+        if architecture.margin:
+            inside = builder.node(
+                "MaxPool",
+                [inside],
+                kernel_shape=[1, architecture.margin + 1],
+                strides=[1, 1],
+                pads=[0, 0, 0, architecture.margin],
+            )
     x = builder.convolution(x, "conv1", "bn1", architecture.stem_kernel, 2)
     inside = builder.halved(inside)
     x = builder.masked(builder.node("Relu", [x]), inside)

@@ -166,7 +166,8 @@ class ResAnDi(nn.Module):
         -------
         maps : list of torch.Tensor, shape (n_i, 8 * width, nodes_i)
         inside : list of torch.Tensor, shape (n_i, 1, nodes_i), or None
-            1 where a node covers frames of the trajectory, 0 in the padding; None without a mask.
+            1 where a node covers frames of the trajectory or its margin, 0 in the rest of the
+            padding; None without a mask.
         """
         x, sizes, inside = self._last_stage(groups)
         maps = [image.squeeze(2) for image in _images(x, sizes)]
@@ -195,7 +196,8 @@ class ResAnDi(nn.Module):
         x = _rows([self.conv1(image) for image in images])
         inside: torch.Tensor | None = None
         if self.architecture.padding == "masked":
-            inside = _rows([image[:, -1:] for image in images])
+            margin = self.architecture.margin
+            inside = _rows([_widened(image[:, -1:], margin) for image in images])
             inside = _halve(inside, sizes)
         sizes = [(n, -(-length // 2)) for n, length in sizes]
         x = _masked(torch.relu(self.bn1(x, inside)), inside)
@@ -229,6 +231,14 @@ def _rows(images: Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the positions of all images, one after the other, as rows of channels."""
     rows = [image.permute(0, 2, 3, 1).reshape(-1, image.size(1)) for image in images]
     return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _widened(inside: torch.Tensor, margin: int) -> torch.Tensor:
+    """Return the mask, (n, 1, 1, length), with as many points before each trajectory."""
+    if not margin:
+        return inside
+    longer = nn.functional.pad(inside, (0, margin))
+    return nn.functional.max_pool2d(longer, (1, margin + 1), 1)
 
 
 def _halve(inside: torch.Tensor | None, sizes: Sizes) -> torch.Tensor | None:

@@ -30,6 +30,9 @@ class NetworkRecipe(_Strict):
     padding: Literal["start", "masked"] = Field(
         "masked", description="start as published, or masked, which allows several lengths."
     )
+    margin: int = Field(
+        0, ge=0, description="masked: points before a trajectory that feature maps may use."
+    )
     window: int = Field(1000, ge=64, description="Most points of a trajectory.")
     lengths: tuple[int, ...] = Field(
         (64, 128, 256, 512, 1024), description="Points that inputs are padded to when it is used."
@@ -216,6 +219,7 @@ class Recipe(_Strict):
             width=self.network.width,
             window=self.network.window,
             padding=self.network.padding,
+            margin=self.network.margin,
             lengths=self.network.lengths,
             alpha_levels=ALPHA_LEVELS if self.network.alpha else (),
             noise_edges=self.network.noise_edges,

@@ -1,9 +1,12 @@
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
 
 from spt_explain.resandi.architecture import Architecture
+from spt_explain.resandi.graph import build_model
+from spt_explain.resandi.inputs import build_inputs as shape_arrays
 from spt_explain.resandi.network import BatchNorm, ResAnDi
 from spt_explain.training.batches import build_inputs
 
@@ -343,3 +346,51 @@ def test_a_single_trajectory_and_a_batch_give_the_same():
     with torch.inference_mode():
         alone = torch.cat([network(row[None]) for row in x])
         torch.testing.assert_close(network(x), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_a_margin_is_kept_before_each_trajectory_and_no_more_matters():
+    architecture = Architecture(
+        width=8, window=128, padding="masked", margin=40, lengths=(128, 256, 512)
+    )
+    torch.manual_seed(0)
+    network = ResAnDi(architecture).eval()
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.bias.data.normal_(0, 0.2)  # or nothing would ever be in the margin
+    rng = np.random.default_rng(0)
+    lengths = np.array([10, 33, 80])
+    positions = rng.normal(size=(lengths.sum(), 2)).cumsum(0)
+    stops = lengths.cumsum()
+
+    def outputs(some, padded):
+        x = shape_arrays(
+            positions,
+            (stops - lengths)[some],
+            stops[some],
+            window=padded,
+            kind=architecture.inputs,
+            padding="masked",
+        )
+        with torch.no_grad():
+            return network(torch.from_numpy(x)).numpy()
+
+    every = np.arange(3)
+    expected = outputs(every, 512)
+    np.testing.assert_allclose(outputs(every, 128), expected, atol=1e-6)
+    np.testing.assert_allclose(outputs(every[:1], 64), expected[:1], atol=1e-6)
+    # 33 points and 40 of margin do not fit into 64
+    assert np.abs(outputs(every[1:2], 64) - expected[1:2]).max() > 1e-5
+    with torch.no_grad():
+        x = shape_arrays(
+            positions, stops - lengths, stops, window=128, kind=architecture.inputs,
+            padding="masked",
+        )  # fmt: skip
+        _, (inside,) = network.features([torch.from_numpy(x)])
+    session = ort.InferenceSession(
+        build_model(architecture, {k: v.numpy() for k, v in network.state_dict().items()}),
+        providers=["CPUExecutionProvider"],
+    )
+    found = session.run(["outputs"], {"trajectories": x})[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    # the first frame is at 128 − n, the margin begins 40 before it, and nodes are 32 apart
+    assert inside[:, 0].sum(1).tolist() == [4 - (128 - n - 40) // 32 for n in (10, 33, 80)]
