@@ -4,8 +4,9 @@
 
 Small networks (width 12) see the same trajectories of 10 to 256 points, padded to 64, 128 or 256:
 
-- masked: what `resandi.network` does. Feature maps are zero in the padding, and each step has all
-  lengths, with one set of batch statistics.
+- margin: what the default recipe does. Feature maps are zero in the padding, but for 64 points
+  before a trajectory, and each step has all lengths, with one set of batch statistics.
+- masked: the same without the margin.
 - switching: padding as published, one length a step; running statistics mix the lengths.
 - per length: the same, with running statistics of each length.
 - channel norm: masked, each position normalised over its channels, without batch statistics.
@@ -27,7 +28,7 @@ from spt_explain.training.recipe import Recipe
 
 LENGTHS = (64, 128, 256)
 BANDS = ((10, 19), (20, 49), (50, 64), (65, 128), (129, 256))
-VARIANTS = ("masked", "switching", "per length", "channel norm")
+VARIANTS = ("margin", "masked", "switching", "per length", "channel norm")
 
 
 class PerLength(BatchNorm):
@@ -69,12 +70,16 @@ def make(variant: str, recipe: Recipe) -> ResAnDi:
     return network
 
 
-def recipe_of(masked: bool, clean: bool) -> Recipe:
+def recipe_of(masked: bool, *, clean: bool = False, margin: int = 0) -> Recipe:
     data = {"pool_steps": 8, "gap_share": 0.0, "blur_share": 0.0, "anisotropy_share": 0.0}
     if clean:
         data["clean_share"] = 1.0
     shape = {"width": 12, "window": 256, "alpha": False}
-    shape |= {"lengths": LENGTHS} if masked else {"padding": "start", "lengths": (256,)}
+    shape |= (
+        {"lengths": LENGTHS, "margin": margin}
+        if masked
+        else {"padding": "start", "lengths": (256,)}
+    )
     recipe = Recipe(name="padding", network=shape, data=data, batch={256: 32}, seed=3)
     return recipe.model_copy(update={"batch": {64: 32, 128: 32, 256: 32}})
 
@@ -97,10 +102,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--test", type=int, default=60, help="batches of 96 to test on")
     options = parser.parse_args()
-    source = recipe_of(masked=True, clean=False)
+    source = recipe_of(masked=True)
     for variant in VARIANTS:
-        masked = variant in ("masked", "channel norm")
-        network = make(variant, recipe_of(masked, clean=False)).train()
+        masked = variant in ("margin", "masked", "channel norm")
+        network = make(variant, recipe_of(masked, margin=64 * (variant == "margin"))).train()
         optimizer = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.01)
         stream = batches(source, Conditions(source.data), "cpu")
         switching = not masked

@@ -240,11 +240,16 @@ def _compiled(function: Callable[..., list[torch.Tensor]]) -> Callable[..., list
 
 
 def _groups(recipe: Recipe) -> list[tuple[int, int, int]]:
-    """Return (shortest, longest, trajectories of a step) of each group."""
-    groups, low = [], recipe.data.min_points
+    """Return (shortest, longest, trajectories of a step) of each group.
+
+    Trajectories whose margin is cut off at one padded length are in the group of the next as well,
+    so that the network knows them with and without it.
+    """
+    least = recipe.data.min_points
+    groups, low = [], least
     for padded in sorted(recipe.batch):
         groups.append((low, min(padded, recipe.network.window), recipe.batch[padded]))
-        low = padded + 1
+        low = max(least, padded - recipe.network.margin + 1)
     return groups
 
 

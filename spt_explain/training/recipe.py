@@ -188,7 +188,7 @@ class Recipe(_Strict):
     batch: dict[int, int] = Field(
         {64: 256, 128: 192, 256: 256, 512: 320, 768: 288, 1024: 288},
         description="Trajectories of a step for each padded length; their lengths are uniform "
-        "between the padded length before and this one, up to the window.",
+        "between the padded length before, less the margin, and this one, up to the window.",
     )
     fixed: FixedRecipe | None = Field(
         None, description="A fixed data set in epochs, instead of fresh trajectories without end."

@@ -249,3 +249,15 @@ def test_inputs_ignore_what_lies_beyond_the_length(padding):
         other[i, n:] = 99
     args = (length, "positions+displacements", padding, 64)
     assert torch.equal(build_inputs(path, *args), build_inputs(other, *args))
+
+
+def test_lengths_whose_margin_is_cut_off_are_in_the_next_group_too():
+    network = {"width": 4, "margin": 64, "lengths": (64, 128, 256), "window": 200}
+    recipe = Recipe(name="test", network=network, batch={64: 256, 128: 256, 256: 256})
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"pool_steps": 4})})
+    batch = next(batches(recipe, Conditions(recipe.data), "cpu"))
+    ranges = [(part.min().item(), part.max().item()) for part in batch.length.split(256)]
+    wanted = [(10, 64), (10, 128), (65, 200)]
+    for (low, high), (least, most) in zip(ranges, wanted, strict=True):
+        assert least <= low <= least + 3
+        assert most - 3 <= high <= most
