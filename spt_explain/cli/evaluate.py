@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import network_options, parse_columns, quality_options
+from spt_explain.cli.options import (
+    label_option,
+    network_options,
+    parse_columns,
+    quality_options,
+)
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
@@ -32,13 +37,7 @@ if TYPE_CHECKING:
     "known, columns alpha and noise (1/SNR); or an .npz of positions, offsets and label. May be "
     "given several times; a folder, a glob or - too. Default: simulated by the paper's protocol.",
 )
-@click.option(
-    "--label-column",
-    default="class",
-    show_default=True,
-    metavar="NAME",
-    help="Column of --data with the class names.",
-)
+@label_option
 @click.option(
     "--columns",
     multiple=True,

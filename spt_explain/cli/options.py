@@ -63,6 +63,19 @@ def reading_options(function: F) -> F:
     )(function)
 
 
+def label_option(function: F) -> F:
+    """Add the column of class names of labelled tracks."""
+    return _stack(
+        click.option(
+            "--label-column",
+            default="class",
+            show_default=True,
+            metavar="NAME",
+            help="Column of --data with the class names.",
+        ),
+    )(function)
+
+
 def quality_options(function: F) -> F:
     """Add the policy for gaps, branches and short tracks."""
     return _stack(

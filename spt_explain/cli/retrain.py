@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import parse_columns, quality_options
+from spt_explain.cli.options import label_option, parse_columns, quality_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,13 +70,7 @@ if TYPE_CHECKING:
     help="Labelled tracks to train on instead of simulated ones: a table with a column of class "
     "names.",
 )
-@click.option(
-    "--label-column",
-    default="class",
-    show_default=True,
-    metavar="NAME",
-    help="Column of --data with the class names.",
-)
+@label_option
 @click.option(
     "--columns",
     multiple=True,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from spt_explain.errors import SptError
+from spt_explain.report.files import appear_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,23 +118,9 @@ def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> 
     if fmt != "json":
         text = json.dumps(provenance, indent=2, ensure_ascii=False, default=str) + "\n"
         contents[sidecar_path(path)] = text.encode()
-    parts: dict[Path, Path] = {}
-    try:
-        for target, data in contents.items():
-            part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-            parts[target] = part
+    with appear_together(list(contents)) as parts:
+        for part, data in zip(parts, contents.values(), strict=True):
             part.write_bytes(data)
-        for target, part in parts.items():
-            part.replace(target)
-    except OSError as error:
-        raise SptError(
-            f"{path} could not be written ({error.strerror or error}). "
-            "Check the disk's space and the folder's permissions, or choose another with -o.",
-            exit_code=1,
-        ) from error
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
     return list(contents)
 
 

@@ -25,7 +25,6 @@ SEED = 1
 
 _POINTS_AT_ONCE = 2_000_000
 _LONGEST = 100_000
-_MOST_REDRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -174,9 +173,17 @@ def _simulate(
     import torch
 
     from spt_explain.diffusion.measurement import lose_frames, measure
+    from spt_explain.diffusion.simulate import simulate_steps
 
     n, t = len(length), int(length.max())
-    steps, alpha = _moving_steps(index, length, protocol.exposure, generator)
+    steps, alpha = simulate_steps(
+        index,
+        n,
+        t,
+        generator=generator,
+        exposure=torch.full((n,), protocol.exposure) if protocol.exposure else None,
+        moves_within=length,
+    )
     path = measure(steps, length, torch.full((n,), float(noise)), generator)
     if protocol.missing:
         path = lose_frames(path, length, torch.full((n,), protocol.missing), generator)
@@ -189,37 +196,4 @@ def _simulate(
         alpha.numpy().astype(np.float64),
         np.full(n, float(noise)),
         report={"name": "simulated", "protocol": protocol.to_dict()},
-    )
-
-
-def _moving_steps(
-    index: int, length: torch.Tensor, exposure: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return steps and α; trajectories that don't move within their length are drawn again."""
-    import torch
-
-    from spt_explain.diffusion.simulate import simulate_steps
-
-    def draw(
-        n: int, n_points: int, alpha: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        blur = {"exposure": torch.full((n,), exposure)} if exposure else {}
-        return simulate_steps(index, n, n_points, generator=generator, alpha=alpha, **blur)
-
-    n, t = len(length), int(length.max())
-    steps, alpha = draw(n, t, None)
-    frame = torch.arange(1, t)
-    still = torch.arange(n)
-    for _ in range(_MOST_REDRAWS):
-        inside = (frame < length[still, None])[..., None]
-        still = still[~((steps[still] != 0) & inside).any(dim=2).any(dim=1)]
-        if not len(still):
-            return steps, alpha
-        longest = int(length[still].max())
-        again, _ = draw(len(still), longest, alpha[still])
-        steps[still, : longest - 1] = again
-    raise SptError(
-        f"{CLASS_NAMES[index]} of {int(length[still].min())} points does not move in "
-        f"{_MOST_REDRAWS:,} attempts. Give longer trajectories with --length.",
-        exit_code=1,
     )
