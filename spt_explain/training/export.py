@@ -1,4 +1,4 @@
-"""From a trained network to stored weights: rounded, and its statistics measured anew."""
+"""A rounded network's statistics, measured anew."""
 
 from __future__ import annotations
 
@@ -7,60 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from spt_explain.resandi.network import BatchNorm, ResAnDi
-from spt_explain.resandi.quantise import dequantise, quantise, write_weights
 from spt_explain.training.batches import batches
 from spt_explain.training.conditions import Conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from spt_explain.training.batches import Batch
     from spt_explain.training.recipe import Recipe
-
-
-def export(
-    tensors: dict[str, NDArray[np.float32]],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    conditions: Conditions | None = None,
-    device: str = "cpu",
-    n_batches: int = 20,
-) -> list[Path]:
-    """Round weights to int8, measure the batch-normalisation statistics anew, and write them.
-
-    Parameters
-    ----------
-    tensors : dict of str to numpy.ndarray
-        Parameters and running statistics by their torch names.
-    recipe : Recipe
-        What was trained, and on what.
-    folder : pathlib.Path
-        Where to write.
-    conditions : Conditions, optional
-        What it was trained on, where the recipe does not say it.
-    device : str
-        A torch device.
-    n_batches : int
-        Batches of fresh trajectories that the statistics are averaged over.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files, in order.
-    """
-    state = recalibrate(
-        dequantise(quantise(tensors)),
-        recipe,
-        conditions=conditions,
-        device=device,
-        n_batches=n_batches,
-    )
-    return write_weights(state, folder, recipe.name)
 
 
 def recalibrate(
@@ -81,8 +38,16 @@ def recalibrate(
 
     Parameters
     ----------
-    tensors, recipe, conditions, device, n_batches
-        As for `export`.
+    tensors : dict of str to numpy.ndarray
+        Parameters and running statistics by their torch names.
+    recipe : Recipe
+        What was trained, and on what.
+    conditions : Conditions, optional
+        What it was trained on, where the recipe does not say it.
+    device : str
+        A torch device.
+    n_batches : int
+        Batches that the statistics are averaged over.
     batches_from : callable, optional
         Gives other batches to measure on: those of a fixed data set.
     """

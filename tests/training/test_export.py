@@ -5,10 +5,10 @@ from safetensors.numpy import load_file
 
 from spt_explain.resandi import quantise as rounding
 from spt_explain.resandi.network import BatchNorm, ResAnDi
-from spt_explain.resandi.quantise import dequantise
+from spt_explain.resandi.quantise import dequantise, quantise, write_weights
 from spt_explain.training.batches import batches
 from spt_explain.training.conditions import Conditions
-from spt_explain.training.export import export, recalibrate
+from spt_explain.training.export import recalibrate
 from spt_explain.training.recipe import Recipe
 
 N_BATCHES = 8
@@ -16,6 +16,13 @@ N_BATCHES = 8
 
 def _tensors(network):
     return {k: v.numpy().copy() for k, v in network.state_dict().items()}
+
+
+def export(tensors, recipe, folder, n_batches):
+    """What `retrain` does: round, measure the statistics of what is left, store."""
+    rounded = dequantise(quantise(tensors))
+    found = recalibrate(rounded, recipe, n_batches=n_batches)
+    return write_weights(found, folder, recipe.name)
 
 
 def _network(recipe, tensors):
