@@ -56,9 +56,20 @@ class Backend(Protocol):
         """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
         ...
 
+    def tapped(
+        self, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return the outputs, and by name what was asked for beside them (`graph.TAPS`)."""
+        ...
+
 
 def load_backend(
-    weights: Weights, *, backend: str = "onnx", device: str = "auto", jobs: int | None = None
+    weights: Weights,
+    *,
+    backend: str = "onnx",
+    device: str = "auto",
+    jobs: int | None = None,
+    taps: Sequence[str] = (),
 ) -> Backend:
     """Load `weights` into a backend.
 
@@ -72,6 +83,8 @@ def load_backend(
         "auto" takes the best that works; a device named is used or refused.
     jobs : int, optional
         CPU threads; all cores by default.
+    taps : sequence of str
+        What `Backend.tapped` gives, of `graph.TAPS`.
 
     Raises
     ------
@@ -83,8 +96,8 @@ def load_backend(
     if device not in DEVICES:
         raise SptError(f"no device is called {device!r}; there are: {', '.join(DEVICES)}.")
     if backend == "torch":
-        return TorchBackend(weights, device, jobs)
-    return OnnxBackend(weights, device, jobs)
+        return TorchBackend(weights, device, jobs, taps)
+    return OnnxBackend(weights, device, jobs, taps)
 
 
 class OnnxBackend:
@@ -98,9 +111,13 @@ class OnnxBackend:
         "auto", "cuda" or "cpu".
     jobs : int or None
         CPU threads.
+    taps : sequence of str
+        What `tapped` gives.
     """
 
-    def __init__(self, weights: Weights, device: str, jobs: int | None) -> None:
+    def __init__(
+        self, weights: Weights, device: str, jobs: int | None, taps: Sequence[str] = ()
+    ) -> None:
         import onnxruntime as ort
 
         from spt_explain.resandi.graph import build_model
@@ -116,7 +133,8 @@ class OnnxBackend:
                 f"--device cuda: ONNX Runtime can't use a GPU here: {why_not or NO_GPU}. "
                 "Leave --device out to run on the CPU; spt-explain doctor says more."
             )
-        model = build_model(weights.architecture, weights.load())
+        model = build_model(weights.architecture, weights.load(), taps=taps)
+        self._taps = tuple(taps)
         options = ort.SessionOptions()
         options.log_severity_level = 4
         if jobs:
@@ -151,6 +169,15 @@ class OnnxBackend:
             out: NDArray[np.float32] = self._session.run(["outputs"], {"trajectories": inputs})[0]
         return out
 
+    def tapped(
+        self, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return the outputs, and by name what was asked for beside them (`graph.TAPS`)."""
+        names = ["outputs", *self._taps]
+        with _explained(self.device):
+            out, *taps = self._session.run(names, {"trajectories": inputs})
+        return out, dict(zip(self._taps, taps, strict=True))
+
 
 class TorchBackend:
     """torch, on cuda, mps or the CPU.
@@ -163,9 +190,13 @@ class TorchBackend:
         "auto", "cuda", "mps" or "cpu".
     jobs : int or None
         CPU threads.
+    taps : sequence of str
+        What `tapped` gives.
     """
 
-    def __init__(self, weights: Weights, device: str, jobs: int | None) -> None:
+    def __init__(
+        self, weights: Weights, device: str, jobs: int | None, taps: Sequence[str] = ()
+    ) -> None:
         import torch
 
         from spt_explain.resandi.network import ResAnDi
@@ -190,6 +221,7 @@ class TorchBackend:
         torch.backends.cudnn.allow_tf32 = False
         self._torch = torch
         self._kind = kind
+        self._taps = tuple(taps)
         self._network = network.eval().to(kind)
         runtime = f"torch {torch.__version__}"
         if kind == "cuda":
@@ -207,6 +239,26 @@ class TorchBackend:
             tensor = torch.from_numpy(inputs).to(self._kind)
             out: NDArray[np.float32] = self._network(tensor).float().cpu().numpy()
         return out
+
+    def tapped(
+        self, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return the outputs, and by name what was asked for beside them (`graph.TAPS`)."""
+        from spt_explain.resandi.graph import BLOCKS, NODES
+
+        torch, network = self._torch, self._network
+        with _explained(self.device), torch.inference_mode():
+            tensor = torch.from_numpy(inputs).to(self._kind)
+            stages = network.stage_features([tensor])
+            maps, inside = stages[-1]
+            out = network.outputs_of(maps, inside).float().cpu().numpy()
+            found = dict(zip(BLOCKS, (stage[0][0] for stage in stages), strict=True))
+            if NODES in self._taps:
+                weight = network.fc.weight[: network.architecture.n_logits]
+                count = maps[0].size(2) if inside[0] is None else inside[0].sum(2, keepdim=True)
+                found[NODES] = torch.einsum("nkt,ck->nct", maps[0], weight) / count
+            taps = {name: found[name].float().cpu().numpy() for name in self._taps}
+        return out, taps
 
 
 @contextlib.contextmanager

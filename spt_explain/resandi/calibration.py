@@ -73,8 +73,12 @@ class Calibration:
         self, logits: NDArray[np.floating], n_points: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return calibrated logits, (n, classes), of trajectories of `n_points` points, (n,)."""
-        out: NDArray[np.float64] = logits / self._at(self.temperature, n_points)
+        out: NDArray[np.float64] = logits / self.temperatures(n_points)[:, None]
         return out
+
+    def temperatures(self, n_points: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what the logits of trajectories of `n_points` points are divided by, (n,)."""
+        return self._at(self.temperature, n_points)[:, 0]
 
     def alpha(
         self, quantiles: NDArray[np.float64], n_points: NDArray[np.int64]

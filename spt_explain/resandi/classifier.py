@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from spt_explain.resandi.windows import average, place_windows, softmax
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -97,6 +98,51 @@ class Prediction:
     joint: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True)
+class Examined:
+    """The verdicts on one file, and what they were made from.
+
+    Attributes
+    ----------
+    verdicts : Verdicts
+    segments : Segments
+        The tracks as the network saw them: cut, filled, short ones left out.
+    ran : WindowOutputs
+        What the network gave.
+    prediction : Prediction
+        What that means.
+    """
+
+    verdicts: Verdicts
+    segments: Segments
+    ran: WindowOutputs
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class WindowOutputs:
+    """What the network gave for the windows of some trajectories, before it is interpreted.
+
+    Attributes
+    ----------
+    n_segments : int
+        Trajectories.
+    starts, stops, owner : numpy.ndarray, shape (n,)
+        Rows of each window's positions, and the trajectory it belongs to.
+    outputs : numpy.ndarray, shape (n, outputs)
+        Of the network.
+    taps : list of (numpy.ndarray, dict)
+        For each batch, its windows and what the backend gave beside the outputs.
+    """
+
+    n_segments: int
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    taps: list[tuple[NDArray[np.int64], dict[str, NDArray[np.float32]]]]
+
+
 class Classifier:
     """A network ready to classify any number of files.
 
@@ -117,6 +163,8 @@ class Classifier:
         A track whose best class is less probable than this is ``undetermined``.
     alone : bool
         Judge each track without what the others of its file show of noise and motion blur.
+    taps : sequence of str
+        What `run` also gives for each window, of `graph.TAPS`.
 
     Raises
     ------
@@ -135,6 +183,7 @@ class Classifier:
         jobs: int | None = None,
         threshold: float = DEFAULT_THRESHOLD,
         alone: bool = False,
+        taps: Sequence[str] = (),
     ) -> None:
         if not 0 <= threshold <= 1:
             raise SptError(f"the threshold is {threshold}; expected a probability, 0 to 1.")
@@ -145,7 +194,10 @@ class Classifier:
             weights = find_weights(weights)
         self.weights: Weights = weights
         self.backend_name = backend
-        self.backend = load_backend(self.weights, backend=backend, device=device, jobs=jobs)
+        self.backend = load_backend(
+            self.weights, backend=backend, device=device, jobs=jobs, taps=taps
+        )
+        self.taps = tuple(taps)
         try:
             self.calibration = Calibration.from_card(self.weights.card)
             self.shares = training_shares(self.weights.architecture, self.weights.card)
@@ -188,6 +240,17 @@ class Classifier:
             If the exposure is out of range, or not a single track can be classified; the message
             says why.
         """
+        return self.examine(tracks, policy, exposure=exposure, progress=progress).verdicts
+
+    def examine(
+        self,
+        tracks: Tracks,
+        policy: QualityPolicy | None = None,
+        *,
+        exposure: float = DEFAULT_EXPOSURE,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Examined:
+        """Classify every track, and keep what the verdicts were made from; see `classify`."""
         check_exposure(exposure)
         policy = policy or QualityPolicy()
         seconds = dict.fromkeys(("quality", "inputs", "network"), 0.0)
@@ -195,20 +258,24 @@ class Classifier:
         segments = apply_policy(tracks, policy)
         require_some(segments, tracks)
         seconds["quality"] = time.perf_counter() - started
-        prediction = self.predict(
+        ran = self.run(
             segments.points[["x", "y"]].to_numpy(np.float64),
             segments.offsets,
             progress=progress,
             seconds=seconds,
         )
+        prediction = self.judge(ran)
         table = _table(tracks, segments, prediction, self, exposure)
-        return Verdicts(table, tracks, dict(segments.counts), policy, prediction.recording, seconds)
+        counts, recording = dict(segments.counts), prediction.recording
+        verdicts = Verdicts(table, tracks, counts, policy, recording, seconds)
+        return Examined(verdicts, segments, ran, prediction)
 
     def predict(
         self,
         positions: NDArray[np.float64],
         offsets: NDArray[np.int64],
         *,
+        recording: Recording | None = None,
         progress: Callable[[int, int], None] | None = None,
         seconds: dict[str, float] | None = None,
     ) -> Prediction:
@@ -220,6 +287,8 @@ class Classifier:
             x and y of m trajectories, one after the other, in consecutive frames, in any unit.
         offsets : numpy.ndarray, shape (m + 1,)
             Trajectory *i* is ``positions[offsets[i]:offsets[i + 1]]``.
+        recording : Recording, optional
+            Noise and blur, where they are known from other tracks; else these trajectories tell.
         progress : callable, optional
             Called with the number of windows done and their total.
         seconds : dict, optional
@@ -229,40 +298,81 @@ class Classifier:
         -------
         Prediction
         """
+        ran = self.run(positions, offsets, progress=progress, seconds=seconds)
+        return self.judge(ran, recording)
+
+    def run(
+        self,
+        positions: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        seconds: dict[str, float] | None = None,
+    ) -> WindowOutputs:
+        """Run the network over the windows of trajectories; parameters as for `predict`."""
         seconds = seconds if seconds is not None else {"inputs": 0.0, "network": 0.0}
-        architecture = self.weights.architecture
-        starts, stops, owner = place_windows(offsets, architecture.window)
-        outputs = np.empty((len(owner), architecture.outputs), np.float32)
+        placed = self.place(offsets)
+        starts, stops, owner = placed.starts, placed.stops, placed.owner
+        outputs, taps = placed.outputs, placed.taps
         done = 0
         clock = time.perf_counter()
-        for part, inputs in self._inputs(positions, starts, stops):
+        for part, inputs in self.inputs(positions, starts, stops):
             now = time.perf_counter()
             seconds["inputs"] += now - clock
-            outputs[part] = self.backend.outputs(inputs)
+            if self.taps:
+                outputs[part], tapped = self.backend.tapped(inputs)
+                taps.append((part, tapped))
+            else:
+                outputs[part] = self.backend.outputs(inputs)
             clock = time.perf_counter()
             seconds["network"] += clock - now
             done += len(part)
             if progress is not None:
                 progress(done, len(owner))
-        n_segments, n_logits = len(offsets) - 1, architecture.n_logits
-        windows = np.bincount(owner, minlength=n_segments)
+        return placed
+
+    def place(self, offsets: NDArray[np.int64]) -> WindowOutputs:
+        """Return where the windows of trajectories lie, without running the network."""
+        shape = self.weights.architecture
+        starts, stops, owner = place_windows(offsets, shape.window)
+        outputs = np.empty((len(owner), shape.outputs), np.float32)
+        return WindowOutputs(len(offsets) - 1, starts, stops, owner, outputs, [])
+
+    def without_taps(self) -> Classifier:
+        """Return a classifier that gives no taps, and is as fast as one made without."""
+        if not self.taps:
+            return self
+        plain = copy.copy(self)
+        plain.taps = ()
+        return plain
+
+    def judge(self, ran: WindowOutputs, recording: Recording | None = None) -> Prediction:
+        """Return what the outputs mean; `recording` as for `predict`."""
+        architecture = self.weights.architecture
+        n_segments, lengths = ran.n_segments, ran.stops - ran.starts
+        windows = np.bincount(ran.owner, minlength=n_segments)
         alpha = None
         if architecture.alpha_levels:
-            quantiles = alpha_quantiles(outputs[:, n_logits:])
-            quantiles = self.calibration.alpha(quantiles, stops - starts)
-            alpha = average(quantiles, owner, n_segments)
-        logits = self.calibration.logits(outputs[:, :n_logits], stops - starts)
-        probabilities = average(softmax(logits), owner, n_segments)
+            quantiles = alpha_quantiles(ran.outputs[:, architecture.n_logits :])
+            quantiles = self.calibration.alpha(quantiles, lengths)
+            alpha = average(quantiles, ran.owner, n_segments)
+        probabilities = average(softmax(self.joint_logits(ran)), ran.owner, n_segments)
         joint = probabilities.reshape(
             n_segments, len(architecture.classes), architecture.n_conditions
         )
         if self.alone or architecture.n_conditions == 1:
             return Prediction(joint.sum(axis=2), alpha, windows)
-        recording = estimate_recording(joint, self.shares, architecture)
+        if recording is None:
+            recording = estimate_recording(joint, self.shares, architecture)
         probabilities = class_probabilities(joint, self.shares, recording)
         return Prediction(probabilities, alpha, windows, recording, joint)
 
-    def _inputs(
+    def joint_logits(self, ran: WindowOutputs) -> NDArray[np.floating]:
+        """Return each window's calibrated logits of class and condition, (n, logits)."""
+        n_logits = self.weights.architecture.n_logits
+        return self.calibration.logits(ran.outputs[:, :n_logits], ran.stops - ran.starts)
+
+    def inputs(
         self,
         positions: NDArray[np.float64],
         starts: NDArray[np.int64],

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from spt_explain.resandi.architecture import Architecture
 
+NODES = "nodes"
+BLOCKS = ("block1", "block2", "block3", "block4")
+TAPS = (NODES, *BLOCKS)
+"""What a model gives beside its outputs, if asked: what each node of the last stage adds to each
+logit, and the feature maps of the four stages ("convolutional blocks" in the paper)."""
 OPSET = 17
 IR_VERSION = 8
 _BATCH_NORM_EPS = 1e-5
+_ONNX_TYPES: dict[type[np.floating], int] = {np.float32: 1, np.float16: 10}
+"""`onnx.TensorProto`'s numbers, which its file format fixes."""
 
 
 def build_model(
@@ -21,6 +30,7 @@ def build_model(
     tensors: dict[str, NDArray[np.float32]],
     *,
     half: bool = False,
+    taps: Sequence[str] = (),
 ) -> bytes:
     """Return a serialised ONNX model.
 
@@ -36,13 +46,25 @@ def build_model(
         Parameters and running statistics by their torch names (`network.ResAnDi`).
     half : bool
         Compute in float16.
+    taps : sequence of str
+        Some of `TAPS`, as further outputs of that name. ``nodes``, float32, (batch, logits, nodes):
+        summed over nodes it gives the logits less their biases, so any Grad-CAM score of the last
+        stage is a weighted sum of it. ``block1`` … ``block4``, float32, (batch, channels, nodes):
+        zero in masked padding.
 
     Returns
     -------
     bytes
+
+    Raises
+    ------
+    ValueError
+        For a tap that is not there.
     """
     from onnx import TensorProto, helper
 
+    if unknown := set(taps) - set(TAPS):
+        raise ValueError(f"no tap is called {', '.join(sorted(unknown))}; there are {TAPS}")
     builder = _Builder(tensors, np.float16 if half else np.float32)
     time = architecture.lengths[0] if len(architecture.lengths) == 1 else "time"
     inputs = [
@@ -83,16 +105,35 @@ def build_model(
             x, inside = builder.block(
                 x, inside, f"stages.{stage}.{block}", architecture.kernel, stride
             )
+        if BLOCKS[stage] in taps:
+            builder.tap(x, BLOCKS[stage])
+    weight, bias = builder.tensor("fc.weight"), builder.tensor("fc.bias")
+    if NODES in taps:
+        kernel = tensors["fc.weight"][: architecture.n_logits, :, None, None]
+        named = builder.constant("nodes.weight", kernel.astype(builder.dtype))
+        each = builder.node("Conv", [x, named], kernel_shape=[1, 1])
+        covered = inside or builder.constant("one", np.ones((1, 1, 1, 1), builder.dtype))
+        # of all nodes, those that count: their number is the share times the number of all
+        share = builder.node("GlobalAveragePool", [covered])
+        number = builder.constant("three", np.asarray([3], np.int64))
+        number = builder.node("Gather", [builder.node("Shape", [x]), number])
+        number = builder.node("Cast", [number], to=builder.kind)
+        builder.tap(builder.node("Div", [each, builder.node("Mul", [share, number])]), NODES)
     x = builder.node("GlobalAveragePool", [x])
     if inside:
         x = builder.node("Div", [x, builder.node("GlobalAveragePool", [inside])])
     x = builder.node("Flatten", [x])
-    weight, bias = builder.tensor("fc.weight"), builder.tensor("fc.bias")
     x = builder.node("Gemm", [x, weight, bias], transB=1)
     if half:
         builder.node("Cast", [x], output="outputs", to=TensorProto.FLOAT)
     else:
         builder.node("Identity", [x], output="outputs")
+    sizes = dict(zip(BLOCKS, architecture.stage_widths, strict=True))
+    sizes[NODES] = architecture.n_logits
+    outputs += [
+        helper.make_tensor_value_info(tap, TensorProto.FLOAT, ["batch", sizes[tap], f"{tap}_time"])
+        for tap in taps
+    ]
     graph = helper.make_graph(builder.nodes, "resandi", inputs, outputs, builder.initializers)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="spt-explain"
@@ -108,6 +149,7 @@ class _Builder:
     def __init__(self, tensors: dict[str, NDArray[np.float32]], dtype: type[np.floating]) -> None:
         self.tensors = tensors
         self.dtype = dtype
+        self.kind = _ONNX_TYPES[dtype]
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
 
@@ -117,6 +159,11 @@ class _Builder:
         output = output or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
+
+    def tap(self, x: str, name: str) -> None:
+        """Make maps, (batch, channels, 1, time), an output in float32 without their height."""
+        flat = self.node("Squeeze", [x, "height_axis"])
+        self.node("Cast", [flat], output=name, to=_ONNX_TYPES[np.float32])
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         from onnx import numpy_helper

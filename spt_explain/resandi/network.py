@@ -188,8 +188,34 @@ class ResAnDi(nn.Module):
         outputs: torch.Tensor = self.fc(torch.cat(means))
         return outputs
 
-    def _last_stage(
+    def stage_features(
         self, groups: Sequence[torch.Tensor]
+    ) -> list[tuple[list[torch.Tensor], list[torch.Tensor | None]]]:
+        """Return what `features` does, of each of the four stages (the paper's blocks).
+
+        Each stage works on the maps returned of the one before, so gradients reach them.
+        """
+        stages: list[tuple[list[torch.Tensor], list[torch.Tensor | None]]] = []
+        self._last_stage(groups, stages)
+        return stages
+
+    def outputs_of(
+        self, maps: Sequence[torch.Tensor], inside: Sequence[torch.Tensor | None]
+    ) -> torch.Tensor:
+        """Return the outputs, (n, outputs), of feature maps of the last stage (see `features`)."""
+        means = []
+        for image, mask in zip(maps, inside, strict=True):
+            if mask is None:
+                means.append(image.mean(2))
+            else:
+                means.append(image.sum(2) / mask.sum(2).clamp(min=1))
+        outputs: torch.Tensor = self.fc(torch.cat(means))
+        return outputs
+
+    def _last_stage(
+        self,
+        groups: Sequence[torch.Tensor],
+        stages: list[tuple[list[torch.Tensor], list[torch.Tensor | None]]] | None = None,
     ) -> tuple[torch.Tensor, Sizes, torch.Tensor | None]:
         images = [group.unsqueeze(2) for group in groups]
         sizes = [(group.size(0), group.size(2)) for group in groups]
@@ -209,6 +235,13 @@ class ResAnDi(nn.Module):
             assert isinstance(stage, nn.ModuleList)
             for block in stage:
                 x, sizes, inside = block(x, sizes, inside)
+            if stages is not None:
+                maps = [image.squeeze(2) for image in _images(x, sizes)]
+                masks: list[torch.Tensor | None] = [None] * len(maps)
+                if inside is not None:
+                    masks = [image.squeeze(2) for image in _images(inside, sizes)]
+                stages.append((maps, masks))
+                x = _rows([image.unsqueeze(2) for image in maps])
         return x, sizes, inside
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spt_explain.resandi.architecture import Architecture
-from spt_explain.resandi.graph import build_model
+from spt_explain.resandi.graph import BLOCKS, TAPS, build_model
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.network import BatchNorm, ResAnDi
 
@@ -124,3 +124,35 @@ def test_the_model_is_valid_and_names_its_shapes(padding):
     assert shape == (["batch", 4, 128] if padding == "start" else ["batch", 5, "time"])
     (out,) = model.graph.output
     assert [d.dim_param or d.dim_value for d in out.type.tensor_type.shape.dim] == ["batch", 11]
+
+
+@pytest.mark.parametrize("padding", ["masked", "start"])
+def test_taps_are_the_networks_maps_and_what_nodes_add(padding):
+    architecture = Architecture(width=4, alpha_levels=ALPHA)
+    if padding == "masked":
+        architecture = Architecture(
+            width=4, padding=padding, margin=32, lengths=LENGTHS, alpha_levels=ALPHA,
+            noise_edges=(0.5,),
+        )  # fmt: skip
+    network = _network(architecture)
+    session = _session(network, taps=TAPS)
+    padded = architecture.lengths[0] if padding == "start" else 256
+    inputs = _inputs(architecture, np.array([10, 33, 100, 200]), padded)
+    outputs, *taps = session.run(["outputs", *TAPS], {"trajectories": inputs})
+    found = dict(zip(TAPS, taps, strict=True))
+    with torch.inference_mode():
+        stages = network.stage_features([torch.from_numpy(inputs)])
+    for name, (maps, _) in zip(BLOCKS, stages, strict=True):
+        assert maps[0].abs().max() > 0.01
+        np.testing.assert_allclose(found[name], maps[0].numpy(), rtol=1e-3, atol=1e-4)
+    logits = outputs[:, : architecture.n_logits]
+    bias = network.fc.bias.detach().numpy()[: architecture.n_logits]
+    np.testing.assert_allclose(found["nodes"].sum(2) + bias, logits, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        outputs, session.run(["outputs"], {"trajectories": inputs})[0], atol=1e-6
+    )
+
+
+def test_a_tap_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="block5"):
+        _model(_network(Architecture(width=4)), taps=["block5"])

@@ -1,0 +1,1 @@
+"""Why the network says so: scores along each track, and how far they can be trusted."""

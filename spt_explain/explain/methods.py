@@ -1,0 +1,302 @@
+"""Methods that need a backward pass or many forward ones: earlier layers, and the input itself.
+
+The last stage has a node for every 32 frames. Earlier stages have one for every 4, 8 and 16, and
+the input one for each; their scores need the network's gradients (torch), or many passes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from spt_explain.errors import SptError
+from spt_explain.explain.scores import Maps, log_weights
+from spt_explain.resandi.graph import BLOCKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from spt_explain.explain.scores import ScoreOf
+    from spt_explain.resandi.classifier import Classifier, WindowOutputs
+    from spt_explain.resandi.network import ResAnDi
+    from spt_explain.resandi.recording import Recording
+
+Method = Literal["gradcam", "layercam", "integrated-gradients", "occlusion"]
+METHODS: tuple[Method, ...] = get_args(Method)
+LAYER_METHODS: tuple[Method, ...] = ("gradcam", "layercam")
+STRIDES = dict(zip(BLOCKS, (4, 8, 16, 32), strict=True))
+"""Frames of the input for each node of each block's output."""
+IG_STEPS = 4
+"""Of the integral, by Gauss & Legendre: 32 do no better in the check of `erasure`."""
+OCCLUSION_SHARE = 0.1
+"""Length of the occluded stretch, in parts of the trajectory; it moves by half of its length."""
+_PASSES_AT_ONCE = 256
+
+
+def resolution(method: Method, layer: str, n_points: int) -> int:
+    """Return the frames that one score covers."""
+    if method in LAYER_METHODS:
+        return STRIDES[layer]
+    return _occluded(n_points)[1] if method == "occlusion" else 1
+
+
+def check_method(method: str, layer: str) -> None:
+    """Refuse methods and layers that are not there.
+
+    Raises
+    ------
+    SptError
+    """
+    if method not in METHODS:
+        raise SptError(f"no method is called {method!r}; there are: {', '.join(METHODS)}.")
+    if method in LAYER_METHODS and layer not in BLOCKS:
+        raise SptError(f"no layer is called {layer!r}; there are: {', '.join(BLOCKS)}.")
+
+
+def maps(
+    classifier: Classifier,
+    positions: NDArray[np.float64],
+    ran: WindowOutputs,
+    recording: Recording | None,
+    target: NDArray[np.int64],
+    against: NDArray[np.int64],
+    *,
+    method: Method,
+    layer: str = "block4",
+    of: ScoreOf = "log-odds",
+    steps: int = IG_STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Maps]:
+    """Return the scores of a layer's nodes, or of the input's frames.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Its weights; the network itself is run by torch, on the CPU or the GPU that torch finds.
+    positions : numpy.ndarray, shape (n_points, 2)
+    ran : WindowOutputs
+        The windows.
+    recording, target, against
+        See `scores.grad_cam_maps`.
+    method : {"gradcam", "layercam", "integrated-gradients", "occlusion"}
+        "gradcam": Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74, at any block. "layercam": Jiang
+        et al. 2021, doi:10.1109/TIP.2021.3089943: positive gradients, node by node.
+        "integrated-gradients": Sundararajan et al. 2017, arXiv:1703.01365, from a particle that
+        never moves (Captum). "occlusion": Zeiler & Fergus 2014, arXiv:1311.2901: the particle
+        stands still for a tenth of the trajectory, which moves by half its length (Captum).
+    layer : {"block1", "block2", "block3", "block4"}
+        Of the first two.
+    of : {"log-odds", "probability", "logit"}
+        See `scores.ScoreOf`.
+    steps : int
+        Of the integral.
+    progress : callable, optional
+        Called with windows done and their number.
+
+    Returns
+    -------
+    list of Maps
+
+    Raises
+    ------
+    SptError
+        For a method or layer that is not there.
+    """
+    check_method(method, layer)
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = class_model(classifier, recording).to(device)
+    shape = classifier.weights.architecture
+    lengths = ran.stops - ran.starts
+    padded = shape.padded_length(lengths)
+    temperature = classifier.calibration.temperatures(lengths)
+    target, against = target[ran.owner], against[ran.owner]
+    found, done = [], 0
+    for part, inputs in classifier.inputs(positions, ran.starts, ran.stops):
+        x = torch.from_numpy(inputs).to(device)
+        scale = torch.from_numpy(temperature[part]).to(device, torch.float32)
+        wanted = torch.from_numpy(target[part]).to(device)
+        other = torch.from_numpy(against[part]).to(device)
+        if method in LAYER_METHODS:
+            score, contrast = _layer_scores(model, x, scale, wanted, other, method, layer, of)
+        else:
+            score, contrast = _input_scores(
+                model, x, scale, wanted, other, method, lengths[part], of, steps
+            )
+        stride = STRIDES[layer] if method in LAYER_METHODS else 1
+        found.append(
+            Maps(
+                part,
+                int(padded[part[0]]),
+                stride,
+                score.double().cpu().numpy(),
+                contrast.double().cpu().numpy(),
+            )
+        )
+        done += len(part)
+        if progress is not None:
+            progress(done, len(lengths))
+    return found
+
+
+def class_model(classifier: Classifier, recording: Recording | None) -> Any:
+    """Return the network as a torch module that tells the classes' logits under a recording.
+
+    Returns
+    -------
+    torch.nn.Module
+        ``forward(x, temperature)`` gives (n, classes); ``network`` is the `ResAnDi`.
+    """
+    import torch
+
+    from spt_explain.resandi.network import ResAnDi
+
+    class ClassLogits(torch.nn.Module):
+        """The network, its temperature, and the recording's conditions."""
+
+        extra: torch.Tensor
+
+        def __init__(self, network: ResAnDi, extra: torch.Tensor) -> None:
+            super().__init__()
+            self.network = network
+            self.register_buffer("extra", extra)
+
+        def classes(self, outputs: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+            shape = self.network.architecture
+            joint = outputs[:, : shape.n_logits] / temperature[:, None]
+            joint = joint.view(len(joint), -1, shape.n_conditions) + self.extra
+            return joint.logsumexp(2)
+
+        def forward(self, x: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+            return self.classes(self.network(x), temperature)
+
+    network = ResAnDi(classifier.weights.architecture)
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in classifier.weights.load().items()})
+    extra = torch.from_numpy(log_weights(classifier, recording)).float()
+    model = ClassLogits(network, extra).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def explained(
+    logits: torch.Tensor, target: torch.Tensor, against: torch.Tensor, of: ScoreOf
+) -> torch.Tensor:
+    """Return what is explained, and the difference of two logits, as (n, 2)."""
+    import torch
+
+    own = logits.gather(1, target[:, None])
+    contrast = own - logits.gather(1, against[:, None])
+    if of == "probability":
+        own = logits.softmax(1).gather(1, target[:, None])
+    elif of == "log-odds":
+        own = own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1, keepdim=True)
+    return torch.cat([own, contrast], 1)
+
+
+def _layer_scores(
+    model: Any,
+    x: torch.Tensor,
+    temperature: torch.Tensor,
+    target: torch.Tensor,
+    against: torch.Tensor,
+    method: Method,
+    layer: str,
+    of: ScoreOf,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scores and contrast, (n, nodes) each, of a block's output."""
+    import torch
+
+    network: ResAnDi = model.network
+    with torch.enable_grad():
+        # the input, not the parameters, starts the graph
+        stages = network.stage_features([x.clone().requires_grad_()])
+        chosen, inside = stages[BLOCKS.index(layer)]
+        outputs = network.outputs_of(*stages[-1])
+        logits = model.classes(outputs, temperature)
+        wanted = explained(logits, target, against, of)
+        first = torch.autograd.grad(wanted[:, 0].sum(), chosen[0], retain_graph=True)[0]
+        second = torch.autograd.grad(wanted[:, 1].sum(), chosen[0])[0]
+    image = chosen[0].detach()
+    mask = torch.ones_like(image[:, :1]) if inside[0] is None else inside[0].detach()
+    found = []
+    for gradient in (first, second):
+        if method == "layercam":
+            found.append((gradient.relu() * image * mask).sum(1))
+        else:
+            mean = (gradient * mask).sum(2, keepdim=True) / mask.sum(2, keepdim=True).clamp(min=1)
+            found.append((mean * image * mask).sum(1))
+    return found[0], found[1]
+
+
+def _input_scores(
+    model: Any,
+    x: torch.Tensor,
+    temperature: torch.Tensor,
+    target: torch.Tensor,
+    against: torch.Tensor,
+    method: Method,
+    lengths: NDArray[np.int64],
+    of: ScoreOf,
+    steps: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scores and contrast, (n, frames) each, of the input, by Captum."""
+    import torch
+    from captum.attr import IntegratedGradients, Occlusion
+
+    shape = model.network.architecture
+    series = x.size(1) - (shape.padding == "masked")
+    mask = x[:, series:]
+
+    def both(values: torch.Tensor, mask: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        temperature, target, against = rest
+        logits = model(torch.cat([values, mask], 1), temperature)
+        return explained(logits, target, against, of)
+
+    values = x[:, :series].contiguous()
+    still = torch.zeros_like(values)  # a particle that never leaves its first position
+    start = torch.from_numpy(values.size(2) - lengths).to(x.device)
+    still[:, :2] = values[:, :2].gather(2, start[:, None, None].expand(-1, 2, 1))
+    if shape.padding == "masked":
+        still[:, :2] *= mask
+    found = []
+    for output in (0, 1):
+        parts = []
+        size = max(1, _PASSES_AT_ONCE // (steps if method != "occlusion" else 4))
+        for i in range(0, len(x), size):
+            some = slice(i, i + size)
+            extra = (mask[some], temperature[some], target[some], against[some])
+            if method == "occlusion":
+                # the shortest of a batch decides: its stretch must fit
+                width, step = _occluded(int(lengths[some].max()))
+                gone = Occlusion(both).attribute(
+                    values[some],
+                    sliding_window_shapes=(series, width),
+                    strides=(series, step),
+                    baselines=still[some],
+                    target=output,
+                    additional_forward_args=extra,
+                )
+                parts.append(gone.mean(1))
+            else:
+                gone = IntegratedGradients(both).attribute(
+                    values[some],
+                    baselines=still[some],
+                    target=output,
+                    additional_forward_args=extra,
+                    n_steps=steps,
+                    internal_batch_size=_PASSES_AT_ONCE,
+                )
+                parts.append(gone.sum(1))
+        found.append(torch.cat(parts).detach())
+    return found[0], found[1]
+
+
+def _occluded(n_points: int) -> tuple[int, int]:
+    """Return length and step of the occluded stretch, in frames."""
+    width = max(2, round(OCCLUSION_SHARE * n_points))
+    return width, max(1, width // 2)

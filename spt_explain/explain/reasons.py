@@ -1,0 +1,497 @@
+"""From verdicts to reasons: scores per frame, a check of each, statistics, verdicts over time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spt_explain.diffusion import DEFAULT_EXPOSURE
+from spt_explain.errors import SptError
+from spt_explain.explain import erasure
+from spt_explain.explain.methods import (
+    LAYER_METHODS,
+    STRIDES,
+    Method,
+    check_method,
+    maps,
+    resolution,
+)
+from spt_explain.explain.scores import FrameScores, ScoreOf, grad_cam_maps, to_frames
+from spt_explain.resandi.classifier import Classifier
+from spt_explain.resandi.graph import BLOCKS, NODES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.classifier import Examined, Verdicts
+    from spt_explain.tracks.quality import QualityPolicy
+    from spt_explain.tracks.table import Tracks
+
+KEYS = ["file", "particle", "segment"]
+LAST = BLOCKS[-1]
+FEWEST_NODES = 3
+"""A layer with fewer nodes on a track says nothing about where the reason lies."""
+AUTO: tuple[tuple[int, Method, str], ...] = ((0, "integrated-gradients", ""),)
+"""Method and layer for tracks of at least so many points: the finest that passes the check there,
+and at every length measured the best of all (`spt-explain study erasure`)."""
+
+
+@dataclass(frozen=True)
+class How:
+    """What is asked for.
+
+    Attributes
+    ----------
+    method : {"auto", "gradcam", "layercam", "integrated-gradients", "occlusion"}
+        See `explain.methods.maps`; "auto" takes `AUTO`'s.
+    layer : str
+        ``block1`` … ``block4``, for "gradcam" and "layercam".
+    class_name : str
+        Class to explain; empty for each track's most probable one.
+    against : str
+        Class of the contrast; empty for the most probable of the others.
+    of : {"log-odds", "probability", "logit"}
+        What the score is of; see `explain.scores.ScoreOf`.
+    draws : int
+        Random erasures of the check; 0 for no check.
+    share : float
+        Of the frames, erased.
+    erase : {"cut", "rest", "line"}
+        How; see `explain.erasure.erase`.
+    seed : int
+        Of the draws.
+    """
+
+    method: Method | Literal["auto"] = "auto"
+    layer: str = LAST
+    class_name: str = ""
+    against: str = ""
+    of: ScoreOf = "log-odds"
+    draws: int = erasure.DRAWS
+    share: float = erasure.SHARE
+    erase: erasure.Erasure = "cut"
+    seed: int = erasure.SEED
+
+    def __post_init__(self) -> None:
+        if self.method != "auto":
+            check_method(self.method, self.layer)
+        if self.draws < 0:
+            raise SptError(f"--draws is {self.draws}; expected 0 (no check) or more.")
+        if not 0 < self.share < 1:
+            raise SptError(f"--share is {self.share}; expected a share of the frames, above 0.")
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why the network says so, of one file or several; every table is plain.
+
+    Positive scores speak for the class that is explained.
+
+    Attributes
+    ----------
+    tracks : pandas.DataFrame
+        A row an explained track or segment: the verdict, then ``explained``, ``against``,
+        ``method``, ``layer``, ``nodes`` (of that layer, on the track), ``resolution_frames``
+        (that one score covers), ``loss_top``, ``loss_random``, ``loss_random_sd`` (of the
+        probability when a fifth of the frames is erased, by score and at random), ``check``,
+        ``overlay`` (whether the scores say where) and ``remark``.
+    frames : pandas.DataFrame
+        A row a frame: ``file, particle, segment, frame, x, y, score, score_contrast, node``,
+        and ``filled``, True where the frame was missing and the gap policy filled it in.
+    windows : pandas.DataFrame
+        A row a window: ``window, first_frame, last_frame, score`` and the paper's statistics.
+    correlations : pandas.DataFrame
+        Of score and statistics, by class.
+    timeline : pandas.DataFrame
+        Of long tracks, a row a window: class, probabilities, and whether it changes there.
+    classes : tuple of str
+        Names of the network's classes.
+    unit : str
+        Of x and y: ``"µm"`` or ``"pixel"``.
+    frame_interval_s : float or None
+        Time between frames.
+    settings : dict
+        What was asked for.
+    verdicts : Verdicts or None
+        All verdicts, those on tracks that were not explained too; None for several files.
+    """
+
+    tracks: pd.DataFrame
+    frames: pd.DataFrame
+    windows: pd.DataFrame
+    correlations: pd.DataFrame
+    timeline: pd.DataFrame
+    classes: tuple[str, ...]
+    unit: str
+    frame_interval_s: float | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    verdicts: Verdicts | None = None
+
+
+class Explainer:
+    """A network ready to explain any number of files.
+
+    Parameters
+    ----------
+    how : How, optional
+        Method, class, check.
+    statistics : bool
+        Whether windows with the paper's statistics, and correlations, are wanted.
+    timeline : bool
+        Whether long tracks are also classified in a sliding window.
+    **options
+        Of `Classifier`.
+
+    Raises
+    ------
+    SptError
+        As `Classifier`, and for a class that the network does not know.
+    """
+
+    def __init__(
+        self,
+        how: How | None = None,
+        *,
+        statistics: bool = True,
+        timeline: bool = True,
+        **options: Any,
+    ) -> None:
+        self.how = how or How()
+        self.statistics = statistics
+        self.timeline = timeline
+        self.classifier = Classifier(**options, taps=(NODES,))
+        self.plain = self.classifier.without_taps()
+        self.classes = self.classifier.weights.architecture.classes
+        for name in (self.how.class_name, self.how.against):
+            if name and name not in self.classes:
+                known = ", ".join(self.classes)
+                raise SptError(f"the network knows no class {name!r}; it knows {known}.")
+        if self.how.class_name and self.how.class_name == self.how.against:
+            raise SptError(f"--class and --against are both {self.how.against}; give two.")
+
+    def explain(
+        self,
+        tracks: Tracks,
+        policy: QualityPolicy | None = None,
+        *,
+        exposure: float = DEFAULT_EXPOSURE,
+        only: Sequence[int] = (),
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Reasons:
+        """Classify every track, and say why.
+
+        Parameters
+        ----------
+        tracks : Tracks
+            Trajectories of one file.
+        policy : QualityPolicy, optional
+            What happens to gaps, branches and short tracks.
+        exposure : float
+            See `Classifier.classify`.
+        only : sequence of int
+            Particles to explain; all by default. The verdicts always rest on all.
+        progress : callable, optional
+            Called with what is being done ("classifying", "explaining", "checking"), how much of
+            it is done, and of how much.
+
+        Returns
+        -------
+        Reasons
+
+        Raises
+        ------
+        SptError
+            If not a single track can be classified, or a particle is not there.
+        """
+        said = _Said(progress)
+        examined = self.classifier.examine(
+            tracks, policy, exposure=exposure, progress=said.of("classifying")
+        )
+        table = _rows(examined, only)
+        index = table.pop("segment_id").to_numpy()
+        positions, offsets = _positions(examined, index)
+        prediction = examined.prediction
+        p = prediction.probabilities[index]
+        target, against = self._classes(p)
+        method, layer = self._methods(np.diff(offsets))
+        found = self._scores(
+            examined, index, positions, offsets, target, against, method, layer, said
+        )
+        own = p[np.arange(len(p)), target]
+        check = erasure.check(
+            self.plain,
+            positions,
+            offsets,
+            found.score,
+            target,
+            own,
+            prediction.recording,
+            then=found.smooth,
+            share=self.how.share,
+            draws=self.how.draws,
+            how=self.how.erase,
+            seed=self.how.seed,
+            progress=said.of("checking"),
+        )
+        names = np.asarray(self.classes, dtype=object)
+        lengths = np.diff(offsets)
+        table["explained"], table["against"] = names[target], names[against]
+        table["method"], table["layer"] = method, layer
+        table["nodes"] = found.nodes
+        table["resolution_frames"] = [
+            resolution(m, one, n) for m, one, n in zip(method, layer, lengths, strict=True)
+        ]
+        table["loss_top"], table["loss_random"] = check.top, check.random
+        table["loss_random_sd"], table["check"] = check.random_sd, check.verdicts()
+        table["remark"] = _remarks(table, found.score, offsets)
+        table["overlay"] = table["remark"].to_numpy() == ""
+        frames = _frames(examined, table, index, positions, offsets, found)
+        return self._reasons(tracks, examined, table, frames, said)
+
+    def _classes(self, p: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the class to explain and the one to hold against it, of each track."""
+        every = np.arange(len(p))
+        if self.how.class_name:
+            target = np.full(len(p), self.classes.index(self.how.class_name))
+        else:
+            target = p.argmax(axis=1)
+        others = p.copy()
+        others[every, target] = -1
+        against = others.argmax(axis=1)
+        if self.how.against:
+            wanted = self.classes.index(self.how.against)
+            against = np.where(target == wanted, against, wanted)
+        return target, against
+
+    def _methods(self, lengths: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return method and layer of each track."""
+        method, layer = np.full(len(lengths), "", object), np.full(len(lengths), "", object)
+        if self.how.method != "auto":
+            method[:] = self.how.method
+            layer[:] = self.how.layer if self.how.method in LAYER_METHODS else ""
+            return method, layer
+        for fewest, one, where in AUTO:
+            method[lengths >= fewest], layer[lengths >= fewest] = one, where
+        return method, layer
+
+    def _scores(
+        self,
+        examined: Examined,
+        index: NDArray[np.int64],
+        positions: NDArray[np.float64],
+        offsets: NDArray[np.int64],
+        target: NDArray[np.int64],
+        against: NDArray[np.int64],
+        method: NDArray[Any],
+        layer: NDArray[Any],
+        said: _Said,
+    ) -> FrameScores:
+        """Return the scores of every frame, by whichever method each track has."""
+        lengths = np.diff(offsets)
+        recording = examined.prediction.recording
+        parts: list[tuple[NDArray[np.int64], FrameScores]] = []
+        for one, where in sorted(set(zip(method, layer, strict=True))):
+            some = np.flatnonzero((method == one) & (layer == where))
+            if (one, where) == ("gradcam", LAST):
+                every = len(index) == len(examined.segments)
+                if every and len(some) == len(index):
+                    ran, bounds = examined.ran, examined.segments.offsets
+                else:
+                    path, bounds = _take(positions, offsets, some)
+                    ran = self.classifier.run(path, bounds, progress=said.of("explaining"))
+                found = grad_cam_maps(
+                    self.classifier, ran, recording, target[some], against[some], of=self.how.of
+                )
+            else:
+                path, bounds = _take(positions, offsets, some)
+                ran = self.plain.place(bounds)
+                found = maps(
+                    self.plain,
+                    path,
+                    ran,
+                    recording,
+                    target[some],
+                    against[some],
+                    method=one,
+                    layer=where or LAST,
+                    of=self.how.of,
+                    progress=said.of("explaining"),
+                )
+            parts.append((some, to_frames(found, ran, bounds)))
+        return _joined(parts, lengths)
+
+    def _reasons(
+        self,
+        tracks: Tracks,
+        examined: Examined,
+        table: pd.DataFrame,
+        frames: pd.DataFrame,
+        said: _Said,
+    ) -> Reasons:
+        import pandas as pd
+
+        windows = correlations = timeline = pd.DataFrame()
+        if self.statistics:
+            from spt_explain.explain.correlation import correlations as correlate
+            from spt_explain.explain.windows import window_table
+
+            windows = window_table(frames)
+            correlations = correlate(windows, table)
+        if self.timeline:
+            from spt_explain.explain.timeline import WIDTH, timeline_table
+
+            timeline = timeline_table(
+                frames,
+                self.plain,
+                recording=examined.prediction.recording,
+                width=min(WIDTH, self.plain.weights.architecture.window),
+                progress=said.of("following long tracks"),
+            )
+        calibration = tracks.calibration
+        return Reasons(
+            tracks=table,
+            frames=frames,
+            windows=windows,
+            correlations=correlations,
+            timeline=timeline,
+            classes=tuple(self.classes),
+            unit="µm" if calibration.length_unit == "um" else "pixel",
+            frame_interval_s=calibration.frame_interval_s,
+            settings=asdict(self.how),
+            verdicts=examined.verdicts,
+        )
+
+
+class _Said:
+    """Passes progress on, with a word for what is going on."""
+
+    def __init__(self, progress: Callable[[str, int, int], None] | None) -> None:
+        self.progress = progress
+
+    def of(self, what: str) -> Callable[[int, int], None] | None:
+        if self.progress is None:
+            return None
+        progress = self.progress
+        return lambda done, total: progress(what, done, total)
+
+
+def _rows(examined: Examined, only: Sequence[int]) -> pd.DataFrame:
+    """Return the verdicts that can be explained, with the segment each is of."""
+    table = examined.verdicts.table.copy()
+    table["segment_id"] = examined.segments.summary["segment_id"].to_numpy()
+    if only:
+        missing = sorted(set(only) - set(table["particle"].tolist()))
+        if missing:
+            name = examined.verdicts.tracks.source.name
+            raise SptError(
+                f"{name} has no particle {missing[0]}; expected numbers of its particle column."
+            )
+        chosen = table[table["particle"].isin(list(only))]
+        table = chosen[chosen["segment_id"] >= 0]
+        if not len(table):
+            row = chosen.iloc[0]
+            raise SptError(
+                f"particle {row['particle']} was not classified: {row['status']} ({row['reason']})."
+            )
+    else:
+        table = table[table["segment_id"] >= 0]
+    return table.reset_index(drop=True)
+
+
+def _take(
+    positions: NDArray[np.float64], offsets: NDArray[np.int64], which: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return some trajectories, one after the other, and their offsets."""
+    lengths = np.diff(offsets)[which]
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    rows = np.arange(ends[-1]) + np.repeat(offsets[:-1][which] - ends[:-1], lengths)
+    return positions[rows], ends
+
+
+def _positions(
+    examined: Examined, index: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    points = examined.segments.points[["x", "y"]].to_numpy(np.float64)
+    return _take(points, examined.segments.offsets, index)
+
+
+def _joined(
+    parts: list[tuple[NDArray[np.int64], FrameScores]], lengths: NDArray[np.int64]
+) -> FrameScores:
+    """Put the scores of some tracks each back in the order of all tracks."""
+    if len(parts) == 1:
+        return parts[0][1]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    out = FrameScores(
+        np.zeros(offsets[-1]),
+        np.zeros(offsets[-1]),
+        np.zeros(offsets[-1]),
+        np.zeros(offsets[-1], np.int64),
+        np.zeros(len(lengths), np.int64),
+    )
+    for some, found in parts:
+        rows = np.repeat(offsets[some] - np.cumsum(lengths[some]) + lengths[some], lengths[some])
+        rows = rows + np.arange(len(rows))
+        for name in ("score", "contrast", "smooth", "node"):
+            getattr(out, name)[rows] = getattr(found, name)
+        out.nodes[some] = found.nodes
+    return out
+
+
+def _remarks(
+    table: pd.DataFrame, score: NDArray[np.float64], offsets: NDArray[np.int64]
+) -> NDArray[Any]:
+    """Return why the scores of a track say nothing about where its reason lies; mostly nothing."""
+    out = np.full(len(table), "", dtype=object)
+    firsts = offsets[:-1]
+    high, low = np.maximum.reduceat(score, firsts), np.minimum.reduceat(score, firsts)
+    flat = high - low <= 1e-9 * np.maximum(np.abs(high), np.abs(low))
+    for i in np.flatnonzero((high <= 0) | flat):
+        name = table["explained"].iloc[i]
+        if flat[i]:
+            out[i] = "Every frame has the same score: the map says nothing about where."
+        else:
+            out[i] = f"No frame speaks for {name}: the map is negative everywhere."
+    layers, nodes = table["layer"].to_numpy(), table["nodes"].to_numpy()
+    for i in np.flatnonzero((layers != "") & (nodes < FEWEST_NODES)):
+        each, n = STRIDES[layers[i]], int(nodes[i])
+        out[i] = (
+            f"{n} node{'s' if n > 1 else ''} of {layers[i]} ({each} frames each) "
+            f"cover{'' if n > 1 else 's'} this track: too coarse to say where. "
+            "--method auto looks closer."
+        )
+    return out
+
+
+def _frames(
+    examined: Examined,
+    table: pd.DataFrame,
+    index: NDArray[np.int64],
+    positions: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    found: FrameScores,
+) -> pd.DataFrame:
+    import pandas as pd
+
+    lengths = np.diff(offsets)
+    frame = examined.segments.points["frame"].to_numpy()
+    bounds = examined.segments.offsets
+    rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+    columns = {name: np.repeat(table[name].to_numpy(), lengths) for name in KEYS}
+    return pd.DataFrame(
+        columns
+        | {
+            "frame": frame[rows],
+            "x": positions[:, 0],
+            "y": positions[:, 1],
+            "score": found.score,
+            "score_contrast": found.contrast,
+            "node": found.node,
+            "filled": examined.segments.points["interpolated"].to_numpy()[rows],
+        }
+    )

@@ -1,0 +1,250 @@
+"""Grad-CAM from the forward pass alone: what each node of the last stage adds to each class.
+
+The model gives, beside its outputs, what every node of the last stage adds to each logit
+(`resandi.graph.NODES`); see `resandi.gradcam` for why that is Grad-CAM (Bae, Baek & Jeong, Eqs. 1
+and 2) without a backward pass. Nothing here runs the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from spt_explain.resandi.graph import NODES
+from spt_explain.resandi.windows import softmax
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.classifier import Classifier, WindowOutputs
+    from spt_explain.resandi.recording import Recording
+
+ScoreOf = Literal["log-odds", "probability", "logit"]
+"""What a score is of. "probability": the explained class's, as in the paper's Eq. 1. "log-odds":
+the same divided by p (1 − p), so that scores of a track of probability 0.9999 have the size of
+others' and add up; the ranking within a track is the same. "logit": as in the authors' code, which
+does not ask what speaks for the other classes."""
+STRIDE = 32
+"""Frames of the input for each node of the last stage."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Scores of the nodes of one layer, for windows of one padded length.
+
+    Attributes
+    ----------
+    windows : numpy.ndarray, shape (n,)
+        Which windows.
+    padded : int
+        Length they are padded to, in frames, before their start.
+    stride : int
+        Frames of each node: node *i* stands for frames ``i * stride … (i + 1) * stride - 1`` of
+        the padded window.
+    scores, contrast : numpy.ndarray, shape (n, nodes)
+        For the class that is explained, and for it against another.
+    """
+
+    windows: NDArray[np.int64]
+    padded: int
+    stride: int
+    scores: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+
+
+def log_weights(classifier: Classifier, recording: Recording | None) -> NDArray[np.float64]:
+    """Return what a recording adds to the joint logits, (conditions,); zeros without one."""
+    n = classifier.weights.architecture.n_conditions
+    if recording is None:
+        return np.zeros(n)
+    seen = classifier.shares > 0
+    ratio = recording.shares / np.where(seen, classifier.shares, 1.0)
+    return np.log(np.maximum(np.where(seen, ratio, 0.0), 1e-12))
+
+
+def class_logits(joint: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the classes' logits, (n, classes), of calibrated joint logits under `log_weights`."""
+    shaped = joint.reshape(len(joint), -1, len(weights)) + weights
+    top = shaped.max(axis=2, keepdims=True)
+    found: NDArray[np.float64] = np.log(np.exp(shaped - top).sum(axis=2)) + top[..., 0]
+    return found
+
+
+def grad_cam_maps(
+    classifier: Classifier,
+    ran: WindowOutputs,
+    recording: Recording | None,
+    target: NDArray[np.int64],
+    against: NDArray[np.int64],
+    *,
+    of: ScoreOf = "log-odds",
+) -> list[Maps]:
+    """Return the Grad-CAM scores of the last stage's nodes.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        With the tap ``nodes``.
+    ran : WindowOutputs
+        What it gave.
+    recording : Recording or None
+        Conditions that the verdicts were given under.
+    target, against : numpy.ndarray, shape (m,)
+        For each trajectory the class that is explained, and the one of the contrast.
+    of : {"log-odds", "probability", "logit"}
+        What the score is of; see `ScoreOf`. The contrast is of the difference of the two logits.
+
+    Returns
+    -------
+    list of Maps
+        Of the logit, a trajectory's scores sum to the calibrated logit of its class less what the
+        biases add.
+    """
+    shape = classifier.weights.architecture
+    extra = log_weights(classifier, recording)
+    joint = classifier.joint_logits(ran)
+    p = softmax(class_logits(joint, extra))
+    lengths = ran.stops - ran.starts
+    scale = 1 / classifier.calibration.temperatures(lengths)
+    padded = shape.padded_length(lengths)
+    target, against = target[ran.owner], against[ran.owner]
+    eye = np.eye(len(shape.classes))
+    found = []
+    for part, taps in ran.taps:
+        nodes = taps[NODES].astype(np.float64)
+        n, _, n_nodes = nodes.shape
+        by_class = nodes.reshape(n, len(shape.classes), shape.n_conditions, n_nodes)
+        if shape.n_conditions == 1:
+            each = by_class[:, :, 0]
+        else:
+            # of a class's logit with respect to its joint logits: the conditions' shares within it
+            within = joint[part].reshape(n, len(shape.classes), -1) + extra
+            within = np.exp(within - within.max(axis=2, keepdims=True))
+            within /= within.sum(axis=2, keepdims=True)
+            each = np.einsum("nckt,nck->nct", by_class, within)
+        each *= scale[part, None, None]
+        wanted = directions(p[part], target[part], of)
+        contrast = eye[target[part]] - eye[against[part]]
+        found.append(
+            Maps(
+                part,
+                int(padded[part[0]]),
+                STRIDE,
+                np.einsum("nct,nc->nt", each, wanted),
+                np.einsum("nct,nc->nt", each, contrast),
+            )
+        )
+    return found
+
+
+def directions(
+    p: NDArray[np.float64], target: NDArray[np.int64], of: ScoreOf
+) -> NDArray[np.float64]:
+    """Return the derivative of what is explained with respect to the classes' logits.
+
+    Parameters
+    ----------
+    p : numpy.ndarray, shape (n, classes)
+        Probabilities.
+    target : numpy.ndarray, shape (n,)
+        The class that is explained.
+    of : {"log-odds", "probability", "logit"}
+        See `ScoreOf`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, classes)
+    """
+    own: NDArray[np.float64] = np.eye(p.shape[1])[target]
+    if of == "logit":
+        return own
+    # what the other classes have among themselves: defined even where p of the target is 1
+    rest = p * (1 - own)
+    rest /= np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
+    towards: NDArray[np.float64] = own - rest
+    if of == "log-odds":
+        return towards
+    slope: NDArray[np.float64] = (p * own).sum(axis=1) * (p * (1 - own)).sum(axis=1)
+    found: NDArray[np.float64] = slope[:, None] * towards
+    return found
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Scores of every frame of every trajectory, one after the other.
+
+    Attributes
+    ----------
+    score, contrast : numpy.ndarray, shape (n_points,)
+        Mean over the windows that a frame lies in.
+    smooth : numpy.ndarray, shape (n_points,)
+        The score interpolated between the middles of nodes, to rank the frames of one node.
+    node : numpy.ndarray, shape (n_points,)
+        Node that the frame lies in, 0 the first on the trajectory; on trajectories of several
+        windows, pieces as long as a node.
+    nodes : numpy.ndarray, shape (m,)
+        Nodes on each trajectory.
+    """
+
+    score: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    smooth: NDArray[np.float64]
+    node: NDArray[np.int64]
+    nodes: NDArray[np.int64]
+
+
+def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) -> FrameScores:
+    """Give each frame the score of the node it lies in.
+
+    Parameters
+    ----------
+    maps : list of Maps
+    ran : WindowOutputs
+        Where the windows lie.
+    offsets : numpy.ndarray, shape (m + 1,)
+        Trajectory *i* is rows ``offsets[i]:offsets[i + 1]``.
+
+    Returns
+    -------
+    FrameScores
+    """
+    n_points = int(offsets[-1]) - int(offsets[0])
+    sums = np.zeros((3, n_points))
+    count = np.zeros(n_points)
+    node = np.zeros(n_points, np.int64)
+    for one in maps:
+        starts, stops = ran.starts[one.windows], ran.stops[one.windows]
+        lengths = stops - starts
+        which = np.repeat(np.arange(len(starts)), lengths)
+        firsts = np.cumsum(lengths) - lengths
+        within = np.arange(len(which)) - firsts[which]
+        rows = starts[which] + within - int(offsets[0])
+        column = one.padded - lengths[which] + within
+        at = column // one.stride
+        place = (column + 0.5) / one.stride - 0.5  # in nodes, 0 in the middle of the first
+        low = np.clip(np.floor(place).astype(np.int64), 0, one.scores.shape[1] - 1)
+        first = ((one.padded - lengths) // one.stride)[which]
+        low = np.maximum(low, first)  # not from nodes before the trajectory
+        high = np.minimum(low + 1, one.scores.shape[1] - 1)
+        share = np.clip(place - low, 0, 1)
+        smooth = (1 - share) * one.scores[which, low] + share * one.scores[which, high]
+        for total, values in zip(
+            sums, (one.scores[which, at], one.contrast[which, at], smooth), strict=True
+        ):
+            total += np.bincount(rows, values, n_points)
+        count += np.bincount(rows, minlength=n_points)
+        node[rows] = at - first
+    stride = maps[0].stride if maps else STRIDE
+    lengths = np.diff(offsets)
+    windows = np.bincount(ran.owner, minlength=len(lengths))
+    many = np.repeat(windows > 1, lengths)
+    within = np.arange(n_points) - np.repeat(offsets[:-1] - offsets[0], lengths)
+    node[many] = within[many] // stride
+    nodes = np.zeros(len(lengths), np.int64)
+    if n_points:
+        filled = lengths > 0
+        nodes[filled] = np.maximum.reduceat(node, (offsets[:-1] - offsets[0])[filled]) + 1
+    score, contrast, smooth = sums / np.maximum(count, 1)
+    return FrameScores(score, contrast, smooth, node, nodes)
