@@ -1,0 +1,76 @@
+"""What an explanation costs beside a verdict: ratios within one run, by length of the tracks.
+
+    python benchmarks/explain_speed.py                       # on this machine; minutes on two cores
+    python benchmarks/explain_speed.py --device cuda --tracks 20000
+
+For each length, the same tracks are classified and explained in turn, several times; the fastest of
+each counts. Explained: by Grad-CAM without a check (`--method gradcam --draws 0`: every column of
+the tables but the statistics), the same with the paper's statistics in windows, and as by default
+(integrated gradients, 20 random erasures).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+
+from spt_explain.explain.reasons import Explainer, How
+from spt_explain.resandi.classifier import Classifier
+from spt_explain.tracks import Calibration, Source, Tracks
+
+
+def made(n: int, points: int) -> Tracks:
+    """Return `n` tracks of as many points."""
+    path = np.random.default_rng(1).normal(size=(n, points, 2)).cumsum(1).reshape(-1, 2)
+    table = pd.DataFrame(path, columns=["x", "y"])
+    table.insert(0, "frame", np.tile(np.arange(points), n))
+    table.insert(0, "particle", np.repeat(np.arange(n), points))
+    return Tracks(table, Calibration(), Source("made.csv", "random walks"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--backend", default="onnx")
+    parser.add_argument("--points", type=int, nargs="*", default=[20, 50, 100, 200, 500, 1000])
+    parser.add_argument("--tracks", type=int, help="of each length; 40,000 points by default")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="also as by default: 30 times slower")
+    options = parser.parse_args()
+    network = {
+        "weights": options.weights,
+        "device": options.device,
+        "backend": options.backend,
+    }
+    classifier = Classifier(**network)
+    quick = How(method="gradcam", draws=0)
+    explainers = {
+        "gradcam": Explainer(quick, statistics=False, timeline=False, **network),
+        "+ statistics": Explainer(quick, timeline=False, **network),
+    }
+    if options.full:
+        explainers["default"] = Explainer(**network)
+    print(classifier.weights.describe(), "|", classifier.backend.device.description)
+    print(f"{'points':>7} {'tracks':>7} {'classify':>11}", *(f"{k:>14}" for k in explainers))
+    for points in options.points:
+        n = options.tracks or max(40, 40_000 // points)
+        tracks = made(n, points)
+        jobs = {"classify": classifier.classify, **{k: v.explain for k, v in explainers.items()}}
+        best = dict.fromkeys(jobs, float("inf"))
+        for _ in range(options.repeats):
+            for name, job in jobs.items():
+                started = time.perf_counter()
+                job(tracks)
+                best[name] = min(best[name], time.perf_counter() - started)
+        rate = n / best["classify"]
+        shares = [f"{100 * best['classify'] / best[k]:>12.0f} %" for k in explainers]
+        print(f"{points:>7} {n:>7} {rate:>9,.0f}/s", *shares, flush=True)
+    print("explaining: its throughput in per cent of classify's on the same tracks")
+
+
+if __name__ == "__main__":
+    main()
