@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.figure import Figure
 
 CLASS_COLOURS: dict[str, str] = {
@@ -31,6 +33,17 @@ three kinds of colour blindness (at least 16 units of CIELAB). Both FBM are blue
 """
 OTHER_COLOURS = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#DDCC77")
 """For classes of networks that know others."""
+SIGNED_COLOURS = ("#3B1A6E", "#7E70AE", "#C9C9C9", "#E08A2E", "#A64A00")
+"""From against (negative) over nothing (0) to for (positive).
+
+Purple and orange stay apart for the colour-blind and are no class's colours; 0 is a grey that shows
+on white, and orange is the lighter of the two ends in black and white.
+"""
+COMMON, LEAST_LIMIT, FAR_OUT = 0.98, 0.2, 1.5
+"""Of scores: the share that a scale of colours holds at least, its least end over the largest
+value, and how far the largest must be beyond that share for the scale to end before it."""
+NEUTRAL = "#6E6E6E"
+"""For paths whose scores are not to be drawn."""
 INK = "#222222"
 FAINT = "#8C8C8C"
 ACCENT = "#0072B2"
@@ -100,6 +113,81 @@ def new_figure(width_mm: float, height_mm: float) -> Figure:
     figure = Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+@cache
+def signed_colours() -> LinearSegmentedColormap:
+    """Return the colour map of signed scores; see `SIGNED_COLOURS`."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("spt-explain signed", SIGNED_COLOURS)
+
+
+def centred(values: Any) -> Normalize:
+    """Return a scale of signed values that is centred on zero.
+
+    Parameters
+    ----------
+    values : array_like
+        Those that are not finite are left out.
+
+    Returns
+    -------
+    matplotlib.colors.Normalize
+        From −m to m. m is the largest absolute value, but where few stand far out, `COMMON` of
+        the absolute values are within, and m is at least `LEAST_LIMIT` of the largest; those
+        beyond have the colours of the ends. 1 where there is no value but 0.
+    """
+    import numpy as np
+    from matplotlib.colors import Normalize
+
+    size = np.abs(np.asarray(values, dtype=np.float64).ravel())
+    size = size[np.isfinite(size)]
+    most = float(size.max(initial=0.0))
+    if most:
+        common = max(float(np.quantile(size, COMMON)), LEAST_LIMIT * most)
+        most = most if most < FAR_OUT * common else common
+    return Normalize(-(most or 1.0), most or 1.0)
+
+
+def text_colour_on(colour: str) -> str:
+    """Return white or ink, whichever has more contrast with a colour (WCAG 2.1)."""
+    return max(("white", INK), key=lambda ink: abs(_log_luminance(ink) - _log_luminance(colour)))
+
+
+def _log_luminance(colour: str) -> float:
+    import numpy as np
+    from matplotlib.colors import to_rgb
+
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(np.log(linear @ (0.2126, 0.7152, 0.0722) + 0.05))
+
+
+def readable(text: object) -> str:
+    """Return a text of the user's as it can be drawn: no formulas, no signs the font lacks."""
+    known = _signs()
+    flat = (" " if sign.isspace() else sign for sign in str(text))
+    return "".join(s if ord(s) in known else "\u25a1" for s in flat).replace("$", r"\$")
+
+
+@cache
+def _signs() -> frozenset[int]:
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(findfont(FontProperties("DejaVu Sans"))).get_charmap())
+
+
+def place_axes(
+    figure: Figure, left_mm: float, top_mm: float, width_mm: float, height_mm: float
+) -> Axes:
+    """Return axes whose frame lies there, measured from the figure's upper left corner."""
+    width, height = figure.get_size_inches() * 25.4
+    figure.set_layout_engine(None)  # which also saves a first drawing, only to arrange things
+    return figure.add_axes(
+        (left_mm / width, 1 - (top_mm + height_mm) / height, width_mm / width, height_mm / height)
+    )
 
 
 def percent_axis(axis: Any) -> None:

@@ -58,8 +58,19 @@ def sidecar_path(table: Path) -> Path:
     return table.with_suffix(".json")
 
 
-def refuse_to_overwrite(paths: Iterable[Path], inputs: Iterable[Path], *, overwrite: bool) -> None:
+def refuse_to_overwrite(
+    paths: Iterable[Path], inputs: Iterable[Path], *, overwrite: bool, option: str = "-o"
+) -> None:
     """Check, before any work, that nothing of the user's would be lost.
+
+    Parameters
+    ----------
+    paths, inputs : iterable of pathlib.Path
+        What is written, and what is read.
+    overwrite : bool
+        Whether files that exist are replaced.
+    option : str
+        The option that names the outputs, for the messages.
 
     Raises
     ------
@@ -72,22 +83,23 @@ def refuse_to_overwrite(paths: Iterable[Path], inputs: Iterable[Path], *, overwr
         if path.resolve() in sources:
             raise SptError(
                 f"the output {path} is one of the inputs, and inputs are never written over. "
-                "Give another name with -o."
+                f"Give another name with {option}."
             )
         if path.is_dir():
-            raise SptError(f"the output {path} is a folder; expected a file name. Change -o.")
+            raise SptError(f"the output {path} is a folder; expected a file name. Change {option}.")
         if not path.parent.is_dir():
             raise SptError(
                 f"the folder {path.parent} for the output is not there. "
-                "Create it, or give another one with -o."
+                f"Create it, or give another one with {option}."
             )
         if not os.access(path.parent, os.W_OK):
             raise SptError(
-                f"the folder {path.parent} can't be written to. Give another one with -o."
+                f"the folder {path.parent} can't be written to. Give another one with {option}."
             )
         if path.exists() and not overwrite:
             raise SptError(
-                f"{path} exists and is not written over. Give --overwrite, or another name with -o."
+                f"{path} exists and is not written over. "
+                f"Give --overwrite, or another name with {option}."
             )
 
 

@@ -77,3 +77,61 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         assert one.read_bytes() == other.read_bytes()
     with pytest.raises(SptError, match="png, svg, pdf"):
         style.save_figure(figure, tmp_path, "f", ["bmp"])
+
+
+@pytest.mark.parametrize("name", list(DEFICIENCIES))
+def test_signed_colours_tell_for_from_against(name):
+    values = np.linspace(-1, 1, 21)
+    rgb = style.signed_colours()((values + 1) / 2)[:, :3]
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.array([_lab(np.array(DEFICIENCIES[name]) @ one) for one in linear])
+    lightness = seen[:, 0]
+    assert (np.diff(lightness[:11]) > 0).all()  # darker, the farther from zero
+    assert (np.diff(lightness[10:]) < 0).all()
+    apart = np.linalg.norm(seen - seen[::-1], axis=1)
+    assert (apart[np.abs(values) > 0.25] > 16).all()
+    white, grey = _lab(np.ones(3)), seen[10]
+    assert np.linalg.norm(white - grey) > 16
+
+
+def test_signed_scales_are_centred_on_zero():
+    assert (style.centred([-1, np.nan, 3]).vmin, style.centred([-1, 3]).vmax) == (-3, 3)
+    even = np.linspace(-2, 1, 300)
+    assert style.centred(even).vmax == 2
+    far = np.append(even, [90.0, -100])  # few stand out: all but they differ in colour
+    assert style.centred(far).vmax == style.LEAST_LIMIT * 100
+    assert style.centred(np.append(even, 8.0)).vmax == pytest.approx(
+        np.quantile(np.abs(even), 0.98), rel=0.02
+    )
+    for nothing in ([], [np.nan], [0.0, 0.0]):
+        norm = style.centred(nothing)
+        assert (norm.vmin, norm.vmax) == (-1, 1)
+
+
+def test_texts_of_users_are_drawn_as_they_are():
+    with style.house_style():
+        figure = style.new_figure(60, 20)
+        figure.text(0, 0.5, style.readable("$x_1^2$ \\frac{ 日本\n%"))
+        figure.draw_without_rendering()
+    assert style.readable("日本 a\tb") == "□□ a b"
+    assert style.readable(17) == "17"
+
+
+def test_texts_on_colours_have_contrast():
+    def luminance(colour):
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722] + 0.05
+
+    for colour in (*style.CLASS_COLOURS.values(), *style.OTHER_COLOURS):
+        pair = sorted(luminance(one) for one in (colour, style.text_colour_on(colour)))
+        assert pair[1] / pair[0] > 3  # WCAG 2.1 for large or bold text
+
+
+def test_axes_lie_where_they_are_put():
+    figure = style.new_figure(100, 50)
+    axes = style.place_axes(figure, 10, 5, 40, 20)
+    figure.draw_without_rendering()
+    box = axes.get_position()
+    assert (box.x0, box.x1) == pytest.approx((0.1, 0.5))
+    assert (box.y0, box.y1) == pytest.approx((0.5, 0.9))
