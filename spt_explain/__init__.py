@@ -6,6 +6,7 @@ Everything the command line does is a function here, with the same names and def
 
     tracks = spt.read_tracks("tracks.xml")
     verdicts = spt.classify(tracks)
+    reasons = spt.explain(tracks, verdicts)
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from spt_explain.version import __version__
 
 if TYPE_CHECKING:
-    from spt_explain.api import classify, read_tracks, track_stack
+    from spt_explain.api import classify, explain, read_tracks, track_stack
     from spt_explain.diffusion.population import simulate
     from spt_explain.errors import SptError
+    from spt_explain.explain.reasons import Explainer, Reasons
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.resandi.exchange import export_weights, import_weights
     from spt_explain.resandi.populations import populations
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Calibration",
     "Classifier",
+    "Explainer",
     "QualityPolicy",
+    "Reasons",
     "Source",
     "SptError",
     "Tracks",
     "__version__",
     "classify",
     "evaluate",
+    "explain",
     "export_weights",
     "find_weights",
     "import_weights",
@@ -59,6 +64,8 @@ _HOMES = {
     "evaluate": "spt_explain.training.testing",
     "populations": "spt_explain.resandi.populations",
     "Classifier": "spt_explain.resandi.classifier",
+    "Explainer": "spt_explain.explain.reasons",
+    "Reasons": "spt_explain.explain.reasons",
     "SptError": "spt_explain.errors",
     "Calibration": "spt_explain.tracks",
     "QualityPolicy": "spt_explain.tracks",
@@ -75,10 +82,13 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that importing the package costs nothing."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'spt_explain' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "explain":
+        # the package, which can be called: who imports from it puts it in this place
+        return import_module("spt_explain.explain")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'spt_explain' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError
@@ -12,14 +12,18 @@ from spt_explain.readers.inputs import Input
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
+    from spt_explain.explain.erasure import Erasure
+    from spt_explain.explain.methods import Method
+    from spt_explain.explain.reasons import Reasons
+    from spt_explain.explain.scores import ScoreOf
     from spt_explain.tracks import QualityPolicy, Tracks
 
-__all__ = ["classify", "read_tracks", "track_stack"]
+__all__ = ["classify", "explain", "read_tracks", "track_stack"]
 
 
 def read_tracks(
@@ -143,3 +147,140 @@ def classify(
         alone=alone,
     )
     return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
+
+
+def explain(
+    tracks: Tracks | str | Path,
+    verdicts: pd.DataFrame | None = None,
+    policy: QualityPolicy | None = None,
+    *,
+    method: Method | Literal["auto"] = "auto",
+    layer: str = "block4",
+    class_name: str | None = None,
+    against: str | None = None,
+    of: ScoreOf = "log-odds",
+    draws: int = 20,
+    share: float = 0.2,
+    erase: Erasure = "cut",
+    seed: int = 1,
+    weights: str | None = None,
+    backend: str = "onnx",
+    device: str = "auto",
+    batch_size: int | None = None,
+    jobs: int | None = None,
+    threshold: float = DEFAULT_THRESHOLD,
+    alone: bool = False,
+    exposure: float = DEFAULT_EXPOSURE,
+    only: Sequence[int] = (),
+    statistics: bool = True,
+    timeline: bool = True,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Reasons:
+    """Say why the network says so: which frames of each track speak for its class.
+
+    To explain many files, make one `spt_explain.Explainer` and use its ``explain``.
+
+    Parameters
+    ----------
+    tracks : Tracks, str or pathlib.Path
+        What `read_tracks` returned, or a file for it.
+    verdicts : pandas.DataFrame, optional
+        What `classify` returned, or some of its rows: only its particles are explained. The tracks
+        are classified again, all of them, as each is judged by what the others show of noise and
+        blur: give `policy` and the other options as to `classify`.
+    policy : QualityPolicy, optional
+        Minimum length, gaps, branches.
+    method : {"auto", "gradcam", "layercam", "integrated-gradients", "occlusion"}
+        "auto" takes the finest that passes the check at the track's length.
+    layer : {"block1", "block2", "block3", "block4"}
+        Of "gradcam" and "layercam": a score for every 4, 8, 16 or 32 frames.
+    class_name : str, optional
+        Class to explain; each track's most probable one if not given.
+    against : str, optional
+        Class of the contrast; the most probable other one if not given.
+    of : {"log-odds", "probability", "logit"}
+        What a score is of.
+    draws : int
+        Random erasures that each explanation is checked against; 0 for no check.
+    share : float
+        Share of a track's frames that the check erases.
+    erase : {"cut", "rest", "line"}
+        How: cut out, a particle at rest, or a straight line.
+    seed : int
+        Of the check.
+    weights, backend, device, batch_size, jobs, threshold, alone, exposure
+        See `classify`.
+    only : sequence of int
+        Particles to explain; all by default.
+    statistics, timeline : bool
+        Whether to make the tables of windows and correlations, and of long tracks over time.
+    progress : callable, optional
+        Called with what is being done, how much of it is done, and of how much.
+
+    Returns
+    -------
+    Reasons
+        Tables: ``tracks``, ``frames``, ``windows``, ``correlations``, ``timeline``.
+
+    Raises
+    ------
+    SptError
+        If the file can't be read, an option can't be used, a particle is not there, or not one
+        track can be classified.
+    """
+    from spt_explain.explain.reasons import Explainer, How
+    from spt_explain.tracks import Tracks
+
+    how = How(
+        method=method,
+        layer=layer,
+        class_name=class_name or "",
+        against=against or "",
+        of=of,
+        draws=draws,
+        share=share,
+        erase=erase,
+        seed=seed,
+    )
+    if not isinstance(tracks, Tracks):
+        tracks = read_tracks(tracks)
+    if verdicts is not None:
+        only = _particles(verdicts, only, tracks.source.name)
+    explainer = Explainer(
+        how,
+        statistics=statistics,
+        timeline=timeline,
+        weights=weights,
+        backend=backend,
+        device=device,
+        batch_size=batch_size,
+        jobs=jobs,
+        threshold=threshold,
+        alone=alone,
+    )
+    return explainer.explain(tracks, policy, exposure=exposure, only=only, progress=progress)
+
+
+def _particles(verdicts: pd.DataFrame, only: Sequence[int], name: str) -> list[int]:
+    """Return the particles of one file that a table of verdicts has, those of `only` if given."""
+    import pandas as pd
+
+    if not isinstance(verdicts, pd.DataFrame) or "particle" not in verdicts:
+        raise SptError("verdicts is not what classify returned: expected a table with particles.")
+    if "file" in verdicts and len(set(verdicts["file"])) > 1:
+        verdicts = verdicts[verdicts["file"] == name]
+    # those that were not classified have nothing to explain, unless they are asked for
+    known = verdicts["class"].notna() if "class" in verdicts else verdicts["particle"].notna()
+    found = list(dict.fromkeys(int(one) for one in verdicts["particle"][known]))
+    if only:
+        found = [int(one) for one in dict.fromkeys(only)]
+        missing = sorted(set(found) - set(verdicts["particle"]))
+        if missing:
+            raise SptError(
+                f"particle {missing[0]} is not among the verdicts; expected one of them."
+            )
+    if not found:
+        raise SptError(
+            f"the verdicts hold no classified track of {name}; expected what classify returned."
+        )
+    return found

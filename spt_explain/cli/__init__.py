@@ -12,10 +12,12 @@ from spt_explain.errors import SptError
 
 _COMMANDS = {
     "classify": "Mechanism and confidence for every track of any tracking program's file.",
+    "explain": "Why: which frames of each track speak for its class, checked, with figures.",
     "simulate": "Tracks of known mechanism, as a lab would record them, and movies of them.",
     "weights": "List, check, share and remove sets of weights.",
     "retrain": "Weights for your own microscope, or from a recipe.",
     "evaluate": "How good a set of weights is, by noise, length and exponent, with figures.",
+    "study": "The paper's analyses, on simulated tracks or your own labelled ones.",
     "doctor": "What this machine has and what will be used.",
 }
 

@@ -110,6 +110,7 @@ def command(
     from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.errors import SptError
+    from spt_explain.last_run import remember
     from spt_explain.tracks import QualityPolicy
 
     if as_json and output == "-":
@@ -154,6 +155,21 @@ def command(
         from spt_explain.report.tables import write_stdout
 
         write_stdout(stdout, sys.stdout.buffer)
+    remember(
+        [r.name for r in results if r.done],
+        {
+            **reading,
+            "columns": list(columns),
+            "min_length": min_length,
+            "gaps": gaps,
+            "max_gap": max_gap,
+            "branches": branches,
+            "weights": weights,
+            "threshold": threshold,
+            "exposure": exposure,
+            "alone": alone,
+        },
+    )
     failed = [r for r in results if r.failed]
     code = 3 if failed else 0
     _print_summary(console, results, policy)
@@ -196,7 +212,7 @@ def _make_listener(console: Console, progress: Progress) -> Any:
             self._bar("classifying" if what == "windows" else "tracking", done, total, what)
 
         def read(self, tracks: Tracks) -> None:
-            said = f"{tracks.source.format} · {_units(tracks)}"
+            said = f"{tracks.source.format} · {units_in_words(tracks)}"
             console.print(f"[bold]{escape(tracks.source.name)}[/bold]  {escape(said)}")
             for note in tracks.source.notes:
                 console.print(f"  {escape(note)}", style="dim")
@@ -229,7 +245,8 @@ def _make_listener(console: Console, progress: Progress) -> Any:
     return Printer()
 
 
-def _units(tracks: Tracks) -> str:
+def units_in_words(tracks: Tracks) -> str:
+    """Say which units a file has, where they came from, and which options would add others."""
     calibration = tracks.calibration
     length = "µm" if calibration.length_unit == "um" else "pixels"
     interval = calibration.frame_interval_s
@@ -288,7 +305,7 @@ def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
     """Return a table with a row for each class and each other status."""
     from spt_explain.diffusion import CLASSES
 
-    table = _plain_table("class", "tracks", "median probability", "fraction (95 %)", "")
+    table = plain_table("class", "tracks", "median probability", "fraction (95 %)", "")
     longest = max([c["count"] for c in one["classes"].values()], default=1)
     fractions = _fractions(one)
     for name in [c.name for c in CLASSES if c.name in seen or c.name in fractions]:
@@ -355,7 +372,7 @@ def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[
     """Return a table with a row for each file."""
     from rich.markup import escape
 
-    table = _plain_table("file", "tracks", *seen, *shown, "fractions (95 %)")
+    table = plain_table("file", "tracks", *seen, *shown, "fractions (95 %)")
     for name, one in counts.items():
         table.add_row(
             escape(name),
@@ -367,7 +384,8 @@ def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[
     return table
 
 
-def _plain_table(first: str, *others: str) -> Table:
+def plain_table(first: str, *others: str) -> Table:
+    """Return an empty table in our style; all columns but the first are aligned to the right."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)

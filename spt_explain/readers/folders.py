@@ -21,6 +21,9 @@ SKIPPED = frozenset(["thumbs.db", "desktop.ini"])
 """Files that a system leaves in folders."""
 SKIPPED_FOLDERS = (".zarr", "__MACOSX")
 """Folders (by the end of their names) that hold pieces of one file, or shadows of files."""
+OWN_FOLDER, OWN_SIDECAR = ".reasons", "reasons.json"
+"""Our own results, whose tables look like tracks, lie in folders of such a name, or that hold such
+a file."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ def find_inputs(names: Sequence[str], *, recursive: bool = True) -> list[FoundIn
     -------
     list of FoundInput
         In the order of `names`; within a folder or pattern sorted by name, numbers by value.
-        Each file once. Hidden files and our own results are left out unless named.
+        Each file once. Hidden files are left out unless named, and so are our own results; of
+        these folders are left out among other names too, as a shell's ``*`` names everything.
 
     Raises
     ------
@@ -62,7 +66,8 @@ def find_inputs(names: Sequence[str], *, recursive: bool = True) -> list[FoundIn
         If a name is not there, or a folder or pattern holds no file.
     """
     found: dict[str, FoundInput] = {}
-    for name in names:
+    others = [name for name in names if not (Path(name).is_dir() and _is_own(Path(name)))]
+    for name in others or names:
         for item in _expand(str(name), recursive):
             key = item.name if item.name == "-" else os.path.realpath(item.name)
             if key not in found:
@@ -85,7 +90,7 @@ def _expand(name: str, recursive: bool) -> Iterator[FoundInput]:
     except (OSError, ValueError, RuntimeError):
         there = False
     if there and path.is_dir():
-        files = list(_walk(path, recursive))
+        files = [] if _is_own(path) else list(_walk(path, recursive))
         if not files:
             raise SptError(
                 f"{name} is a folder without files to read (hidden files and spt-explain's own "
@@ -107,9 +112,9 @@ def _matches(pattern: str, name: str, recursive: bool) -> Iterator[FoundInput]:
         path = Path(match)
         if path.is_dir():
             # With ** the files of every folder are matched by themselves.
-            if "**" not in pattern:
+            if "**" not in pattern and not _is_own(path):
                 files += _walk(path, recursive)
-        elif _wanted(path.name):
+        elif _wanted(path.name) and not _is_own(path.parent):
             files.append(path)
     if not files:
         raise SptError(
@@ -139,7 +144,8 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir():
                 hidden = entry.name.startswith(".")
-                if recursive and not hidden and not entry.name.endswith(SKIPPED_FOLDERS):
+                skipped = entry.name.endswith(SKIPPED_FOLDERS) or _is_own(entry)
+                if recursive and not hidden and not skipped:
                     folders.append(entry)
             elif entry.is_file() and _wanted(entry.name):
                 yield entry
@@ -147,6 +153,10 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             yield from visit(entry)
 
     yield from visit(folder)
+
+
+def _is_own(folder: Path) -> bool:
+    return folder.name.endswith(OWN_FOLDER) or (folder / OWN_SIDECAR).is_file()
 
 
 def _wanted(name: str) -> bool:

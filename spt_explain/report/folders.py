@@ -39,7 +39,7 @@ def refuse_folder(
     Raises
     ------
     SptError
-        If it can't be made, exists and `overwrite` is false, or holds files that are not ours.
+        If it can't be made, holds files that are not ours, or exists and `overwrite` is false.
     """
     parent = folder.absolute().parent
     if folder.exists() and not folder.is_dir():
@@ -54,16 +54,16 @@ def refuse_folder(
     if not folder.is_dir():
         return
     content = sorted(path.name for path in folder.iterdir())
-    if content and not overwrite:
-        raise SptError(
-            f"{folder} exists and is not written over. Give --overwrite, or another name with -o."
-        )
     resolved = folder.resolve()
     foreign = [name for name in content if not ours(name)]
     if foreign or any(resolved in path.resolve().parents for path in inputs):
         raise SptError(
             f"the folder {folder} holds other files ({foreign[0] if foreign else 'the input'}), "
             "which would be lost with it: expected a folder of results or a new name. Change -o."
+        )
+    if content and not overwrite:
+        raise SptError(
+            f"{folder} exists and is not written over. Give --overwrite, or another name with -o."
         )
     if folder.is_symlink() or resolved == parent.resolve() or os.path.ismount(folder):
         raise SptError(f"{folder} can't be replaced as a whole. Give a new name with -o.")
@@ -90,12 +90,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield part
         if folder.exists():
             folder.rename(old)
-        try:
-            part.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
+        part.rename(folder)
     except OSError as error:
         raise SptError(
             f"{folder} could not be written ({error.strerror or error}). "
@@ -104,4 +99,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not folder.exists():  # interrupted between the two renames
+            old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)

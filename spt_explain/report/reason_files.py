@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 KEYS = ["file", "particle", "segment"]
 TABLES = ("tracks", "frames", "windows", "correlations", "timeline")
 """What is written of `Reasons`, a file each."""
+SIDECAR = "reasons.json"
+"""How they were made."""
 NAMES = r"contact-sheet\.\w+|track-[\w-]+\.\w+|movie\.(?:png|svg|pdf|gif|mp4)"
 """Names of what this module draws, as a regular expression."""
 
@@ -185,3 +187,26 @@ def joined(all_of: Sequence[Reasons]) -> Reasons:
         frame_interval_s=intervals.pop() if len(intervals) == 1 else None,
         settings=first.settings,
     )
+
+
+def fractions(all_of: Sequence[Reasons], weights: str) -> pd.DataFrame:
+    """Return the fractions of the classes: of all files together, and if there are several of each.
+
+    Parameters
+    ----------
+    all_of : sequence of Reasons
+        One for each file, with their verdicts.
+    weights : str
+        Name of the weights.
+    """
+    import pandas as pd
+
+    from spt_explain.resandi.populations import populations
+
+    tables = [reasons.verdicts.table for reasons in all_of if reasons.verdicts is not None]
+    if len(tables) == 1:
+        return populations(tables[0], weights=weights)
+    verdicts = pd.concat(tables, ignore_index=True)
+    together = populations(verdicts, weights=weights)
+    together.insert(0, "file", f"all {len(tables)} files")
+    return pd.concat([together, populations(verdicts, "file", weights=weights)], ignore_index=True)

@@ -1,0 +1,157 @@
+"""Options that several studies share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from spt_explain.cli.options import label_option, network_options, quality_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_METHODS = (
+    "gradcam:block1 … block4, layercam:block1 … block4, integrated-gradients, occlusion, or all"
+)
+
+
+def _stack(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def source_options(tracks: str, length: str) -> Callable[[F], F]:
+    """Add which tracks; the defaults are the study's own."""
+    return _stack(
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="FILE",
+            help="Labelled tracks: any table that classify reads, with a column of class names; or "
+            "an .npz of positions, offsets and label. May be given several times; a folder, a glob "
+            "or - too. Default: simulated.",
+        ),
+        label_option,
+        click.option(
+            "--columns",
+            multiple=True,
+            metavar="ROLE=NAME,…",
+            help="Column names of --data (or numbers, from 1) for particle, frame, x, y or t. "
+            "Default: found by name.",
+        ),
+        click.option(
+            "--tracks",
+            type=int,
+            metavar="N",
+            help=f"Tracks, the same number of each class. Default: {tracks} simulated ones; all of "
+            "--data.",
+        ),
+        click.option(
+            "--noise",
+            type=float,
+            metavar="LEVEL",
+            help="Localisation noise on every position, 1/SNR: its standard deviation in units of "
+            "that of one displacement along one axis. Default: none.",
+        ),
+        click.option(
+            "--length",
+            metavar="A-B",
+            help=f"Points of a simulated track, drawn uniformly. Default: {length}.",
+        ),
+        click.option(
+            "--even-lengths",
+            is_flag=True,
+            help="Simulate as many tracks in each band of lengths (10-19, 20-49, 50-99, 100-199, "
+            "200-399, 400-699, 700-1000 points).",
+        ),
+        click.option(
+            "--exposure",
+            type=float,
+            default=0.0,
+            show_default=True,
+            metavar="SHARE",
+            help="Motion blur of simulated tracks: share of the frame, 0 to 1, that the shutter is "
+            "open.",
+        ),
+        click.option(
+            "--missing",
+            type=float,
+            default=0.0,
+            show_default=True,
+            metavar="SHARE",
+            help="Share of the frames of simulated tracks that are missed, and filled by lines.",
+        ),
+        click.option(
+            "--seed",
+            type=int,
+            default=1,
+            show_default=True,
+            metavar="N",
+            help="Seed of simulation, choice, noise, and whatever else is drawn.",
+        ),
+        quality_options,
+    )
+
+
+def output_options(function: F) -> F:
+    """Add where results go and how much is said."""
+    return _stack(
+        network_options,
+        click.option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for tables, figures and study.json. Default: NAME.study here.",
+        ),
+        click.option(
+            "--plot/--no-plot",
+            default=True,
+            show_default=True,
+            help="Draw figures, or only tables.",
+        ),
+        click.option(
+            "--figure-format",
+            type=click.Choice(["png", "svg", "pdf"]),
+            multiple=True,
+            default=("png", "svg"),
+            show_default=True,
+            help="Format of the figures; may be given several times.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace a folder of results that exists."),
+        click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
+        ),
+        click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+    )(function)
+
+
+def score_options(methods: str, explained: str, of: str) -> Callable[[F], F]:
+    """Add whose scores; the defaults are the study's own."""
+    return _stack(
+        click.option(
+            "--method",
+            "methods",
+            multiple=True,
+            metavar="METHOD",
+            help=f"Whose scores: {_METHODS}. May be given several times. Default: {methods}.",
+        ),
+        click.option(
+            "--explained",
+            type=click.Choice(["true", "predicted"]),
+            help="Class that scores are for: the true one (the paper), or the network's verdict, "
+            f"as in explain. Default: {explained}.",
+        ),
+        click.option(
+            "--of",
+            type=click.Choice(["log-odds", "probability", "logit"]),
+            help=f"What scores are of. Default: {of}.",
+        ),
+    )

@@ -1,0 +1,259 @@
+"""Which tracks a study is made of: simulated ones, or a lab's own of known class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spt_explain.errors import SptError
+from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
+from spt_explain.training.simulated import SEED, Protocol, simulate_test
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from spt_explain.readers.inputs import Input
+    from spt_explain.resandi.classifier import Classifier
+    from spt_explain.tracks.quality import QualityPolicy
+
+POINTS_AT_ONCE = 2_000_000
+"""Points of the tracks that are in memory with their scores."""
+_MOST_NOISE = 1000.0
+
+
+class Watcher:
+    """What a caller may want to hear meanwhile; every method does nothing by default."""
+
+    def read(self, tracks: LabelledTracks) -> None:
+        """Report a file that was read."""
+
+    def ready(self, classifier: Classifier, what: str) -> None:
+        """Report the network, and in words what is studied."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Report what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True)
+class TrackSource:
+    """Where the tracks of a study come from.
+
+    Attributes
+    ----------
+    data : tuple of str, pathlib.Path or Input
+        Files of labelled tracks (see `read_labelled`); simulated ones if there are none.
+    label_column, policy, reading
+        How to read them (see `read_labelled`).
+    tracks : int, optional
+        Simulated ones, the study's own number by default; of files, a random choice with the
+        classes as even in number as can be, all by default.
+    noise : float, optional
+        Localisation noise in units of the displacement's standard deviation (1/SNR): none by
+        default. It is added to every position of files.
+    length : (int, int), optional
+        Fewest and most points of simulated tracks; the study's own by default.
+    even_lengths, exposure, missing
+        Of simulated tracks; see `Protocol`.
+    seed : int
+        Of simulation, choice and noise.
+    """
+
+    data: tuple[str | Path | Input, ...] = ()
+    label_column: str = LABEL_COLUMN
+    policy: QualityPolicy | None = None
+    reading: dict[str, Any] | None = None
+    tracks: int | None = None
+    noise: float | None = None
+    length: tuple[int, int] | None = None
+    even_lengths: bool = False
+    exposure: float = 0.0
+    missing: float = 0.0
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        if self.noise is not None and not 0 <= self.noise <= _MOST_NOISE:
+            raise SptError(
+                f"--noise is {self.noise:g}; expected 0 to {_MOST_NOISE:g}, in units of the "
+                "displacement's standard deviation (1/SNR)."
+            )
+        if self.tracks is not None and self.tracks < 1:
+            raise SptError(f"--tracks is {self.tracks}; expected at least 1.")
+        self._protocol(1, (10, 1000))  # refuses what is out of range
+
+    def open(
+        self,
+        classes: Sequence[str],
+        *,
+        tracks: int,
+        length: tuple[int, int],
+        watcher: Watcher | None = None,
+    ) -> OpenedTracks:
+        """Read the files, or get ready to simulate.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Of the network, in its order.
+        tracks, length
+            Of simulated tracks, where nothing else is asked for.
+        watcher : Watcher, optional
+            Told of each file.
+
+        Returns
+        -------
+        OpenedTracks
+
+        Raises
+        ------
+        SptError
+            For files that can't be used, or noise for tracks that have some.
+        """
+        if not self.data:
+            protocol = self._protocol(tracks, length)
+            return OpenedTracks(tuple(classes), self.noise or 0.0, protocol)
+        parts = []
+        for name in self.data:
+            one = read_labelled(
+                name,
+                label_column=self.label_column,
+                classes=classes,
+                policy=self.policy,
+                reading=self.reading,
+            )
+            if watcher is not None:
+                watcher.read(one)
+            parts.append(one)
+        reports = tuple({**part.report, "tracks_studied": len(part)} for part in parts)
+        files = join(parts)
+        if self.tracks is not None:
+            files = files.subset(self.tracks, self.seed)
+        if self.noise is not None:
+            if np.isfinite(files.noise).any() and np.nanmax(files.noise) > 0:
+                raise SptError(
+                    "--noise adds noise to every position, and the data say that theirs have some "
+                    "already (column noise). Leave --noise out, or the column."
+                )
+            files = files.with_noise(self.noise, self.seed)
+        return OpenedTracks(tuple(classes), self.noise or 0.0, None, files, reports)
+
+    def _protocol(self, tracks: int, length: tuple[int, int]) -> Protocol:
+        return Protocol(
+            tracks=tracks if self.tracks is None else self.tracks,
+            length=self.length or length,
+            even_lengths=self.even_lengths,
+            exposure=self.exposure,
+            missing=self.missing,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedTracks:
+    """The tracks of a study, a batch at a time.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        What labels stand for.
+    noise : float
+        1/SNR that was asked for.
+    protocol : Protocol or None
+        How tracks are simulated; None for files.
+    files : LabelledTracks or None
+        What the files hold.
+    reports : tuple of dict
+        Where they came from.
+    """
+
+    classes: tuple[str, ...]
+    noise: float
+    protocol: Protocol | None = None
+    files: LabelledTracks | None = None
+    reports: tuple[dict[str, Any], ...] = field(default=())
+
+    def __len__(self) -> int:
+        if self.files is not None:
+            return len(self.files)
+        assert self.protocol is not None
+        return self.protocol.per_class(len(self.classes)) * len(self.classes)
+
+    @property
+    def name(self) -> str:
+        """What the column ``file`` says."""
+        if self.files is None:
+            return "simulated"
+        return str(self.files.report.get("name", "data")) if len(self.reports) == 1 else "data"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences a user must know."""
+        return () if self.files is None else self.files.notes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Where the tracks come from, for the provenance."""
+        if self.protocol is not None:
+            return {"simulated": {**self.protocol.to_dict(), "noise": self.noise}}
+        return {"files": list(self.reports)}
+
+    @property
+    def words(self) -> str:
+        """What the tracks are, for people."""
+        noise = f" at 1/SNR {self.noise:g}" if self.noise else " without noise"
+        if self.protocol is None:
+            added = f", noise added{noise}" if self.noise else ""
+            return f"{len(self):,} labelled tracks{added}"
+        low, high = self.protocol.length
+        each = self.protocol.per_class(len(self.classes))
+        text = f"{each:,} simulated tracks of each of {len(self.classes)} classes{noise}, "
+        text += f"{low}–{high} points" if low < high else f"{low} points"
+        if self.protocol.even_lengths:
+            text += " (as many in each length band)"
+        return f"{text}; seed {self.protocol.seed}"
+
+    def batches(self, points: int = POINTS_AT_ONCE) -> Iterator[LabelledTracks]:
+        """Yield the tracks, some millions of points at a time."""
+        if self.protocol is not None:
+            for batch in simulate_test(self.protocol, self.noise, classes=self.classes):
+                yield from split(batch, points)
+        else:
+            assert self.files is not None
+            yield from split(self.files, points)
+
+    def sample(self, n: int) -> LabelledTracks:
+        """Return about `n` of the tracks, or as many of their kind, of all classes alike."""
+        if self.files is not None:
+            return self.files.subset(n, 0)
+        assert self.protocol is not None
+        few = replace(self.protocol, tracks=min(n, self.protocol.tracks))
+        return join(list(simulate_test(few, self.noise, classes=self.classes)))
+
+    def by_class(self) -> Iterator[tuple[int, LabelledTracks]]:
+        """Yield all tracks of each class that occurs, in the order of the classes."""
+        if self.files is not None:
+            for label in np.unique(self.files.label):
+                yield int(label), self.files.take(np.flatnonzero(self.files.label == label))
+            return
+        waiting: list[LabelledTracks] = []
+        for batch in self.batches():  # simulated class by class
+            for label in np.unique(batch.label):
+                part = batch.take(np.flatnonzero(batch.label == label))
+                if waiting and waiting[0].label[0] != label:
+                    yield int(waiting[0].label[0]), join(waiting)
+                    waiting = []
+                waiting.append(part)
+        if waiting:
+            yield int(waiting[0].label[0]), join(waiting)
+
+
+def split(tracks: LabelledTracks, points: int) -> Iterator[LabelledTracks]:
+    """Yield tracks a part at a time, each of at most about as many points."""
+    if len(tracks.positions) <= points:
+        yield tracks
+        return
+    block = (tracks.offsets[1:] - 1) // points
+    for number in np.unique(block):
+        yield tracks.take(np.flatnonzero(block == number))
