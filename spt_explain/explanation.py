@@ -20,7 +20,7 @@ from spt_explain.readers import StackError, find_inputs
 from spt_explain.readers.inputs import Input
 from spt_explain.report.folders import whole_folder
 from spt_explain.report.reason_counts import count_reasons
-from spt_explain.report.reason_files import SIDECAR, TABLES
+from spt_explain.report.reason_files import PROGRAM, SIDECAR, TABLES
 from spt_explain.report.reason_places import check_movie, check_place, made, plan_folders, refuse
 from spt_explain.report.tables import encode
 from spt_explain.tracks.units import check_options
@@ -410,7 +410,7 @@ class _Job:
                 }
             )
         return {
-            "program": "spt-explain",
+            "program": PROGRAM,
             "version": __version__,
             "command": self.command,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING
 from spt_explain.errors import SptError
 from spt_explain.movies.stack import Stack, is_stack
 from spt_explain.report.folders import refuse_folder
-from spt_explain.report.reason_files import NAMES, SIDECAR, TABLES
+from spt_explain.report.reason_files import NAMES, PROGRAM, SIDECAR, TABLES
 from spt_explain.report.tables import refuse_to_overwrite, verdicts_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from spt_explain.tracks import Tracks
 
@@ -25,7 +26,7 @@ PAGE_ENDINGS = (".html", ".htm")
 
 
 def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> list[Path]:
-    """Decide where the results of each input go.
+    """Decide where the results of each input go, a folder each.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> l
     Raises
     ------
     SptError
-        If two would have the same folder, or it can't be a folder's name.
+        If it can't be a folder's name.
     """
     if output is not None and output.strip() in ("", "-"):
         raise SptError(
@@ -58,11 +59,11 @@ def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> l
             for n, path in zip(names, full, strict=True)
         ]
         found = [path.with_name(path.name.replace("..", "up")) for path in found]
-    if len(set(found)) < len(found):
-        raise SptError(
-            "several inputs have the same name, and their results would have one folder: "
-            "expected names that differ. Explain them one by one, each with its own -o."
-        )
+    for i, path in enumerate(found):
+        number = 2
+        while found[i] in found[:i]:
+            found[i] = path.with_name(f"{path.name.removesuffix('.reasons')}-{number}.reasons")
+            number += 1
     return found
 
 
@@ -119,12 +120,8 @@ def refuse(
     for folder in folders:
         has_page = folder.resolve() == within
         inside |= has_page
-        name = page.name if has_page and page is not None else ""
-
-        def ours(entry: str, name: str = name) -> bool:
-            return bool(_OURS.fullmatch(entry)) or entry == name
-
-        refuse_folder(folder, sources, overwrite=overwrite, ours=ours)
+        names = {page.name} if has_page and page is not None else set()
+        refuse_folder(folder, sources, overwrite=overwrite, ours=_ours(folder, names))
     if page is None:
         return
     if page.suffix.lower() not in PAGE_ENDINGS:
@@ -136,6 +133,16 @@ def refuse(
         raise SptError(f"-o and --report are both {page}; expected two names.")
     if not inside:
         refuse_to_overwrite([page], sources, overwrite=overwrite, option="--report")
+
+
+def _ours(folder: Path, names: set[str]) -> Callable[[str], bool]:
+    """Return what tells our results from others; `tracks.csv` alone may be anybody's."""
+    try:
+        made = json.loads((folder / SIDECAR).read_text("utf-8"))
+        known = isinstance(made, dict) and made.get("program") == PROGRAM
+    except (OSError, ValueError, RecursionError):
+        known = False
+    return lambda entry: known and (bool(_OURS.fullmatch(entry)) or entry in names)
 
 
 def check_movie(movie: Path, animate: str, n_inputs: int) -> None:

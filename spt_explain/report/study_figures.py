@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from spt_explain.studies.erasure import ErasureStudy
@@ -128,7 +129,7 @@ def accuracy_by_decile(study: ErasureStudy) -> Figure:
         axes.set_title(title)
         percent_axis(axes.yaxis)
     grid[0].set_ylabel("accuracy with that decile erased")
-    handles = {}
+    handles: dict[str, Any] = {}
     for axes in grid:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(

@@ -21,6 +21,7 @@ from spt_explain.report.style import (
     signed_colours,
 )
 from spt_explain.resandi.graph import BLOCKS
+from spt_explain.studies.protocols import SUBINTERVALS
 from spt_explain.studies.scoring import parse_methods
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def embedding_maps(study: EmbeddingStudy) -> Figure:
         _bare(axes)
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_title(
-            f"block {block.removeprefix('block')}: {100 * row['knn_accuracy']:.0f} % have neighbours "
-            f"of their class\n(silhouette {row['silhouette']:.2f})".replace("-", "−")
+            f"block {block.removeprefix('block')}: {100 * row['knn_accuracy']:.0f} % have "
+            f"neighbours of their class\n(silhouette {row['silhouette']:.2f})".replace("-", "−")
         )
     for name in classes:
         figure.axes[0].scatter([], [], s=14, color=colour_of(name, classes), label=readable(name))
@@ -154,13 +155,19 @@ def correlation_maps(study: CorrelationStudy, method: str) -> Figure:
 
 
 def gallery_samples(study: GalleryStudy, method: str) -> Figure:
-    """Draw x(t) of samples of each class, coloured by their min-max scaled scores (Fig. S5)."""
+    """Draw x(t) of samples of each class, coloured by their min-max scaled scores (Fig. S5).
+
+    Scores of single frames are averaged over a 32nd of the track, as wide as a node of the paper's:
+    one frame far above all others would leave nothing else to be seen.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.collections import LineCollection
     from matplotlib.colors import Normalize
 
     table = study.samples[study.samples["method"] == method]
     classes = in_order(table["class"])
+    fine = not parse_methods([method], ())[0].layer
+    said = f", means over 1/{SUBINTERVALS} of the track" if fine else ""
     columns = int(table["sample"].max()) + 1
     figure = new_figure(PAGE_MM, 24 * len(classes) + 14)
     grid = figure.subplots(len(classes), columns, squeeze=False)
@@ -171,6 +178,7 @@ def gallery_samples(study: GalleryStudy, method: str) -> Figure:
         for number, part in table[table["class"] == name].groupby("sample"):
             axes = grid[row][int(str(number))]
             t, x, score = (part[c].to_numpy(np.float64) for c in ("frame", "x", "score"))
+            score = smoothed(score, len(score) // SUBINTERVALS if fine else 1)
             low, high = float(score.min()), float(score.max())
             scaled = (score - low) / (high - low) if high > low else np.zeros(len(score))
             points = np.column_stack([t, x])
@@ -183,7 +191,7 @@ def gallery_samples(study: GalleryStudy, method: str) -> Figure:
             axes.autoscale_view()
     bar = figure.colorbar(
         ScalarMappable(Normalize(0, 1), scaled_colours()), ax=list(grid.flat), shrink=0.5,
-        aspect=40, location="bottom", label=f"score ({_label(method)}) within each track",
+        aspect=40, location="bottom", label=f"score ({_label(method)}{said}) within each track",
     )  # fmt: skip
     bar.set_ticks([0, 1], labels=["lowest", "highest"])
     bar.outline.set_visible(False)
@@ -221,6 +229,14 @@ def remarks_measured(study: GalleryStudy) -> Figure:
     axes.set_xlabel("of the tracks, of the jumps, of the score (bars: 95 %)")
     figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def smoothed(values: Any, width: int) -> Any:
+    """Return running means over as many values, fewer at the ends."""
+    if width < 2:
+        return values
+    ones = np.ones(width)
+    return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
 
 
 @cache

@@ -82,14 +82,14 @@ class Population:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for sidecar files."""
+        """Return plain values, for sidecar files; None for what is not known."""
         method = "maximum likelihood under label shift (EM), profile-likelihood intervals"
         return {
             "fractions": {
                 name: {
-                    "fraction": round(float(self.fraction[i]), 4),
-                    "low": round(float(self.low[i]), 4),
-                    "high": round(float(self.high[i]), 4),
+                    "fraction": _rounded(self.fraction[i], 4),
+                    "low": _rounded(self.low[i], 4),
+                    "high": _rounded(self.high[i], 4),
                 }
                 for i, name in enumerate(self.classes)
             },
@@ -97,11 +97,16 @@ class Population:
             "n_tracks": self.n_tracks,
             "n_segments": self.n_segments,
             "status_counted": list(COUNTED),
-            "noise": None if self.noise is None else round(self.noise, 3),
+            "noise": None if self.noise is None else _rounded(self.noise, 3),
             "method": method,
             "seed": self.seed,
             "note": self.note,
         }
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    """Return a number as JSON can hold it, which knows no NaN."""
+    return round(float(value), digits) if np.isfinite(value) else None
 
 
 def populations(

@@ -19,6 +19,7 @@ from spt_explain.errors import SptError
 from spt_explain.explain.correlation import RESAMPLES, correlations
 from spt_explain.explain.published import MENTIONED, SPEARMAN
 from spt_explain.explain.windows import KEYS, window_table
+from spt_explain.readers.wording import some
 from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.scoring import PAPER_METHOD, ScoreMethod, Scorer, parse_methods
 from spt_explain.studies.sources import TrackSource, Watcher
@@ -183,7 +184,7 @@ def correlation(
     notes = list(opened.notes)
     short = len(label) - len(table[["particle"]].drop_duplicates())
     if short:
-        notes.append(f"{short:,} tracks are too short for windows (below 87 points): left out.")
+        notes.append(f"{some(short, 'track')} too short for windows (below 87 points): left out.")
     settings = {"methods": [one.name for one in chosen], "explained": explained, "of": of,
                 "statistics": statistics, "resamples": resamples, "seed": source.seed}  # fmt: skip
     record = record_of("correlation", scorer.classifier, data=opened.data, words=opened.words,

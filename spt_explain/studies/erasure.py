@@ -14,6 +14,7 @@ import numpy as np
 
 from spt_explain.errors import SptError
 from spt_explain.explain import erasure as erasing
+from spt_explain.readers.wording import some
 from spt_explain.studies.erasure_tables import ALL, RANDOM, Tally, tables
 from spt_explain.studies.protocols import (
     PARTS,
@@ -135,11 +136,11 @@ class ErasureStudy:
                 out.append(f"{protocol}, best by length in points: {said}.")
         padding = self.deciles[self.deciles["points"] == ALL].dropna(subset=["padding"])
         for method, part in padding.groupby("method", sort=False):
-            ends = part.sort_values("decile")["padding"].iloc[[0, -1]].to_numpy()
-            if method == PAPER_METHOD.name and ends.max() > 0:
+            share = part.sort_values("decile")["padding"].to_numpy()
+            if method == PAPER_METHOD.name and share.max() > 0:
                 out.append(
-                    f"paper: of what {method!s} erases, {100 * ends[0]:.0f} % lies before the "
-                    f"trajectory in the lowest decile and {100 * ends[1]:.0f} % in the highest; "
+                    f"paper: of what {method!s} erases, {100 * share[0]:.0f} % lies before the "
+                    f"trajectory in the lowest decile and {100 * share[-1]:.0f} % in the highest; "
                     "the protocol track erases within trajectories alone."
                 )
         return tuple(out)
@@ -218,7 +219,7 @@ def erasure(
     notes = list(opened.notes)
     left_out = len(opened) - sum(map(len, work.length))
     if left_out:
-        notes.append(f"{left_out:,} tracks shorter than {PARTS} points: left out.")
+        notes.append(f"{some(left_out, 'track')} shorter than {PARTS} points: left out.")
     comparable = opened.protocol is not None and opened.protocol.published and not opened.noise
     whole = np.concatenate(work.whole)
     deciles, table = tables(np.concatenate(work.length), whole, work.tallies, comparable=comparable)
@@ -265,7 +266,7 @@ class _Work:
         self.done = 0
         self.length: list[Ints] = []
         self.whole: list[Bools] = []
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.tallies: dict[tuple[ErasureProtocol, str], Tally] = {}
         self.examples: list[pd.DataFrame] = []
 
     def explained_by(self, protocol: ErasureProtocol) -> Explained:
@@ -299,12 +300,12 @@ class _Work:
                 kinds.setdefault((self.explained_by(protocol), self.of_by(protocol)), []).append(
                     protocol
                 )
-            for (explained, of), some in kinds.items():
+            for (explained, of), same in kinds.items():
                 found = seen.maps(how, explained, of)
                 scores = seen.frames(found)
                 if not self.examples:
                     self.examples.append(self._examples(seen, scores))
-                for protocol in some:
+                for protocol in same:
                     tally = self.tallies.setdefault((protocol, how.name), Tally())
                     parts = parts_of(
                         protocol, scores, seen.tracks.offsets, found, seen.ran, self.full
@@ -381,8 +382,8 @@ class _Work:
         random = subinterval_parts(chance, chance, tracks.offsets)
         rows = []
         for number, (i,) in enumerate(each[:EXAMPLES]):
-            some = slice(int(tracks.offsets[i]), int(tracks.offsets[i + 1]))
-            x, y = tracks.positions[some].T
+            own = slice(int(tracks.offsets[i]), int(tracks.offsets[i + 1]))
+            x, y = tracks.positions[own].T
             rows.append(
                 pd.DataFrame(
                     {
@@ -392,9 +393,9 @@ class _Work:
                         "frame": np.arange(len(x)),
                         "x": x,
                         "y": y,
-                        "score": scores.score[some],
-                        "by_score": parts[some] == PARTS - 1,
-                        "at_random": random[some] == PARTS - 1,
+                        "score": scores.score[own],
+                        "by_score": parts[own] == PARTS - 1,
+                        "at_random": random[own] == PARTS - 1,
                     }
                 )
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.studies.protocols import PARTS
+from spt_explain.studies.protocols import PARTS, PROTOCOLS
 from spt_explain.studies.published import DECILES_ERASED, RANDOM_ERASED
 from spt_explain.studies.record import mean_interval, wilson
 from spt_explain.studies.scoring import PAPER_METHOD
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from spt_explain.studies.protocols import ErasureProtocol
 
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
@@ -57,7 +59,11 @@ class Tally:
 
 
 def tables(
-    length: Ints, whole: Bools, tallies: Mapping[tuple[str, str], Tally], *, comparable: bool
+    length: Ints,
+    whole: Bools,
+    tallies: Mapping[tuple[ErasureProtocol, str], Tally],
+    *,
+    comparable: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables of deciles and methods; see `erasure.ErasureStudy`.
 
@@ -81,7 +87,9 @@ def tables(
             bands.append((f"{low}–{high}" if high is not None else f"≥ {low}", low, high, inside))
     correct = {key: np.concatenate(tally.correct) for key, tally in tallies.items()}
     deciles, methods = [], []
-    for (protocol, method), tally in tallies.items():
+    order = sorted(tallies, key=lambda key: (PROTOCOLS.index(key[0]), key[1] == RANDOM))
+    for protocol, method in order:
+        tally = tallies[protocol, method]
         by_chance = np.concatenate(tally.by_chance) if tally.by_chance else None
         if by_chance is None:
             by_chance = correct[protocol, RANDOM]
@@ -165,12 +173,12 @@ def _checked(tally: Tally, inside: Bools) -> dict[str, Any]:
 
 def _with_winner(
     table: pd.DataFrame,
-    tallies: Mapping[tuple[str, str], Tally],
-    correct: dict[tuple[str, str], Bools],
+    tallies: Mapping[tuple[ErasureProtocol, str], Tally],
+    correct: dict[tuple[ErasureProtocol, str], Bools],
     bands: Sequence[tuple[str, int, int | None, Bools]],
 ) -> pd.DataFrame:
     """Say which method is best in each protocol and band, and how far behind the others are."""
-    each: dict[tuple[str, str], Floats] = {}
+    each: dict[tuple[ErasureProtocol, str], Floats] = {}
     for key, tally in tallies.items():
         top = np.concatenate(tally.top) if tally.top else np.zeros(0)
         if np.isfinite(top).any():
@@ -180,7 +188,7 @@ def _with_winner(
     inside = {name: mask for name, _, _, mask in bands}
     columns: dict[str, list[Any]] = {name: [] for name in (*_ends("behind"), "best", "as_good")}
     for row in table.to_dict("records"):
-        protocol, method = str(row["protocol"]), str(row["method"])
+        protocol, method = row["protocol"], row["method"]
         mask = inside[str(row["points"])]
         rivals = [m for p, m in each if p == protocol and m != RANDOM]
         mean = {m: float(np.nanmean(each[protocol, m][mask])) for m in rivals

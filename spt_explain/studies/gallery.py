@@ -164,8 +164,10 @@ def gallery(
             watcher.progress("scoring", done, len(opened) * len(chosen))
     tables: list[pd.DataFrame] = []
     for method, per_class in found.items():
-        some = [part for part in per_class if len(part)]  # Brownian motion has no remark
-        joined = pd.concat(some, ignore_index=True) if some else pd.DataFrame(columns=[*COLUMNS])
+        filled = [part for part in per_class if len(part)]  # Brownian motion has no remark
+        joined = (
+            pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=[*COLUMNS])
+        )
         joined.insert(0, "method", method)
         tables.append(joined)
     every = [one for parts in drawn.values() for one in parts]

@@ -66,6 +66,25 @@ def test_a_file_called_like_a_pattern(tmp_path):
     assert find_inputs([str(path)])[0].explicit
 
 
+def test_explanations_are_not_read_as_tracks(tree):
+    for folder, sidecar in (("a2.reasons", "x"), ("mine", "reasons.json")):
+        (tree / folder).mkdir()
+        (tree / folder / "frames.csv").write_text("x")
+        (tree / folder / sidecar).write_text("x")
+    plain = ["a2.csv", "a10.csv", "b.xml", "movie.tif", "sub/c.csv"]
+    assert names(find_inputs([str(tree)]), tree) == plain
+    everything = sorted(str(path) for path in tree.iterdir())  # as a shell writes for *
+    found = names(find_inputs([name for name in everything if "verdicts" not in name]), tree)
+    assert set(plain) <= set(found)
+    assert not [name for name in found if name.startswith(("a2.reasons/", "mine/"))]
+    assert set(plain) <= set(names(find_inputs([str(tree / "*")]), tree))
+    assert not names(find_inputs([str(tree / "[am]*")]), tree)[3:]
+    assert "mine/frames.csv" not in names(find_inputs([str(tree / "**" / "*.csv")]), tree)
+    with pytest.raises(SptError, match="own results"):
+        find_inputs([str(tree / "mine")])
+    assert len(find_inputs([str(tree / "mine" / "frames.csv")])) == 1  # named: wanted
+
+
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
 def test_links_that_form_a_loop(tree):
     (tree / "sub" / "up").symlink_to(tree, target_is_directory=True)

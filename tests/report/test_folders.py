@@ -48,6 +48,24 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_interruption_between_the_renames_brings_the_old_one_back(tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "a.csv").write_text("old")
+    rename = type(target).rename
+
+    def interrupted(path, to):
+        if path.name.endswith(".part"):
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    monkeypatch.setattr(type(target), "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), whole_folder(target) as part:
+        (part / "a.csv").write_text("new")
+    assert (target / "a.csv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_full_disk_is_told(tmp_path):
     with pytest.raises(SptError, match="No space left") as error, whole_folder(tmp_path / "out"):
         raise OSError(28, "No space left on device")
@@ -70,8 +88,9 @@ def test_other_peoples_files_are_never_lost(tmp_path):
     target = tmp_path / "out"
     target.mkdir()
     (target / "thesis.tex").write_text("1")
-    with pytest.raises(SptError, match=r"thesis\.tex"):
-        refuse_folder(target, overwrite=True, ours=ours)
+    for overwrite in (False, True):  # nobody is told to overwrite what can't be
+        with pytest.raises(SptError, match=r"thesis\.tex"):
+            refuse_folder(target, overwrite=overwrite, ours=ours)
     (target / "thesis.tex").rename(target / "a.csv")
     with pytest.raises(SptError, match="the input"):
         refuse_folder(target, [target / "a.csv"], overwrite=True, ours=ours)
