@@ -91,7 +91,7 @@ def test_only_what_the_verdicts_hold_is_explained(brownian):
     ):
         with pytest.raises(spt.SptError, match=words):
             explained(wrong)
-    with pytest.raises(spt.SptError, match="hold no particle 5"):
+    with pytest.raises(spt.SptError, match="particle 5 is not among"):
         explained(verdicts, only=[5])
 
 

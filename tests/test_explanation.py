@@ -147,16 +147,16 @@ def test_files_of_a_folder_that_hold_no_tracks_are_skipped(explainer, path):
 
 
 def test_figures_of_picked_and_of_named_tracks(explainer, path):
-    pictures = Pictures(tracks=True, formats=("png", "pdf"), picks=1)
+    pictures = Pictures(tracks=True, formats=("svg", "pdf"), picks=1)
     (result,) = go(explainer, path, pictures=pictures)
     folder = path.with_name("a.reasons")
     names = {p.name for p in folder.iterdir()}
-    assert {"contact-sheet.png", "contact-sheet.pdf"} < names
+    assert {"contact-sheet.svg", "contact-sheet.pdf"} < names
     drawn = {name for name in names if name.startswith("track-")}
     assert len(drawn) == 2 * result.report["figures"] > 0
     (result,) = go(explainer, path, pictures=pictures, only=[1], overwrite=True)
     names = {p.name for p in folder.iterdir()}
-    assert {"track-1.png", "track-1.pdf"} == {n for n in names if n.endswith(("png", "pdf"))}
+    assert {"track-1.svg", "track-1.pdf"} == {n for n in names if n.endswith(("svg", "pdf"))}
     assert pd.read_csv(folder / "tracks.csv")["particle"].tolist() == [1]
 
 

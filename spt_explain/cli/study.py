@@ -42,7 +42,7 @@ def command() -> None:
     """
 
 
-@command.command("erasure")
+@command.command("erasure", short_help="Figs. 2-3: accuracy by erased decile; which method wins.")
 @source_options("160", "10-1000")
 @score_options(
     "all", "predicted for the protocol cut, else true", "log-odds for the protocol cut, else logit"
@@ -111,7 +111,7 @@ def erasure_command(**options: Any) -> int:
     return run_study("erasure", study, partial(show_erasure, by_length=by_length), options)
 
 
-@command.command("sensitivity")
+@command.command("sensitivity", short_help="Fig. S4: how far each node of the network sees.")
 @click.option(
     "--every",
     type=int,
@@ -163,7 +163,9 @@ def sensitivity_command(**options: Any) -> int:
     return run_study("sensitivity", sensitivity, show, options)
 
 
-@command.command("embedding")
+@command.command(
+    "embedding", short_help="Fig. 6: how each block groups tracks (t-SNE), in numbers too."
+)
 @source_options("2000", "1000")
 @click.option(
     "--neighbours",
@@ -201,7 +203,9 @@ def embedding_command(**options: Any) -> int:
     return run_study("embedding", embedding, show_embedding, options)
 
 
-@command.command("correlation")
+@command.command(
+    "correlation", short_help="Fig. 7: which statistics the scores go with, class by class."
+)
 @source_options("400", "1000")
 @score_options("gradcam:block4", "true", "logit")
 @click.option(
@@ -237,7 +241,9 @@ def correlation_command(**options: Any) -> int:
     return run_study("correlation", correlation, show_correlation, options)
 
 
-@command.command("gallery")
+@command.command(
+    "gallery", short_help="Fig. S5: tracks by their scores; do the paper's remarks hold?"
+)
 @source_options("400", "1000")
 @score_options("gradcam:block4", "true", "logit")
 @click.option(

@@ -133,8 +133,9 @@ def _erasure_table(protocol: str, rows: Any, band: str = "all") -> Table:
 
 
 def _number(value: Any, form: str) -> str:
-    """Write a number; nothing where there is none."""
-    return form.format(value).replace("-", "−") if value == value else ""
+    """Write a number; nothing where there is none, and no sign for one that rounds to 0."""
+    text = form.format(value) if value == value else ""
+    return text.lstrip("-") if not text.strip("-0. %") else text.replace("-", "−")
 
 
 def _table(first: str, names: Sequence[str]) -> Table:

@@ -134,7 +134,7 @@ def accuracy_by_decile(study: ErasureStudy) -> Figure:
         handles |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(
         list(handles.values()), list(handles), loc="outside lower center", columnspacing=1.2,
-        ncols=4 if len(protocols) > 1 else 2,
+        ncols=1 + len(protocols),
     )  # fmt: skip
     return figure
 

@@ -19,6 +19,7 @@ from spt_explain.report.style import (
     percent_axis,
     readable,
     signed_colours,
+    text_colour_on,
 )
 from spt_explain.resandi.graph import BLOCKS
 from spt_explain.studies.protocols import SUBINTERVALS
@@ -113,6 +114,8 @@ def neighbours(study: EmbeddingStudy) -> Figure:
 
 def correlation_maps(study: CorrelationStudy, method: str) -> Figure:
     """Draw the coefficients of each class and statistic beside the paper's (Fig. 7)."""
+    from matplotlib.colors import to_hex
+
     table = study.correlations[study.correlations["method"] == method]
     pairings = list(dict.fromkeys(table["pairing"]))
     panels: list[tuple[str, pd.DataFrame, str]] = []
@@ -138,9 +141,11 @@ def correlation_maps(study: CorrelationStudy, method: str) -> Figure:
         image = axes.imshow(value, cmap=signed_colours(), vmin=-0.6, vmax=0.6, aspect="auto")
         for i, j in np.ndindex(*value.shape):
             if np.isfinite(value[i, j]):
-                axes.text(j, i, f"{value[i, j]:.2f}".replace("-", "−").replace("0.", "."),
-                          ha="center", va="center", fontsize=7,
-                          color="white" if abs(value[i, j]) > 0.42 else INK)  # fmt: skip
+                text = f"{round(float(value[i, j]), 2) + 0.0:.2f}".replace("-", "−").replace(
+                    "0.", "."
+                )
+                on = text_colour_on(to_hex(image.cmap(image.norm(value[i, j]))))
+                axes.text(j, i, text, ha="center", va="center", fontsize=7, color=on)
         axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right",
                         rotation_mode="anchor")  # fmt: skip
         axes.set_yticks(range(len(SHOWN)), SHOWN)

@@ -147,7 +147,8 @@ def correlation(
             seen = scorer.examine(batch)
             windows = None
             for how in chosen:
-                found = seen.maps(how, explained, of)
+                said = watcher.part("scoring", steps, len(batch), len(opened) * len(chosen))
+                found = seen.maps(how, explained, of, said)
                 windows = _windows(seen, found, how, first, opened.name, statistics, windows)
                 parts.append(windows)
                 steps += len(batch)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.readers.wording import some
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import BLOCKS
 from spt_explain.studies.published import TSNE_TRACKS
@@ -161,8 +162,8 @@ def embedding(
     label, length = np.concatenate(labels), np.concatenate(lengths)
     if len(np.unique(label)) < 2 or len(label) <= neighbours:
         raise SptError(
-            f"there are {len(label):,} tracks of {len(np.unique(label))} class(es); expected two "
-            f"classes, and more than {neighbours} tracks (--neighbours)."
+            f"found {some(len(label), 'track')}, classes: {len(np.unique(label))}; expected two "
+            f"classes or more, and more than {neighbours} tracks (--neighbours)."
         )
     rng = np.random.default_rng(source.seed)
     scored = np.sort(rng.permutation(len(label))[:SCORED])

@@ -19,7 +19,7 @@ from spt_explain.studies.scoring import PAPER_METHOD, ScoreMethod, Scorer, parse
 from spt_explain.studies.sources import TrackSource, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -32,6 +32,8 @@ TRACKS, LENGTH = 400, (1000, 1000)
 SAMPLES = 3
 POINTS_AT_ONCE = 500_000
 """Points that are scored at a time; all of one class are measured together."""
+MOST_TRACKS = 2500
+"""Tracks of each class, a random choice, that are measured at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +130,16 @@ def gallery(
     scorer.settle(opened)
     found: dict[str, list[pd.DataFrame]] = {one.name: [] for one in chosen}
     drawn: dict[str, list[pd.DataFrame]] = {one.name: [] for one in chosen}
-    done = 0
+    done = left_out = 0
     for label, tracks in opened.by_class():
         name = scorer.classes[label]
+        n = len(tracks)
+        if n > MOST_TRACKS:
+            left_out += n - MOST_TRACKS
+            tracks = tracks.subset(MOST_TRACKS, source.seed)
         with timed(seconds, "scores"):
-            score, target, correct = _scores(scorer, tracks, chosen, explained, of)
+            said = watcher.part("scoring", done, n, len(opened))
+            score, target, correct = _scores(scorer, tracks, chosen, explained, of, said)
         kept = _sample(correct, samples, source.seed + label)
         for how in chosen:
             frames = _frames(tracks, score[how.name], opened.name)
@@ -160,8 +167,8 @@ def gallery(
                         }
                     )
                 )
-            done += len(tracks)
-            watcher.progress("scoring", done, len(opened) * len(chosen))
+        done += n
+        watcher.progress("scoring", done, len(opened))
     tables: list[pd.DataFrame] = []
     for method, per_class in found.items():
         filled = [part for part in per_class if len(part)]  # Brownian motion has no remark
@@ -170,12 +177,16 @@ def gallery(
         )
         joined.insert(0, "method", method)
         tables.append(joined)
+    notes = opened.notes
+    if left_out:
+        notes += (f"{MOST_TRACKS:,} tracks of a class at most are measured, chosen at random; "
+                  f"{left_out:,} were left out.",)  # fmt: skip
     every = [one for parts in drawn.values() for one in parts]
     record = record_of(
         "gallery", scorer.classifier, data=opened.data, words=opened.words,
         settings={"methods": [one.name for one in chosen], "explained": explained, "of": of,
                   "samples": samples, "seed": source.seed},
-        notes=opened.notes, seconds=seconds,
+        notes=notes, seconds=seconds,
     )  # fmt: skip
     return GalleryStudy(
         pd.concat(tables, ignore_index=True),
@@ -190,16 +201,20 @@ def _scores(
     chosen: Sequence[ScoreMethod],
     explained: Explained,
     of: ScoreOf,
+    said: Callable[[int, int], None],
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.bool_]]:
     """Return each method's score of every frame, the class they are for, and who is told right."""
     from spt_explain.studies.sources import split
 
     score: dict[str, list[NDArray[np.float64]]] = {one.name: [] for one in chosen}
     targets, right = [], []
+    done, total = 0, len(tracks) * len(chosen)
     for part in split(tracks, POINTS_AT_ONCE):
         seen = scorer.examine(part)
         for how in chosen:
             score[how.name].append(seen.frames(seen.maps(how, explained, of)).score)
+            done += len(part)
+            said(done, total)
         targets.append(seen.target(explained))
         right.append(seen.correct)
     joined = {name: np.concatenate(parts) for name, parts in score.items()}

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.readers.wording import some
 from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
 from spt_explain.training.simulated import SEED, Protocol, simulate_test
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from spt_explain.readers.inputs import Input
@@ -35,6 +36,14 @@ class Watcher:
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Report what is being done, how much of it is done, and of how much."""
+
+    def part(self, what: str, before: int, n: int, total: int) -> Callable[[int, int], None]:
+        """Return what turns the progress of a part, `n` of `total` after `before`, into all's."""
+
+        def report(done: int, of: int) -> None:
+            self.progress(what, before + n * done // max(of, 1), total)
+
+        return report
 
 
 @dataclass(frozen=True)
@@ -205,7 +214,7 @@ class OpenedTracks:
         noise = f" at 1/SNR {self.noise:g}" if self.noise else " without noise"
         if self.protocol is None:
             added = f", noise added{noise}" if self.noise else ""
-            return f"{len(self):,} labelled tracks{added}"
+            return f"{some(len(self), 'labelled track')}{added}"
         low, high = self.protocol.length
         each = self.protocol.per_class(len(self.classes))
         text = f"{each:,} simulated tracks of each of {len(self.classes)} classes{noise}, "

@@ -140,8 +140,8 @@ def test_tracks_too_short_are_said(networks, tracks, tmp_path):
     path = tmp_path / "lab.npz"
     np.savez(path, positions=one.positions, offsets=one.offsets, label=one.label)
     study = erasure(
-        TrackSource((str(path),)), methods=["gradcam:block1"], protocols=("track",), weights="masked",
-        device="cpu",
+        TrackSource((str(path),)), methods=["gradcam:block1"], protocols=("track",),
+        weights="masked", device="cpu",
     )  # fmt: skip
     assert study.record.notes == ("1 track shorter than 10 points: left out.",)
     assert study.deciles["n_tracks"].max() == 2

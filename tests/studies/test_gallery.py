@@ -58,3 +58,10 @@ def test_samples_are_of_tracks_told_right_where_there_are_enough():
 def test_numbers_out_of_range_are_refused(networks):
     with pytest.raises(SptError, match="--samples"):
         gallery(samples=-1, weights="masked", device="cpu")
+
+
+def test_more_tracks_of_a_class_than_are_measured_are_said(networks, monkeypatch):
+    monkeypatch.setattr(module, "MOST_TRACKS", 2)
+    study = gallery(SOURCE, remark_settings=FAST, weights="masked", device="cpu")
+    assert study.remarks["n_tracks"].max() <= 2
+    assert "8 were left out" in study.record.notes[0]

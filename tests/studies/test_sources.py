@@ -3,7 +3,7 @@ import pytest
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
-from spt_explain.studies.sources import TrackSource, split
+from spt_explain.studies.sources import TrackSource, Watcher, split
 
 
 @pytest.fixture
@@ -85,3 +85,16 @@ def test_numbers_out_of_range_are_refused(keys):
 def test_no_track_is_cut_where_a_part_is_full(tracks):
     parts = list(split(tracks((50, 5, 10, 10)), 20))
     assert [part.length.tolist() for part in parts] == [[50, 5], [10, 10]]
+
+
+def test_the_progress_of_a_part_is_that_of_all():
+    said = []
+
+    class Listening(Watcher):
+        def progress(self, what, done, total):
+            said.append((what, done, total))
+
+    report = Listening().part("scoring", 10, 20, 40)
+    report(1, 4)
+    report(4, 4)
+    assert said == [("scoring", 15, 40), ("scoring", 30, 40)]
