@@ -83,6 +83,8 @@ def correlations_html(correlations: pd.DataFrame | None) -> str:
     """Return how scores and statistics go together, a row a class and statistic."""
     if correlations is None or not len(correlations):
         return "<p>There were too few windows to correlate scores with statistics.</p>"
+    if "variant" in correlations:  # over all windows of a class, as in the paper's Fig. 7
+        correlations = correlations[correlations["variant"] == "pooled"]
     rows = []
     for row in correlations.to_dict("records"):
         statistic = str(row.get("statistic", ""))
