@@ -194,7 +194,7 @@ class _Fit:
         self.optimizer = torch.optim.Adam(
             self.kept.now.parameters(), lr=self.fixed.learning_rate, fused=self.cuda
         )
-        self.forward = self.processes.wrap(self.kept.now, self.device)
+        self.processes.begin_alike(self.kept.now)
         old = self.state
         self.state = FitState(
             phase=old.phase,
@@ -319,11 +319,12 @@ class _Fit:
             trajectories, index[self.processes.rank :: count], self.recipe.architecture
         )
         with self.autocast():
-            outputs = self.forward(*batch.groups)
+            outputs = self.kept.now(*batch.groups)
         loss, sums = batch_losses(outputs.float(), batch, self.recipe)
         # gradients are averaged over processes whose shares may differ by one
         weight = len(batch.label) * count / len(index)
         (loss * weight).backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.kept.now)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.sums += sums * count

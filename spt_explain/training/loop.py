@@ -302,10 +302,10 @@ class _Run:
         self.device = device
         self.processes = processes
         self.cuda = device.startswith("cuda")
-        module = processes.wrap(network, device)
-        # one graph of all the small kernels; several processes exchange gradients in between
-        mode = "reduce-overhead" if processes.count == 1 else "default"
-        self.forward = torch.compile(module, dynamic=False, mode=mode) if self.cuda else module
+        processes.begin_alike(network)
+        self.forward: Callable[..., torch.Tensor] = network
+        if self.cuda:  # one graph of all the small kernels
+            self.forward = torch.compile(network, dynamic=False, mode="reduce-overhead")
 
     def step(self, batch: Batch, rate: float, sums: _Sums) -> None:
         """Take one step."""
@@ -328,6 +328,7 @@ class _Run:
             loss = loss + self.recipe.schedule.alpha_weight * quantiles
             sums.alpha += (raw[:, 1].detach() + 1 - batch.alpha).abs().mean()
         loss.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.schedule.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

@@ -36,15 +36,36 @@ class Processes:
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         return cls(distributed.get_rank(), distributed.get_world_size())
 
-    def wrap(self, network: nn.Module, device: str) -> nn.Module:
-        """Return the network with its gradients averaged over the processes."""
+    def begin_alike(self, network: nn.Module) -> None:
+        """Give the network of every process the parameters and statistics of the first's."""
         if self.count == 1:
-            return network
-        from torch.nn.parallel import DistributedDataParallel
+            return
+        from torch import distributed
 
-        # each process keeps the running statistics of its own trajectories; they are alike
-        ids = [int(device.split(":")[1])] if device.startswith("cuda:") else None
-        return DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+        for values in network.state_dict().values():
+            first = values.detach().contiguous()
+            distributed.broadcast(first, src=0)
+            values.copy_(first)
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Average the gradients over the processes, after each backward pass.
+
+        As `torch.nn.parallel.DistributedDataParallel` does, but in one exchange: its hooks keep the
+        forward and backward pass from being one CUDA graph, and launching their many small kernels
+        one by one costs more than a second GPU gains (67,000 against 104,000 trajectories/s).
+        """
+        if self.count == 1:
+            return
+        import torch
+        from torch import distributed
+
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        together = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(together)
+        together /= self.count
+        parts = torch.split(together, [gradient.numel() for gradient in gradients])
+        for gradient, mean in zip(gradients, parts, strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
     def agree(self, value: float) -> float:
         """Return the first process's value, in all of them."""

@@ -39,6 +39,10 @@ torch.set_num_threads(1)
 folder, recipe = Path(sys.argv[1]), Recipe.model_validate_json(sys.argv[2])
 rank = Processes.of_environment().rank
 told = {"agreed": Processes.of_environment().agree(10.0 + rank)}
+other = torch.nn.Conv2d(2, 2, (1, 3)).to(memory_format=torch.channels_last)
+torch.nn.init.constant_(other.weight, 1.0 + rank)
+Processes.of_environment().begin_alike(other)
+told["alike"] = other.weight.sum().item()
 
 def scheduled(**values):
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=values)})
@@ -101,6 +105,7 @@ def test_all_trajectories_are_counted_and_the_first_process_decides(two):
     told = [json.loads((two / f"{rank}.json").read_text()) for rank in range(2)]
     assert told[0] == told[1]
     assert told[0]["agreed"] == 10.0
+    assert told[0]["alike"] == 12.0
     assert told[0]["step"] == 4
     assert told[0]["samples"] == 4 * 16 * 2
     assert told[0]["timed"][0] == told[0]["timed"][1] > 0
@@ -163,7 +168,9 @@ def test_alone_there_is_nothing_to_agree_on(monkeypatch):
     assert (alone.rank, alone.count) == (0, 1)
     assert alone.agree(3.5) == 3.5
     network = torch.nn.Linear(1, 1)
-    assert alone.wrap(network, "cpu") is network
+    network(torch.ones(1, 1)).sum().backward()
+    alone.average_gradients(network)  # no process group is needed
+    assert network.weight.grad == 1
     assert local_device("cuda") == "cuda"
 
 
