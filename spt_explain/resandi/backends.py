@@ -224,6 +224,8 @@ class TorchBackend:
         self._kind = kind
         self._taps = tuple(taps)
         self._network = network.eval().to(kind)
+        if kind == "cuda":  # the layout that cuDNN's fast kernels want
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         runtime = f"torch {torch.__version__}"
         if kind == "cuda":
             self.device = Device(kind, f"cuda:0 {torch.cuda.get_device_name(0)} ({runtime})")
