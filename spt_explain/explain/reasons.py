@@ -243,9 +243,7 @@ class Explainer:
         table["explained"], table["against"] = names[target], names[against]
         table["method"], table["layer"] = method, layer
         table["nodes"] = found.nodes
-        table["resolution_frames"] = [
-            resolution(m, one, n) for m, one, n in zip(method, layer, lengths, strict=True)
-        ]
+        table["resolution_frames"] = _resolutions(method, layer, lengths)
         table["loss_top"], table["loss_random"] = check.top, check.random
         table["loss_random_sd"], table["check"] = check.random_sd, check.verdicts()
         table["remark"] = _remarks(table, found.score, offsets)
@@ -443,6 +441,18 @@ def _joined(
     return out
 
 
+def _resolutions(
+    method: NDArray[Any], layer: NDArray[Any], lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return how many frames one score of each track covers."""
+    out = np.zeros(len(lengths), np.int64)
+    for one, where in {*zip(method, layer, strict=True)}:
+        some = (method == one) & (layer == where)
+        points, row = np.unique(lengths[some], return_inverse=True)
+        out[some] = np.array([resolution(one, where, n) for n in points], np.int64)[row]
+    return out
+
+
 def _remarks(
     table: pd.DataFrame, score: NDArray[np.float64], offsets: NDArray[np.int64]
 ) -> NDArray[Any]:
@@ -451,17 +461,16 @@ def _remarks(
     firsts = offsets[:-1]
     high, low = np.maximum.reduceat(score, firsts), np.minimum.reduceat(score, firsts)
     flat = high - low <= 1e-9 * np.maximum(np.abs(high), np.abs(low))
-    for i in np.flatnonzero((high <= 0) | flat):
-        name = table["explained"].iloc[i]
-        if flat[i]:
-            out[i] = "Every frame has the same score: the map says nothing about where."
-        else:
-            out[i] = f"No frame speaks for {name}: the map is negative everywhere."
-    layers, nodes = table["layer"].to_numpy(), table["nodes"].to_numpy()
-    for i in np.flatnonzero((layers != "") & (nodes < FEWEST_NODES)):
-        each, n = STRIDES[layers[i]], int(nodes[i])
-        out[i] = (
-            f"{n} node{'s' if n > 1 else ''} of {layers[i]} ({each} frames each) "
+    explained = table["explained"].to_numpy()
+    for name in np.unique(explained[(high <= 0) & ~flat].astype(str)):
+        negative = (high <= 0) & ~flat & (explained == name)
+        out[negative] = f"No frame speaks for {name}: the map is negative everywhere."
+    out[flat] = "Every frame has the same score: the map says nothing about where."
+    nodes, layers = table["nodes"].to_numpy(), table["layer"].to_numpy()
+    coarse = (layers != "") & (nodes < FEWEST_NODES)
+    for layer, n in {*zip(layers[coarse], nodes[coarse].tolist(), strict=True)}:
+        out[coarse & (layers == layer) & (nodes == n)] = (
+            f"{n} node{'s' if n > 1 else ''} of {layer} ({STRIDES[layer]} frames each) "
             f"cover{'' if n > 1 else 's'} this track: too coarse to say where. "
             "--method auto looks closer."
         )
