@@ -66,10 +66,23 @@ def log_weights(classifier: Classifier, recording: Recording | None) -> NDArray[
 
 def class_logits(joint: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the classes' logits, (n, classes), of calibrated joint logits under `log_weights`."""
-    shaped = joint.reshape(len(joint), -1, len(weights)) + weights
-    top = shaped.max(axis=2, keepdims=True)
-    found: NDArray[np.float64] = np.log(np.exp(shaped - top).sum(axis=2)) + top[..., 0]
-    return found
+    return _condition_shares(joint, weights)[0]
+
+
+def _condition_shares(
+    joint: NDArray[np.floating], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the classes' logits, (n, classes), and their derivatives, (n, classes, conditions).
+
+    The derivatives with respect to the joint logits: the conditions' shares within each class.
+    """
+    shares = joint.reshape(len(joint), -1, len(weights)) + weights
+    top = shares.max(axis=2, keepdims=True)
+    shares -= top
+    np.exp(shares, out=shares)
+    total = shares.sum(axis=2, keepdims=True)
+    shares /= total
+    return (np.log(total) + top)[..., 0], shares
 
 
 def grad_cam_maps(
@@ -105,7 +118,8 @@ def grad_cam_maps(
     shape = classifier.weights.architecture
     extra = log_weights(classifier, recording)
     joint = classifier.joint_logits(ran)
-    p = softmax(class_logits(joint, extra))
+    logits, shares = _condition_shares(joint, extra)
+    p = softmax(logits)
     lengths = ran.stops - ran.starts
     scale = 1 / classifier.calibration.temperatures(lengths)
     padded = shape.padded_length(lengths)
@@ -114,28 +128,13 @@ def grad_cam_maps(
     found = []
     for part, taps in ran.taps:
         nodes = taps[NODES].astype(np.float64)
-        n, _, n_nodes = nodes.shape
-        by_class = nodes.reshape(n, len(shape.classes), shape.n_conditions, n_nodes)
-        if shape.n_conditions == 1:
-            each = by_class[:, :, 0]
-        else:
-            # of a class's logit with respect to its joint logits: the conditions' shares within it
-            within = joint[part].reshape(n, len(shape.classes), -1) + extra
-            within = np.exp(within - within.max(axis=2, keepdims=True))
-            within /= within.sum(axis=2, keepdims=True)
-            each = np.einsum("nckt,nck->nct", by_class, within)
-        each *= scale[part, None, None]
         wanted = directions(p[part], target[part], of)
         contrast = eye[target[part]] - eye[against[part]]
-        found.append(
-            Maps(
-                part,
-                int(padded[part[0]]),
-                STRIDE,
-                np.einsum("nct,nc->nt", each, wanted),
-                np.einsum("nct,nc->nt", each, contrast),
-            )
-        )
+        # of the two with respect to the joint logits, of which `nodes` has the parts
+        both = np.stack([wanted, contrast], axis=1) * scale[part, None, None]
+        slopes = both[..., None] * shares[part, None]
+        scores = slopes.reshape(len(part), 2, -1) @ nodes
+        found.append(Maps(part, int(padded[part[0]]), STRIDE, scores[:, 0], scores[:, 1]))
     return found
 
 
@@ -212,7 +211,8 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
     """
     n_points = int(offsets[-1]) - int(offsets[0])
     sums = np.zeros((3, n_points))
-    count = np.zeros(n_points)
+    overlap = bool((np.diff(ran.owner) == 0).any())
+    count = np.zeros(n_points) if overlap else np.ones(n_points)
     node = np.zeros(n_points, np.int64)
     for one in maps:
         starts, stops = ran.starts[one.windows], ran.stops[one.windows]
@@ -229,12 +229,19 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
         low = np.maximum(low, first)  # not from nodes before the trajectory
         high = np.minimum(low + 1, one.scores.shape[1] - 1)
         share = np.clip(place - low, 0, 1)
-        smooth = (1 - share) * one.scores[which, low] + share * one.scores[which, high]
+        row = which * one.scores.shape[1]
+        flat = one.scores.ravel()
+        smooth = flat[row + low]
+        smooth += share * (flat[row + high] - smooth)
         for total, values in zip(
-            sums, (one.scores[which, at], one.contrast[which, at], smooth), strict=True
+            sums, (flat[row + at], one.contrast.ravel()[row + at], smooth), strict=True
         ):
-            total += np.bincount(rows, values, n_points)
-        count += np.bincount(rows, minlength=n_points)
+            if overlap:
+                total += np.bincount(rows, values, n_points)
+            else:
+                total[rows] = values
+        if overlap:
+            count += np.bincount(rows, minlength=n_points)
         node[rows] = at - first
     stride = maps[0].stride if maps else STRIDE
     lengths = np.diff(offsets)
@@ -246,5 +253,5 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
     if n_points:
         filled = lengths > 0
         nodes[filled] = np.maximum.reduceat(node, (offsets[:-1] - offsets[0])[filled]) + 1
-    score, contrast, smooth = sums / np.maximum(count, 1)
+    score, contrast, smooth = sums / np.maximum(count, 1) if overlap else sums
     return FrameScores(score, contrast, smooth, node, nodes)
