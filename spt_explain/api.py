@@ -77,7 +77,7 @@ def read_tracks(
                 f"{source.label} is a TIFF stack that is compressed or comes through a pipe: "
                 "expected a plain file. Unpack it, or save it as one, and name that."
             )
-        return track_stack(source.name, progress=progress, **units)
+        return track_stack(source.plain_path, progress=progress, **units)
     return read_table(source, columns=columns, all_tracks=all_tracks, **units)
 
 

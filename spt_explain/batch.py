@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from spt_explain import __version__
 from spt_explain.api import read_tracks
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import NotTracksError, SptError
+from spt_explain.errors import NotTracksError, SptError, printable
 from spt_explain.movies import is_stack
 from spt_explain.readers import StackError, find_inputs
+from spt_explain.readers.folders import one_spelling
 from spt_explain.readers.inputs import Input
 from spt_explain.report.tables import (
     FORMATS,
@@ -43,7 +45,7 @@ class FileResult:
     Attributes
     ----------
     name : str
-        The input as it was named or found.
+        The input as it was named or found, for people (see `spt_explain.errors.printable`).
     done : bool
         Whether it was classified.
     table : pandas.DataFrame or None
@@ -58,6 +60,10 @@ class FileResult:
         What was written for it.
     seconds : dict of str to float
         Time in ``reading``, ``quality``, ``inputs``, ``network``, ``writing``.
+    source : str
+        The input's name as the system has it, for opening it again.
+    again : tuple of str
+        How else it was named, where it was named more than once, for people.
     """
 
     name: str
@@ -68,6 +74,8 @@ class FileResult:
     skipped: bool = False
     outputs: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    again: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -155,18 +163,45 @@ def plan_outputs(names: Sequence[str], output: str | None, fmt: str | None) -> P
     fmt = fmt or "csv"
     if folder is not None and "-" in names:
         raise SptError("standard input has no name for a file in a folder; give -o FILE.")
-    each: dict[str, Path] = {}
+    paths: list[Path] = []
     for full in (False, True):
-        each = {name: verdicts_path(name, fmt, folder=folder, full=full) for name in names}
-        if len(set(each.values())) == len(each):
-            return Plan(each=each, fmt=fmt)
-    assert folder is not None  # beside their inputs, full names can't collide
-    parents = {
-        name: "_".join(part for part in (*Path(name).parts[:-1], each[name].name) if part != "/")
-        for name in names
-    }
-    each = {name: folder / parents[name].replace("..", "up") for name in names}
-    return Plan(each=each, fmt=fmt)
+        paths = [verdicts_path(n, fmt, folder=folder, full=full) for n in one_spelling(names)]
+        # beside their inputs, full names are as different as those
+        if (full and folder is None) or len(set(map(_folded, paths))) == len(paths):
+            return Plan(each=dict(zip(names, paths, strict=True)), fmt=fmt)
+    assert folder is not None
+    pairs = zip(names, paths, strict=True)
+    joined = ["_".join((*_parents(name), path.name)) for name, path in pairs]
+    paths = _numbered([folder / name.replace("..", "up") for name in joined], fmt)
+    return Plan(each=dict(zip(names, paths, strict=True)), fmt=fmt)
+
+
+def _parents(name: str) -> list[str]:
+    path = Path(name)
+    return [part for part in path.parts[:-1] if part != path.anchor]
+
+
+def _folded(path: Path) -> str:
+    """Return what names have in common that are one file on Windows and macOS."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _numbered(paths: Sequence[Path], fmt: str) -> list[Path]:
+    """Give each path that is there already the next free number."""
+    taken = set(map(_folded, paths))
+    seen: set[str] = set()
+    found = []
+    for path in paths:
+        free, number = path, 1
+        if _folded(path) in seen:
+            while _folded(free) in taken:
+                number += 1
+                stem = path.name.removesuffix(f".verdicts.{fmt}")
+                free = path.with_name(f"{stem}-{number}.verdicts.{fmt}")
+        taken.add(_folded(free))
+        seen.add(_folded(path))
+        found.append(free)
+    return found
 
 
 def classify_files(
@@ -232,10 +267,11 @@ def classify_files(
     sidecars = [] if plan.fmt == "json" else [sidecar_path(path) for path in plan.paths]
     sources = [Path(one.name) for one in found if one.name != "-"]
     refuse_to_overwrite([*plan.paths, *sidecars], sources, overwrite=overwrite)
-    job = _Job(make_classifier, policy, exposure, reading or {}, list(command), listener)
+    said = [printable(argument) for argument in command]
+    job = _Job(make_classifier, policy, exposure, reading or {}, said, listener)
     results = []
     for index, one in enumerate(found):
-        listener.reading(one.name, index, len(found))
+        listener.reading(printable(one.name), index, len(found))
         result = job.run(one, plan)
         results.append(result)
         listener.finished(result)
@@ -288,7 +324,8 @@ class _Job:
         """Read, classify and write one file."""
         from spt_explain.resandi.populations import describe_population
 
-        result = FileResult(one.name)
+        again = tuple(printable(name) for name in one.again)
+        result = FileResult(printable(one.name), source=one.name, again=again)
         try:
             started = time.perf_counter()
             tracks = self._read(one)
@@ -381,11 +418,11 @@ class _Job:
 def _describe_input(result: FileResult) -> dict[str, Any]:
     from spt_explain.resandi.weights import file_sha256
 
-    path = Path(result.name)
-    known = result.name != "-" and path.is_file()
+    path = Path(result.source)
+    known = result.source != "-" and path.is_file()
     return {
         **result.report,
-        "path": str(path.resolve()) if known else result.name,
+        "path": printable(str(path.resolve())) if known else result.name,
         "bytes": path.stat().st_size if known else None,
         "sha256": file_sha256(path) if known else None,
         "seconds": {key: round(value, 3) for key, value in result.seconds.items()},

@@ -1,6 +1,23 @@
-"""The one error a user can mend, and the warning that goes with it."""
+"""The one error a user can mend, and names of files in words that can always be printed."""
 
 from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""Return a text that any file, table or JSON document can hold.
+
+    Names of files need not be valid UTF-8 (old disks have ``b"caf\xe9.csv"``). Python keeps such
+    bytes as lone surrogates, which nothing else can write; here they become ``\xe9``.
+
+    Parameters
+    ----------
+    text : str
+        A file's name, or a text with some in it.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: names on Windows
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class SptError(Exception):
@@ -13,13 +30,13 @@ class SptError(Exception):
     Parameters
     ----------
     message : str
-        One sentence or two; a second line, if any, holds the remedy.
+        One sentence or two; a second line, if any, holds the remedy. Kept as `printable` gives it.
     exit_code : int, optional
         2 (input or options can't be used, the default) or 1 (a run failed).
     """
 
     def __init__(self, message: str, *, exit_code: int = 2) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.exit_code = exit_code
 
 

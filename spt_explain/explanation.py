@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from spt_explain import __version__
 from spt_explain.api import read_tracks
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import NotTracksError, SptError
+from spt_explain.errors import NotTracksError, SptError, printable
 from spt_explain.movies import is_stack
 from spt_explain.readers import StackError, find_inputs
+from spt_explain.readers.folders import one_spelling
 from spt_explain.readers.inputs import Input
 from spt_explain.report.folders import whole_folder
 from spt_explain.report.reason_counts import count_reasons
@@ -70,7 +71,7 @@ class Explained:
     Attributes
     ----------
     name : str
-        The input as it was named or found.
+        The input as it was named or found, for people (see `spt_explain.errors.printable`).
     done : bool
         Whether it was explained.
     report : dict
@@ -87,6 +88,10 @@ class Explained:
         Time by what was done.
     reasons : Reasons or None
         The tables, as long as the page needs them.
+    source : str
+        The input's name as the system has it, for opening it again.
+    again : tuple of str
+        How else it was named, where it was named more than once, for people.
     """
 
     name: str
@@ -98,6 +103,8 @@ class Explained:
     problems: list[SptError] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     reasons: Reasons | None = None
+    source: str = ""
+    again: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -199,7 +206,11 @@ def explain_files(
     listener, pictures = listener or Listener(), pictures or Pictures()
     found = find_inputs(names)
     single = len(found) == 1 and found[0].explicit
-    folders = plan_folders([one.name for one in found], output, single=single)
+    spelled = [one.name for one in found]
+    # in a folder of folders, the parents as they were named tell equal names apart
+    folders = plan_folders(
+        one_spelling(spelled) if output is None else spelled, output, single=single
+    )
     sources = [Path(one.name) for one in found if one.name != "-"]
     if pictures.movie is not None:
         check_movie(pictures.movie, pictures.animate, len(found))
@@ -213,14 +224,14 @@ def explain_files(
         fmt,
         pictures,
         page is not None,
-        list(command),
+        [printable(argument) for argument in command],
         listener,
     )
     results = []
     with made(None if output is None or folders == [Path(output)] else Path(output)):
         refuse(folders, page, sources, overwrite=overwrite)
         for index, (one, folder) in enumerate(zip(found, folders, strict=True)):
-            listener.reading(one.name, index, len(found))
+            listener.reading(printable(one.name), index, len(found))
             results.append(job.run(one, folder))
             listener.finished(results[-1])
     done = [result for result in results if result.done]
@@ -267,7 +278,8 @@ class _Job:
 
     def run(self, one: FoundInput, folder: Path) -> Explained:
         """Read, explain and write one file."""
-        result = Explained(one.name)
+        again = tuple(printable(name) for name in one.again)
+        result = Explained(printable(one.name), source=one.name, again=again)
         try:
             started = time.perf_counter()
             tracks = self._read(one)
@@ -294,6 +306,7 @@ class _Job:
             result.seconds["explaining"] = time.perf_counter() - started
             weights = explainer.classifier.weights
             result.report = {**tracks.describe(), **count_reasons(reasons, weights, self.only)}
+            result.report["notes"] += explainer.how.notes()
             self._write(folder, result, reasons)
         except SptError as error:
             result.error = error
@@ -399,12 +412,12 @@ class _Job:
         weights = explainer.classifier.weights
         inputs = []
         for result in results:
-            path = Path(result.name)
-            known = result.name != "-" and path.is_file()
+            path = Path(result.source)
+            known = result.source != "-" and path.is_file()
             inputs.append(
                 {
                     **result.report,
-                    "path": str(path.resolve()) if known else result.name,
+                    "path": printable(str(path.resolve())) if known else result.name,
                     "sha256": file_sha256(path) if known else None,
                     "seconds": {k: round(v, 3) for k, v in result.seconds.items()},
                 }

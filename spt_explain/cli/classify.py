@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from spt_explain.batch import FileResult
+    from spt_explain.explanation import Explained
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.tracks import QualityPolicy, Tracks
 
@@ -109,7 +110,7 @@ def command(
     """
     from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.errors import SptError
+    from spt_explain.errors import SptError, printable
     from spt_explain.last_run import remember
     from spt_explain.tracks import QualityPolicy
 
@@ -156,7 +157,7 @@ def command(
 
         write_stdout(stdout, sys.stdout.buffer)
     remember(
-        [r.name for r in results if r.done],
+        [r.source for r in results if r.done],
         {
             **reading,
             "columns": list(columns),
@@ -180,7 +181,8 @@ def command(
                 {
                     **r.report,
                     "name": r.name,
-                    "outputs": [str(path) for path in r.outputs],
+                    "also_named": list(r.again),
+                    "outputs": [printable(str(path)) for path in r.outputs],
                     "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
                 }
                 for r in results
@@ -268,6 +270,7 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     from rich.markup import escape
 
     from spt_explain.diffusion import CLASSES
+    from spt_explain.errors import printable
 
     done = [r for r in results if r.done]
     counts = {r.name: r.report for r in done}
@@ -291,14 +294,30 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
     outputs = list(dict.fromkeys(path for r in done for path in r.outputs))
     if outputs:
         rows = sum(one["rows"] for one in counts.values())
-        named = ", ".join(str(path) for path in outputs[:4])
+        named = ", ".join(printable(str(path)) for path in outputs[:4])
         more = f" and {len(outputs) - 4} more" if len(outputs) > 4 else ""
         console.print(f"→ {escape(named)}{more} ({rows:,} rows)")
+    said = again_line(results)
+    if said:
+        console.print(escape(said), style="dim")
     failed = [r for r in results if r.failed]
     if failed:
         names = ", ".join(result.name for result in failed)
         said = f"{len(failed)} of {len(results)} files failed: {names}"
         console.print(escape(said), style="red")
+
+
+def again_line(results: Sequence[FileResult] | Sequence[Explained]) -> str:
+    """Say which files were named more than once, and how; nothing if none was."""
+    several = {r.name: dict.fromkeys(r.again) for r in results if r.again}
+    said = [
+        f"{name} (also as {', '.join(other for other in others if other != name)})"
+        if set(others) - {name}
+        else name
+        for name, others in several.items()
+    ]
+    more = f" and {len(said) - 4} more" if len(said) > 4 else ""
+    return f"named more than once, read once: {', '.join(said[:4])}{more}" if said else ""
 
 
 def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:

@@ -16,7 +16,7 @@ from spt_explain.cli.options import (
     reading_options,
 )
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, printable
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
@@ -303,7 +303,8 @@ def command(
                 {
                     **r.report,
                     "name": r.name,
-                    "outputs": [str(path) for path in r.outputs],
+                    "also_named": list(r.again),
+                    "outputs": [printable(str(path)) for path in r.outputs],
                     "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
                 }
                 for r in results
@@ -386,4 +387,4 @@ def _inputs(
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]}{more}"
+    return f"{printable(names[0])}{more}"

@@ -47,6 +47,8 @@ def make_listener(console: Console, progress: Progress, *, movie: bool = False) 
             classifier = explainer.classifier
             console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
             console.print(f"[bold]device[/bold]   {escape(classifier.backend.device.description)}")
+            for note in explainer.how.notes():
+                console.print(escape(note), style="yellow")
 
         def finished(self, result: Explained) -> None:
             if result.skipped:
@@ -75,6 +77,9 @@ def print_summary(console: Console, results: Sequence[Explained]) -> None:
     """Print what was found in each file, and where it is."""
     from rich.markup import escape
 
+    from spt_explain.cli.classify import again_line
+    from spt_explain.errors import printable
+
     for result in results:
         if not result.done:
             continue
@@ -86,7 +91,11 @@ def print_summary(console: Console, results: Sequence[Explained]) -> None:
             console.print(escape(line), style="dim")
     outputs = dict.fromkeys(path for r in results for path in r.outputs)
     for path in sorted(outputs, key=Path.is_file):  # the page of all of them last
-        console.print(f"→ {escape(str(path))}{'/' if path.is_dir() else ''}")
+        named = escape(printable(str(path)))
+        console.print(f"→ {named}{'/' if path.is_dir() else ''}")
+    said = again_line(results)
+    if said:
+        console.print(escape(said), style="dim")
     failed = [result.name for result in results if result.failed]
     if failed:
         said = f"{len(failed)} of {len(results)} files failed: {', '.join(failed)}"

@@ -44,12 +44,15 @@ class Check:
         Mean and standard deviation over the random draws.
     as_much : numpy.ndarray, shape (m,)
         Share of the random draws that cost as much as the frames of highest score, or more.
+    draws : int
+        How many there were.
     """
 
     top: NDArray[np.float64]
     random: NDArray[np.float64]
     random_sd: NDArray[np.float64]
     as_much: NDArray[np.float64]
+    draws: int = DRAWS
 
     def verdicts(self, most: float = 0.05) -> NDArray[np.object_]:
         """Return the words of the check.
@@ -57,11 +60,15 @@ class Check:
         Parameters
         ----------
         most : float
-            An explanation passes if at most this share of the random draws cost as much, and its
-            own frames cost at least `LEAST_LOSS`.
+            Share of maps that point nowhere which may pass, by the rank of the loss among those of
+            the random draws (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585): of 20 draws none
+            may cost as much, of 39 one. Of fewer than 19 none may, and more of such maps pass. The
+            map's own frames must cost at least `LEAST_LOSS`.
         """
+        allowed = max(int(most * (self.draws + 1) + 1e-9) - 1, 0)
         out = np.full(len(self.top), FAILED, dtype=object)
-        out[(self.as_much <= most) & (self.top >= LEAST_LOSS)] = PASSED
+        as_good = np.rint(self.as_much * self.draws) <= allowed
+        out[as_good & (self.top >= LEAST_LOSS)] = PASSED
         out[np.isnan(self.top)] = UNCHECKED
         return out
 
@@ -232,7 +239,7 @@ def check(
     lengths = np.diff(offsets)
     if not draws or m == 0:
         nothing = np.full(m, np.nan)
-        return Check(nothing, nothing.copy(), nothing.copy(), nothing.copy())
+        return Check(nothing, nothing.copy(), nothing.copy(), nothing.copy(), draws)
     done = 0
     rng = np.random.default_rng(seed)
     for first, last in _chunks(lengths, _POINTS_AT_ONCE // (draws + 1)):
@@ -262,6 +269,7 @@ def check(
         losses[1:].mean(axis=0),
         losses[1:].std(axis=0, ddof=1) if draws > 1 else np.zeros(m),
         np.where(np.isnan(losses[0]), np.nan, (losses[1:] >= losses[0]).mean(axis=0)),
+        draws,
     )
 
 

@@ -186,13 +186,19 @@ def class_model(classifier: Classifier, recording: Recording | None) -> Any:
 def explained(
     logits: torch.Tensor, target: torch.Tensor, against: torch.Tensor, of: ScoreOf
 ) -> torch.Tensor:
-    """Return what is explained, and the difference of two logits, as (n, 2)."""
+    """Return what is explained and the contrast, as (n, 2).
+
+    The contrast is the difference of the two classes' probabilities where the score is of a
+    probability, and of their logits otherwise: so that the two compare.
+    """
     import torch
 
     own = logits.gather(1, target[:, None])
     contrast = own - logits.gather(1, against[:, None])
     if of == "probability":
-        own = logits.softmax(1).gather(1, target[:, None])
+        p = logits.softmax(1)
+        own = p.gather(1, target[:, None])
+        contrast = own - p.gather(1, against[:, None])
     elif of == "log-odds":
         own = own - logits.scatter(1, target[:, None], -torch.inf).logsumexp(1, keepdim=True)
     return torch.cat([own, contrast], 1)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError
 from spt_explain.explain import erasure
+from spt_explain.explain.how import LAST, How
 from spt_explain.explain.methods import (
     LAYER_METHODS,
     STRIDES,
     Method,
-    check_method,
     maps,
     resolution,
 )
-from spt_explain.explain.scores import FrameScores, ScoreOf, grad_cam_maps, to_frames
+from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
-from spt_explain.resandi.graph import BLOCKS, NODES
+from spt_explain.resandi.graph import NODES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,58 +32,14 @@ if TYPE_CHECKING:
     from spt_explain.tracks.quality import QualityPolicy
     from spt_explain.tracks.table import Tracks
 
+__all__ = ["AUTO", "Explainer", "How", "Reasons"]
+
 KEYS = ["file", "particle", "segment"]
-LAST = BLOCKS[-1]
 FEWEST_NODES = 3
 """A layer with fewer nodes on a track says nothing about where the reason lies."""
 AUTO: tuple[tuple[int, Method, str], ...] = ((0, "integrated-gradients", ""),)
 """Method and layer for tracks of at least so many points: the finest that passes the check there,
 and at every length measured the best of all (`spt-explain study erasure`)."""
-
-
-@dataclass(frozen=True)
-class How:
-    """What is asked for.
-
-    Attributes
-    ----------
-    method : {"auto", "gradcam", "layercam", "integrated-gradients", "occlusion"}
-        See `explain.methods.maps`; "auto" takes `AUTO`'s.
-    layer : str
-        ``block1`` … ``block4``, for "gradcam" and "layercam".
-    class_name : str
-        Class to explain; empty for each track's most probable one.
-    against : str
-        Class of the contrast; empty for the most probable of the others.
-    of : {"log-odds", "probability", "logit"}
-        What the score is of; see `explain.scores.ScoreOf`.
-    draws : int
-        Random erasures of the check; 0 for no check.
-    share : float
-        Of the frames, erased.
-    erase : {"cut", "rest", "line"}
-        How; see `explain.erasure.erase`.
-    seed : int
-        Of the draws.
-    """
-
-    method: Method | Literal["auto"] = "auto"
-    layer: str = LAST
-    class_name: str = ""
-    against: str = ""
-    of: ScoreOf = "log-odds"
-    draws: int = erasure.DRAWS
-    share: float = erasure.SHARE
-    erase: erasure.Erasure = "cut"
-    seed: int = erasure.SEED
-
-    def __post_init__(self) -> None:
-        if self.method != "auto":
-            check_method(self.method, self.layer)
-        if self.draws < 0:
-            raise SptError(f"--draws is {self.draws}; expected 0 (no check) or more.")
-        if not 0 < self.share < 1:
-            raise SptError(f"--share is {self.share}; expected a share of the frames, above 0.")
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,8 @@ def grad_cam_maps(
     target, against : numpy.ndarray, shape (m,)
         For each trajectory the class that is explained, and the one of the contrast.
     of : {"log-odds", "probability", "logit"}
-        What the score is of; see `ScoreOf`. The contrast is of the difference of the two logits.
+        What the score is of; see `ScoreOf`. The contrast is of the difference of the two classes'
+        logits, and of the difference of their probabilities where the score is of a probability.
 
     Returns
     -------
@@ -130,6 +131,8 @@ def grad_cam_maps(
         nodes = taps[NODES].astype(np.float64)
         wanted = directions(p[part], target[part], of)
         contrast = eye[target[part]] - eye[against[part]]
+        if of == "probability":
+            contrast = wanted - directions(p[part], against[part], of)
         # of the two with respect to the joint logits, of which `nodes` has the parts
         both = np.stack([wanted, contrast], axis=1) * scale[part, None, None]
         slopes = both[..., None] * shares[part, None]

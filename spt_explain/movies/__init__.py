@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spt_explain.errors import printable
 from spt_explain.movies.calibration import settle
 from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.quiet import silence
@@ -108,4 +109,4 @@ def track_stack(
         form = f"{stack.format} stack ({stack.axes})"
     if calibration.pixel_size_um is not None:
         table[["x", "y"]] *= calibration.pixel_size_um
-    return Tracks(table, calibration, Source(str(name), form, notes, counts))
+    return Tracks(table, calibration, Source(printable(str(name)), form, notes, counts))

@@ -37,10 +37,13 @@ class FoundInput:
     explicit : bool
         True if the user named it; False if it was found in a folder or by a pattern, where
         files that hold no tracks are skipped rather than refused.
+    again : tuple of str
+        How else it was named or found; it is read once.
     """
 
     name: str
     explicit: bool
+    again: tuple[str, ...] = ()
 
 
 def find_inputs(names: Sequence[str], *, recursive: bool = True) -> list[FoundInput]:
@@ -70,11 +73,30 @@ def find_inputs(names: Sequence[str], *, recursive: bool = True) -> list[FoundIn
     for name in others or names:
         for item in _expand(str(name), recursive):
             key = item.name if item.name == "-" else os.path.realpath(item.name)
-            if key not in found:
-                found[key] = item
-            elif item.explicit and not found[key].explicit:
-                found[key] = FoundInput(found[key].name, True)
+            first = found.setdefault(key, item)
+            if first is not item:
+                explicit = first.explicit or item.explicit
+                found[key] = FoundInput(first.name, explicit, (*first.again, item.name))
     return list(found.values())
+
+
+def one_spelling(names: Sequence[str]) -> list[str]:
+    """Return names with each folder spelled as it was first.
+
+    What is put beside ``y/a.csv`` and ``/data/y/a.xml`` can then be compared by its name.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files, or ``"-"``.
+    """
+    first: dict[str, Path] = {}
+    spelled = []
+    for name in names:
+        path = Path(name)
+        folder = first.setdefault(os.path.realpath(path.parent), path.parent)
+        spelled.append(name if name == "-" or folder == path.parent else str(folder / path.name))
+    return spelled
 
 
 def _expand(name: str, recursive: bool) -> Iterator[FoundInput]:

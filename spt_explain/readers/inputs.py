@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, printable
 
 HEAD_BYTES = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -49,7 +49,8 @@ class Input:
     Attributes
     ----------
     name : str
-        The name as the user gave it (``"-"`` for standard input).
+        The name as the user gave it (``"-"`` for standard input), for people: what is no UTF-8 in
+        it can be printed.
     path : pathlib.Path or None
         The file; None for standard input, whose bytes are held in memory.
     head : bytes
@@ -81,7 +82,7 @@ class Input:
         if name == "-":
             this = cls._held("-", None, sys.stdin.buffer.read())
         else:
-            path = Path(name)
+            path, name = Path(name), printable(name)
             try:
                 if path.is_dir():
                     raise IsADirectoryError

@@ -6,6 +6,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
+from spt_explain.errors import printable
 from spt_explain.readers.arrays import MAX_EXACT, Loaded, Numbers, Words, as_numbers, guarded
 from spt_explain.readers.text import MISSING, is_missing, is_number
 
@@ -119,9 +120,8 @@ def _arrow(
     file: Any
     with contextlib.ExitStack() as stack:
         stack.enter_context(guarded(source))
-        if source.plain_path is not None:
-            file = str(source.plain_path)
-        else:
+        file = str(source.plain_path or "")
+        if not file or file != printable(file):  # pyarrow takes no names that are not UTF-8
             file = stack.enter_context(source.open())
         table = arrow_csv.read_csv(
             file,

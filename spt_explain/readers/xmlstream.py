@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from spt_explain.errors import SptError
 from spt_explain.readers.wording import quoted
@@ -197,7 +197,7 @@ def _run(source: Input, handler: Handler, encoding: str | None) -> bool:
             if not source.head.startswith(_UTF16):
                 stream.seek(_start(source.head))
             events = etree.iterparse(
-                stream,
+                _Nameless(stream),
                 events=("end",),
                 tag=handler.tags,
                 huge_tree=True,
@@ -226,6 +226,13 @@ def _run(source: Input, handler: Handler, encoding: str | None) -> bool:
             "there): expected a complete file. Copy it again, or compress it again."
         ) from error
     return True
+
+
+class _Nameless:
+    """A stream that hides its file's name: lxml asks for it, and takes none that is not UTF-8."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.read = stream.read
 
 
 def _forget(element: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from spt_explain.report.drawing import (
 )
 from spt_explain.report.picks import WHY, class_names, pick_tracks
 from spt_explain.report.style import (
-    FAINT,
     INK,
     PAGE_MM,
     centred,
@@ -52,13 +51,16 @@ EXPLAINED = (
     "twice as rare among the tracks of that file most alike in length and in α (exponent of the "
     "mean squared displacement) as in the whole file; blank where there is none."
 )
+PIECES = " Pieces (pc.) of split tracks are numbered as in the tables' column segment."
 
 # All in mm, from the upper left corner.
 _LEFT, _NAMES, _TOP, _BELOW, _NOTE = 4.0, 19.0, 13.5, 15.0, 3.9
-_WORDS = 12.8  # beneath each picture
+_WORDS = 13.0  # beneath each picture, with two lines of caption
+_CAPTION_LINE = 2.8
 _GROUP_GAP, _GAP = 2.4, 1.0
-_SMALL, _SMALLER = 7.0, 6.2  # points
-_SMALLEST = 10.0
+_BESIDE = 1.4  # between captions
+_SMALL, _SMALLER, _LEAST = 7.0, 6.2, 5.6  # points
+_SMALLEST = 8.0
 _HIGHEST = 236.0
 """A page; pictures become smaller to fit."""
 
@@ -98,21 +100,33 @@ def contact_sheet(
     files = list(dict.fromkeys(picks["file"].astype(str)))
     letters = {file: _letter(k) for k, file in enumerate(files)} if len(files) > 1 else {}
     figure = new_figure(PAGE_MM, 100)
-    notes = wrapped(EXPLAINED, PAGE_MM - 2 * _LEFT)
+    pieces = set(_split(tracks))
+    explained = EXPLAINED + (PIECES if _among(picks, pieces) else "")
+    said = [explained] if classes else []
+    notes = [
+        line
+        for text in (*said, _left_out(tracks, picks))
+        for line in wrapped(text, PAGE_MM - 2 * _LEFT)
+    ]
     listed = [f"{letter} = {readable(file)}" for file, letter in letters.items()]
     notes += wrapped(";  ".join(listed), PAGE_MM - 2 * _LEFT) if listed else []
     most = max(int(picks["place"].max()) if len(picks) else 1, 1)
-    grid = _Grid.of(most, max(len(classes), 1), _BELOW + _NOTE * len(notes))
+    names = {_key(pick): _named(pick, pieces, letters) for _, pick in picks.iterrows()}
+    lines = _caption_lines(picks, names, _Grid.width(most) + _GAP - _BESIDE)
+    words = _WORDS + (lines - 2) * _CAPTION_LINE
+    grid = _Grid.of(most, len(classes), words, _BELOW + _NOTE * len(notes))
+    if not classes:
+        grid = replace(grid, height=4 + _NOTE * len(notes))
     figure.set_size_inches(PAGE_MM / 25.4, grid.height / 25.4)
     page = place_axes(figure, 0, 0, PAGE_MM, grid.height)
     page.set_xlim(0, PAGE_MM)
     page.set_ylim(grid.height, 0)
     page.set_axis_off()
 
-    for why in WHY:
-        head, words = HEADS[why]
+    for why in WHY if classes else ():
+        head, meant = HEADS[why]
         say(figure, grid.left(why), 3, head, fontweight="bold")
-        say(figure, grid.left(why), 6.8, words, fontsize=_SMALL)
+        say(figure, grid.left(why), 6.8, meant, fontsize=_SMALL)
     paths, rows = _by_track(frames, picks), _rows(tracks, picks)
     for row, name in enumerate(classes):
         top = _TOP + row * grid.step
@@ -123,11 +137,14 @@ def contact_sheet(
             left = grid.left(str(pick["why"]), int(pick["place"]))
             path, track = paths.get(_key(pick)), rows.get(_key(pick), pick)
             _thumbnail(figure, page, (left, top + 1.6, grid.side), path, track, unit)
-            width = grid.side + grid.gap - 0.4
-            _caption(figure, (left, top + grid.side + 5.2, width), pick, track, letters)
-    if not classes:
-        say(figure, _LEFT, _TOP + 4, "No track was given a class.", color=FAINT)
-    _colours(figure, grid.height - _NOTE * len(notes) - 12)
+            width = grid.side + grid.gap - _BESIDE
+            caption = _caption(names[_key(pick)], pick, track, apart=lines > 2)
+            for k, choices in enumerate(caption):
+                written, size = _fitting(choices, width)
+                below = top + grid.side + 5.2 + _CAPTION_LINE * k
+                say(figure, left, below, written, fontsize=size)
+    if classes:
+        _colours(figure, grid.height - _NOTE * len(notes) - 12)
     for row, line in enumerate(notes):
         say(figure, _LEFT, grid.height - 2 - _NOTE * (len(notes) - row), line)
     return figure
@@ -140,19 +157,26 @@ class _Grid:
     n: int
     side: float
     gap: float
+    words: float
     height: float
 
     @classmethod
-    def of(cls, n: int, rows: int, below: float) -> _Grid:
-        wide = (PAGE_MM - 2 * _LEFT - _NAMES - 2 * _GROUP_GAP - 3 * (n - 1) * _GAP) / (3 * n)
-        high = (_HIGHEST - _TOP - below) / rows - _WORDS
+    def of(cls, n: int, rows: int, words: float, below: float) -> _Grid:
+        """Return the largest pictures that fit, `words` beneath each and `below` them all."""
+        wide = cls.width(n)
+        high = (_HIGHEST - _TOP - below) / max(rows, 1) - words
         side = min(wide, max(high, _SMALLEST))
-        return cls(n, side, _GAP + wide - side, _TOP + rows * (side + _WORDS) + below)
+        return cls(n, side, _GAP + wide - side, words, _TOP + rows * (side + words) + below)
+
+    @staticmethod
+    def width(n: int) -> float:
+        """Return the width that each picture has for itself."""
+        return (PAGE_MM - 2 * _LEFT - _NAMES - 2 * _GROUP_GAP - 3 * (n - 1) * _GAP) / (3 * n)
 
     @property
     def step(self) -> float:
         """Height of a row."""
-        return self.side + _WORDS
+        return self.side + self.words
 
     def left(self, why: str, place: int = 1) -> float:
         """Return where a picture begins."""
@@ -217,42 +241,82 @@ def _thumbnail(
     say(figure, left + length * scale + 0.8, row, words, va="center", fontsize=_SMALL)
 
 
-def _caption(
-    figure: Figure,
-    place: tuple[float, float, float],
-    pick: pd.Series[Any],
-    track: pd.Series[Any],
-    letters: dict[str, str],
-) -> None:
-    left, top, width = place
-    letter = letters.get(str(pick["file"]), "")
-    segment = int(pick["segment"])
-    number = f"{letter}{int(pick['particle'])}" + (f".{segment}" if segment else "")
+def _split(tracks: pd.DataFrame) -> list[tuple[str, int]]:
+    """Return file and particle of the tracks that were split into pieces."""
+    several = tracks.duplicated(["file", "particle"], keep=False) | (tracks["segment"] != 0)
+    some = tracks[several]
+    return list(zip(some["file"].astype(str), some["particle"].astype(int), strict=True))
+
+
+def _among(picks: pd.DataFrame, pieces: set[tuple[str, int]]) -> bool:
+    return any(_key(pick)[:2] in pieces for _, pick in picks.iterrows())
+
+
+def _left_out(tracks: pd.DataFrame, picks: pd.DataFrame) -> str:
+    """Say which explained tracks no picture can be of, "" for none."""
+    immobile = int((tracks["status"] == "immobile").sum()) if "status" in tracks else 0
+    if immobile:
+        first = "Not shown" if len(picks) else "No track to show"
+        many = f"{immobile:,} flagged immobile"
+        return f"{first}: {many}; --particle N draws the one of that number."
+    return "" if len(picks) else "No track to show: none was given a class."
+
+
+def _named(
+    pick: pd.Series[Any], pieces: set[tuple[str, int]], letters: dict[str, str]
+) -> tuple[str, str]:
+    """Return a track's number, after the letter of its file, and its piece, "" if it is whole."""
+    file, particle, segment = _key(pick)
+    piece = f"piece {segment}" if (file, particle) in pieces else ""
+    return f"{letters.get(file, '')}{particle}", piece
+
+
+def _caption_lines(
+    picks: pd.DataFrame, names: dict[tuple[Any, ...], tuple[str, str]], width: float
+) -> int:
+    """Return the lines of a caption: three where its name and a probability don't fit in one."""
+    for _, pick in picks.iterrows():
+        shortest = _with_probability(", ".join(filter(None, names[_key(pick)])), pick)[-1]
+        if text_width_mm(shortest, points=_SMALLER) > width:
+            return 3
+    return 2
+
+
+def _with_probability(name: str, pick: pd.Series[Any]) -> list[str]:
     probability = float(pick["probability"])
-    first = [
-        f"{number} · {words}" for words in (percent(probability), f"{100 * probability:.0f} %")
-    ]
+    short = "> 99 %" if probability >= 0.995 else percent(probability)
+    return [" · ".join(filter(None, (name, words))) for words in (percent(probability), short)]
+
+
+def _caption(
+    name: tuple[str, str], pick: pd.Series[Any], track: pd.Series[Any], *, apart: bool
+) -> list[list[str]]:
+    """Return what each line of a caption says, the longest choice first."""
     runner = readable(value_of(pick, "runner_up", ""))
     p = float(value_of(track, f"p_{runner}", math.nan))
     alpha = float(value_of(pick, "alpha_msd", math.nan))
     points = value_of(track, "n_points", None)
-    second = [""] if points is None else [f"{int(points):,} points"]
+    last = [""] if points is None else [f"{int(points):,} points"]
     if pick["why"] == "doubtful" and runner and math.isfinite(p):
-        second = [f"{runner} {percent(p)}", runner]
+        last = [f"{runner} {percent(p)}", runner]
     elif pick["why"] == "surprising" and math.isfinite(alpha):
-        second = [f"α {alpha:.2f}".replace("-", "−")]
-    for row, choices in enumerate((first, second)):
-        written, size = _fitting(choices, width)
-        say(figure, left, top + 2.9 * row, written, fontsize=size)
+        last = [f"α {alpha:.2f}".replace("-", "−")]
+    number, piece = name
+    if apart:
+        second = _with_probability(piece, pick)
+        if piece:
+            second += _with_probability(piece.replace("piece", "pc."), pick)
+        return [[number], second, last]
+    return [_with_probability(", ".join(filter(None, name)), pick), last]
 
 
 def _fitting(choices: list[str], width: float) -> tuple[str, float]:
-    """Return the first text that fits at one of two sizes, else the last one shortened."""
+    """Return the first text that fits at one of two sizes, else the last one, made to fit."""
     for text in choices:
         for points in (_SMALL, _SMALLER):
             if text_width_mm(text, points=points) <= width:
                 return text, points
-    return elided(choices[-1], width, points=_SMALLER), _SMALLER
+    return elided(choices[-1], width, points=_LEAST), _LEAST
 
 
 def _class_name(

@@ -132,11 +132,17 @@ def plain(value: float) -> str:
         return "—"
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:,.6g}".replace("-", "−")
-    figure, _, power = f"{value:.3g}".partition("e")
-    if not power:
-        return figure.replace("-", "−")
+    if "e" not in (short := f"{value:.3g}"):
+        return short.replace("-", "−")
+    return power_of_ten(value)
+
+
+def power_of_ten(value: float) -> str:
+    """Return a finite number with its power of ten: 10⁴, 3×10⁻⁵."""
+    digits, _, power = f"{value:.2e}".partition("e")
+    digits = f"{float(digits):g}"
     raised = f"10{str(int(power)).translate(_SUPERSCRIPT)}"
-    return raised if figure == "1" else f"{figure}×{raised}".replace("-", "−")
+    return raised if digits == "1" else f"{digits}×{raised}".replace("-", "−")
 
 
 def even_numbers() -> Formatter:

@@ -13,10 +13,12 @@ from spt_explain.diffusion.msd import (
     POINTS_PER_LAG,
     mean_squared_displacements,
 )
-from spt_explain.report.drawing import plain
+from spt_explain.report.drawing import plain, power_of_ten
 from spt_explain.report.style import ACCENT, FAINT, INK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 SHARE_OF_LAGS = 0.25
 """Lags up to this share of the track are drawn; beyond, few pairs are left to average over."""
 _LEAST_RANGE = 4.0  # of a logarithmic axis
+_LONGEST_LABEL = 5  # characters beside the axis: wider ones run into its name
 
 
 def alpha_words(track: pd.Series[Any]) -> list[str]:
@@ -33,7 +36,7 @@ def alpha_words(track: pd.Series[Any]) -> list[str]:
     words = []
     fitted = _number(track, "alpha_msd")
     if math.isfinite(fitted):
-        words.append(f"MSD grows as lag to the power α = {_two(fitted)}")
+        words.append(f"MSD grows as lag to power α = {_two(fitted)}")
     said, low, high = (_number(track, name) for name in ("alpha", "alpha_low", "alpha_high"))
     if math.isfinite(said):
         interval = f" (5–95 %: {_two(low)}–{_two(high)})" if low <= high else ""
@@ -92,7 +95,7 @@ def draw_msd(
         low, high = _room(float(values.min()), float(values.max()))
         (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(low, high)
         ticks = log_ticks(low, high, 4)
-        axis.set_ticks(ticks, [plain(tick) for tick in ticks])
+        axis.set_ticks(ticks, tick_labels(ticks))
         axis.set_ticks([], minor=True)
 
 
@@ -133,6 +136,14 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return ticks
 
 
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Write the ticks of a logarithmic axis: in full, or if one is long all as powers of ten."""
+    written = [plain(tick) for tick in ticks]
+    if max(map(len, written), default=0) <= _LONGEST_LABEL:
+        return written
+    return [power_of_ten(tick) for tick in ticks]
+
+
 def _room(low: float, high: float) -> tuple[float, float]:
     """Return wider ends of a logarithmic axis, at least a factor `_LEAST_RANGE` apart."""
     wider = max(high / low, _LEAST_RANGE) ** 0.06
@@ -151,4 +162,4 @@ def _number(track: pd.Series[Any], name: str) -> float:
 
 
 def _two(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")

@@ -146,7 +146,7 @@ def check_colour_by(colour_by: str) -> None:
         If it is none of `COLOUR_BY`.
     """
     if colour_by not in COLOUR_BY:
-        raise SptError(f"tracks coloured by {colour_by!r}: expected one of {', '.join(COLOUR_BY)}.")
+        raise SptError(f"tracks coloured by {colour_by!r}: expected {' or '.join(COLOUR_BY)}.")
 
 
 def shades(image: npt.NDArray[Any], ends: tuple[float, float], *, dark: bool) -> Image:
@@ -228,11 +228,15 @@ def _outside(paths: list[Placed], stack: Stack, unit: str) -> list[str]:
     if not len(paths):
         raise SptError(f"there are no tracks to draw on {movie}.")
     if not inside.any():
-        held = ", the movie's pixel size (--pixel-size-um)" if not is_pixels(unit) else ""
+        one = len(paths) == 1
+        none = "the one track does not lie" if one else f"none of the {len(paths):,} tracks lies"
+        held = "" if is_pixels(unit) else ", and the movie's pixel size (--pixel-size-um)"
         raise SptError(
-            f"none of the {len(paths):,} tracks lies within {movie}. "
-            f"Check that it is the movie of these tracks{held}."
+            f"{none} within {movie}. "
+            f"Check that it is the movie of {'this track' if one else 'these tracks'}{held}."
         )
     if inside.all():
         return []
-    return [f"{int((~inside).sum()):,} of {len(paths):,} tracks lie outside of the movie."]
+    out = int((~inside).sum())
+    lie = "lies" if out == 1 else "lie"
+    return [f"{out:,} of {len(paths):,} tracks {lie} outside of the movie."]

@@ -54,6 +54,7 @@ _EDGE, _LEFT, _LEFT_WIDTH, _LINE = 3.0, 4.0, 56.0, 4.2
 _TIME_LEFT, _TIME_WIDTH, _TIME_GAP = 78.0, 68.5, 2.6
 _BODY, _BELOW = 158.0, 9.5
 _BAR_STEP = 4.0
+_MSD_NAME = 10.5  # from the axis to the middle of its name, at least
 
 
 def track_figure(
@@ -66,6 +67,7 @@ def track_figure(
     frame_interval_s: float | None,
     classes: Sequence[str],
     share: float = 0.2,
+    whole: bool = True,
 ) -> Figure:
     """Draw an explained track, a page wide.
 
@@ -89,6 +91,8 @@ def track_figure(
         All classes, in the order of the network.
     share : float
         Share of the frames that the check erased.
+    whole : bool
+        False for a piece of a split track: the first is then called one, too.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def track_figure(
     ]
     top = _EDGE + _LINE * (1 + len(words)) + 3.0
     figure.set_size_inches(PAGE_MM / 25.4, (top + _BODY) / 25.4)
-    _title(figure, track, words)
+    _title(figure, track, words, whole=whole)
 
     score = frames["score"].to_numpy(np.float64)
     overlay = bool(value_of(track, "overlay", True)) and bool(np.isfinite(score).any())
@@ -123,8 +127,10 @@ def track_figure(
     return figure
 
 
-def _title(figure: Figure, track: pd.Series[Any], words: list[tuple[str, bool]]) -> None:
-    head = elided(readable(headline(track)), PAGE_MM - 2 * _LEFT, bold=True)
+def _title(
+    figure: Figure, track: pd.Series[Any], words: list[tuple[str, bool]], *, whole: bool
+) -> None:
+    head = elided(readable(headline(track, whole=whole)), PAGE_MM - 2 * _LEFT, bold=True)
     say(figure, _LEFT, _EDGE, head, fontweight="bold")
     room = PAGE_MM - 2 * _LEFT - text_width_mm(head, bold=True) - 4
     if room > 10:
@@ -273,10 +279,15 @@ def _displacement(
     for row, line in enumerate(words):
         say(figure, _LEFT, top + row * _LINE, line)
     top += _LINE * len(words) + 1.5
-    axes = place_axes(figure, _LEFT + 12, top, _LEFT_WIDTH - 12, max(bottom - _BELOW - top, 12))
+    axes = place_axes(figure, _LEFT, top, _LEFT_WIDTH, max(bottom - _BELOW - top, 12))
     alpha = value_of(track, "alpha_msd", math.nan)
     draw_msd(axes, frames, float(alpha), unit=_short(unit), frame_interval_s=frame_interval_s)
-    axes.yaxis.set_label_coords(-10.5 / (_LEFT_WIDTH - 12), 0.5)
+    numbers = [label.get_text() for label in axes.get_yticklabels()]
+    name = max(_MSD_NAME, max(map(text_width_mm, numbers), default=0.0) + 3.3)
+    left = _LEFT + name + 1.5  # wide numbers keep off the axis's name
+    page, box = figure.get_size_inches()[0] * 25.4, axes.get_position()
+    axes.set_position((left / page, box.y0, box.x1 - left / page, box.height))
+    axes.yaxis.set_label_coords(-name / (box.x1 * page - left), 0.5)
 
 
 def _over_time(

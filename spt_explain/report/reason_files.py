@@ -86,6 +86,7 @@ def draw_tracks(
                 unit=reasons.unit,
                 frame_interval_s=reasons.frame_interval_s,
                 classes=reasons.classes,
+                whole=pieces[key[1]] == 1,
                 **share,
             )
             piece = f"-{key[2]}" if pieces[key[1]] > 1 else ""

@@ -29,10 +29,10 @@ def name_of(track: pd.Series[Any], name: str) -> str:
     return str(value_of(track, name, ""))
 
 
-def headline(track: pd.Series[Any]) -> str:
-    """Say which track it is, its class and how probable that is."""
+def headline(track: pd.Series[Any], *, whole: bool = True) -> str:
+    """Say which track it is, its class and how probable that is; its piece unless it is `whole`."""
     segment = int(value_of(track, "segment", 0))
-    piece = f", segment {segment}" if segment else ""
+    piece = f", piece {segment}" if segment or not whole else ""
     given, status = name_of(track, "class"), name_of(track, "status")
     probability = float(value_of(track, "probability", math.nan))
     sure = f", probability {percent(probability)}" if math.isfinite(probability) else ""

@@ -54,6 +54,9 @@ def test_writes_a_folder_and_says_what_is_in_it(run, tracks_csv):
     assert frames[["particle", "frame", "x", "y"]].equals(source[["particle", "frame", "x", "y"]])
     made = strict((folder / "reasons.json").read_text("utf-8"))
     assert made["explanation"]["draws"] == 2
+    (note,) = made["inputs"][0]["notes"]
+    assert note.startswith("--draws is 2: ")
+    assert done.err.count("1 in 3 passes") == 1
     assert made["command"][0] == "spt-explain"
 
 

@@ -120,6 +120,18 @@ def test_the_words_of_the_check():
     assert found.tolist() == [PASSED, FAILED, FAILED, UNCHECKED]
 
 
+@pytest.mark.parametrize(
+    ("draws", "allowed"), [(3, 0), (18, 0), (19, 0), (20, 0), (39, 1), (99, 4)]
+)
+def test_five_per_cent_of_maps_that_point_nowhere_may_pass(draws, allowed):
+    """The rank of the loss among draws + 1 losses is uniform where a map says nothing."""
+    top = np.full(draws + 1, 0.3)
+    found = Check(top, top, top, np.arange(draws + 1) / draws, draws).verdicts()
+    assert (found == PASSED).sum() == allowed + 1
+    if draws >= 19:
+        assert (found == PASSED).mean() <= 0.05
+
+
 def test_no_draws_are_no_check(install, walks):
     classifier = Classifier(install("masked"), device="cpu", jobs=1)
     positions, offsets = walks([40])

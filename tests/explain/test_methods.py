@@ -157,6 +157,26 @@ def test_occlusion_is_what_resting_costs(ready):
     np.testing.assert_allclose(found.scores[:, : step - 1].mean(1), expected, atol=1e-4)
 
 
+def test_a_contrast_is_of_the_kind_of_its_score(ready):
+    """With what no probability can exceed: before, the contrast was of logits."""
+    classifier, positions, _offsets, ran = ready
+    logits = torch.from_numpy(np.random.default_rng(2).normal(0, 9, (3, 8)))
+    target, against = torch.from_numpy(TARGET), torch.from_numpy(AGAINST)
+    p, z = np.exp(logits.numpy()), logits.numpy()
+    p /= p.sum(1, keepdims=True)
+    every = np.arange(3)
+    for of, value in (("probability", p), ("logit", z), ("log-odds", z)):
+        found = explained(logits, target, against, of).numpy()
+        expected = value[every, TARGET] - value[every, AGAINST]
+        np.testing.assert_allclose(found[:, 1], expected, atol=1e-9)
+    one, other = (
+        maps(classifier, positions, ran, None, a, b, method="occlusion", of="probability")[0]
+        for a, b in ((TARGET, AGAINST), (AGAINST, TARGET))
+    )
+    assert np.abs(one.scores).max() > 1e-3
+    np.testing.assert_allclose(one.contrast, one.scores - other.scores, atol=1e-6)
+
+
 def test_what_a_score_covers_is_said():
     assert resolution("gradcam", "block4", 100) == 32
     assert resolution("layercam", "block1", 100) == 4

@@ -65,8 +65,9 @@ def test_grad_cam_without_a_backward_pass_is_captums(install, walks, architectur
     )
     np.testing.assert_array_equal(found.windows, part)
 
-    plain = grad_cam_maps(classifier, ran, recording, target, against, of="logit")[0]
-    other = grad_cam_maps(classifier, ran, recording, against, target, of="logit")[0]
+    kind = "probability" if of == "probability" else "logit"  # of the same kind as the score
+    plain = grad_cam_maps(classifier, ran, recording, target, against, of=kind)[0]
+    other = grad_cam_maps(classifier, ran, recording, against, target, of=kind)[0]
     np.testing.assert_allclose(found.contrast, plain.scores - other.scores, atol=1e-5)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from spt_explain.errors import SptError
 from spt_explain.readers import find_inputs
+from spt_explain.readers.folders import one_spelling
 
 
 @pytest.fixture
@@ -58,6 +59,17 @@ def test_the_same_file_once(tree, monkeypatch):
     assert [item.name for item in found].count("-") == 1
     assert {item.name: item.explicit for item in found}["a2.csv"] is True
     assert len(found) == 6
+    assert {item.name: item.again for item in found} == {
+        **{item.name: () for item in found},
+        "a2.csv": ("a2.csv", str(tree / "a2.csv"), "sub/../a2.csv"),
+        "-": ("-",),
+    }
+
+
+def test_one_spelling_of_each_folder(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    names = ["-", "sub/c.csv", str(tree / "sub" / "c.xml"), "a2.csv", "sub/../a2.xml", "no/x.csv"]
+    assert one_spelling(names) == ["-", "sub/c.csv", "sub/c.xml", "a2.csv", "a2.xml", "no/x.csv"]
 
 
 def test_a_file_called_like_a_pattern(tmp_path):

@@ -59,6 +59,7 @@ CASES = {
     "many": {},
     "files": {"files": ("day 1/cell one.xml", "b.csv", "c.csv", "$d$.csv")},
     "few": {"m": 5},
+    "large numbers": {"m": 200},
     "none": {"m": 0},
     "own classes": {"classes": ("Free and directed by motors", "Confined"), "m": 30},
 }
@@ -83,9 +84,9 @@ def test_each_pick_is_there_with_its_numbers():
         figure = contact_sheet(tracks, frames, unit="pixel", picks=picks)
     said = [text.get_text() for text in figure.texts]
     for _, pick in picks.iterrows():
-        number = f"{pick['particle']}" + (f".{pick['segment']}" if pick["segment"] else "")
-        (caption,) = [text for text in said if text.startswith(f"{number} · ")]
-        assert caption.endswith(" %")
+        assert said.count(f"{pick['particle']}") == 1
+        piece = f"piece {pick['segment']} · " if pick["segment"] else ""
+        assert any(text.startswith(piece) and text.endswith(" %") for text in said)
         track = tracks[tracks["particle"] == pick["particle"]].iloc[0]
         expected = f"{track['n_points']} points"
         if pick["why"] == "doubtful":
@@ -122,3 +123,43 @@ def test_a_track_at_rest_and_one_without_points():
     frames = frames[frames["particle"] != 1007]
     with house_style():
         assert_tidy(contact_sheet(tracks, frames, unit="µm"))
+
+
+def test_whole_tracks_are_numbered_in_one_line():
+    tracks, frames = made(20)
+    tracks["particle"] //= 1000
+    frames["particle"] //= 1000
+    for table in (tracks, frames):
+        table["segment"] = 0
+    with house_style():
+        figure = contact_sheet(tracks, frames, unit="µm", n=1)
+    said = [text.get_text() for text in figure.texts]
+    assert not any("piece" in text for text in said)
+    for number in pick_tracks(tracks, 1)["particle"]:
+        (caption,) = [text for text in said if text.startswith(f"{number} · ")]
+        assert caption.endswith(" %")
+
+
+def test_every_piece_of_a_split_track_is_called_one():
+    tracks, frames = made(2, classes=("BM", "SubFBM"))
+    for table in (tracks, frames):
+        table["segment"] = (table["particle"] > 7) * 1  # 0 and 1
+        table["particle"] = 3
+    with house_style():
+        figure = contact_sheet(tracks, frames, unit="µm", n=2)
+    said = [text.get_text() for text in figure.texts]
+    assert {text.split(" · ")[0] for text in said if " · " in text} == {"3, piece 0", "3, piece 1"}
+    assert any("column segment" in text for text in said)
+
+
+def test_immobile_tracks_are_counted_where_they_are_not_shown():
+    tracks, frames = made(20)
+    tracks["status"] = np.where(np.arange(20) < 3, "immobile", "classified")
+    with house_style():
+        some = contact_sheet(tracks, frames, unit="µm")
+        none = contact_sheet(tracks.assign(status="immobile"), frames, unit="µm")
+        assert_tidy(none)
+    assert any(text.get_text().startswith("Not shown: 3 flagged immobile") for text in some.texts)
+    (said,) = [text.get_text() for text in none.texts]
+    assert said.startswith("No track to show: 20 flagged immobile")
+    assert "--particle" in said

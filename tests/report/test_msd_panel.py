@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from spt_explain.diffusion.msd import msd_exponent
 from spt_explain.report import msd_panel
-from spt_explain.report.style import house_style, new_figure
+from spt_explain.report.style import house_style, new_figure, place_axes
 
 # trackpy 0.7 with pandas 3.1
 pytestmark = [
@@ -71,11 +71,40 @@ def test_log_axes_have_a_few_round_ticks(low, ratio):
     assert {f"{tick:.3e}"[:5] for tick in ticks} <= {f"{k}.000" for k in range(1, 10)}
 
 
+@pytest.mark.parametrize(
+    ("ticks", "written"),
+    [
+        ((0.001, 0.01, 1), ["0.001", "0.01", "1"]),
+        ((1, 1000), ["1", "1,000"]),
+        ((100, 10_000), ["10²", "10⁴"]),
+        ((1, 10, 1e5), ["1", "10", "10⁵"]),
+        ((3000, 10_000), ["3×10³", "10⁴"]),
+        ((1e-5, 3e-5), ["10⁻⁵", "3×10⁻⁵"]),
+    ],
+)
+def test_long_labels_are_powers_of_ten(ticks, written):
+    assert msd_panel.tick_labels(ticks) == written
+
+
+def test_labels_of_an_axis_keep_off_its_name():
+    frames = walk(2500)
+    frames[["x", "y"]] *= 300
+    with house_style():
+        figure = new_figure(60, 40)
+        axes = place_axes(figure, 16, 4, 44, 20)
+        msd_panel.draw_msd(axes, frames, 1.0, unit="px", frame_interval_s=None)
+        axes.yaxis.set_label_coords(-10.5 / 44, 0.5)
+        figure.draw_without_rendering()
+    name = axes.yaxis.label.get_window_extent().x1
+    assert all(label.get_window_extent().x0 > name for label in axes.get_yticklabels())
+
+
 def test_exponents_in_words():
     track = pd.Series({"alpha_msd": 0.972, "alpha": 0.5, "alpha_low": 0.41, "alpha_high": 0.62})
     assert msd_panel.alpha_words(track) == [
-        "MSD grows as lag to the power α = 0.97",
+        "MSD grows as lag to power α = 0.97",
         "network: α = 0.50 (5–95 %: 0.41–0.62)",
     ]
     assert msd_panel.alpha_words(pd.Series({"alpha": 0.5}))[0] == "network: α = 0.50"
+    assert msd_panel.alpha_words(pd.Series({"alpha_msd": -0.001}))[0].endswith("= 0.00")
     assert msd_panel.alpha_words(pd.Series({"alpha_msd": None, "class": "BM"})) == []

@@ -132,7 +132,7 @@ def test_any_shape_keeps_its_words_on_the_page(tmp_path, shape):
 
 def test_what_can_be_mended(movie, tmp_path):
     frames, tracks = tables()
-    with pytest.raises(SptError, match="class, score"):
+    with pytest.raises(SptError, match="class or score"):
         overlay.overlay_projection(movie, frames, tracks, unit="px", colour_by="size")
     with pytest.raises(SptError, match="was not found"):
         overlay.overlay_projection(tmp_path / "none.tif", frames, tracks, unit="px")

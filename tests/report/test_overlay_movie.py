@@ -96,7 +96,7 @@ def test_long_gifs_leave_frames_out_and_say_so(movie, tmp_path):
         ({"tail": 0}, "tails of 0"),
         ({"side_px": 10}, "64 to 4096"),
         ({"most_frames": 0}, "at most 0"),
-        ({"colour_by": "length"}, "class, score"),
+        ({"colour_by": "length"}, "class or score"),
         ({"fmt": "avi"}, "'avi'.*.gif or .mp4"),
         ({"unit": "µm"}, "--pixel-size-um"),
     ],

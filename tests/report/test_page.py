@@ -488,7 +488,8 @@ def test_correlations_are_told(tmp_path):
          "n_windows": [3200], "n_tracks": [100]}
     )  # fmt: skip
     page, _, _ = written(tmp_path, reasons)
-    assert "AC: memory from step to step" in page.words
+    source = (tmp_path / "out.html").read_text("utf-8")
+    assert "<td>AC</td><td>memory from step to step</td>" in source
     assert "−0.36" in page.words
     assert "3,200" in page.words
 

@@ -419,6 +419,25 @@ def test_names_from_files_are_text(page):
     assert FILES[2] in page.inner_text("#facts")
 
 
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_no_column_of_the_correlations_is_cut_off(open_page, tmp_path, size):
+    reasons = make()
+    reasons.correlations = pd.DataFrame(
+        [
+            {"class": name, "statistic": statistic, "variant": "pooled", "pearson": -0.123,
+             "spearman": 0.34, "n_windows": 123_456, "n_tracks": 12_345}
+            for name in CLASS_NAMES for statistic in ("AC", "CS", "NG", "SG", "VD")
+        ]
+    )  # fmt: skip
+    page = open_page(write_page(tmp_path / "all.html", reasons), size)
+    page.locator("#correlations").evaluate("one => { one.open = true; }")
+    room, needed = page.locator("#correlations .scroll").evaluate(
+        "one => [one.clientWidth, one.scrollWidth]"
+    )
+    assert needed <= room
+    assert page.get_by_role("columnheader", name="Tracks").is_visible()
+
+
 def test_a_page_without_tracks_opens(open_page, tmp_path):
     reasons = make()
     empty = pd.DataFrame()

@@ -72,6 +72,12 @@ def test_tracks_of_another_movie_are_refused(movie):
         put(movie, *tables(x=500.0))
     with pytest.raises(SptError, match="none of the 3 tracks"):
         put(movie, *tables(first=6))
+    with pytest.raises(SptError, match=r"the one track does not lie within .* of this track\.$"):
+        put(movie, *tables(1, x=500.0))
+    with pytest.raises(SptError, match=r"of these tracks, and the movie's pixel size \("):
+        put(movie, *tables(x=500.0), unit="µm", pixel_size_um=0.1)
+    with pytest.raises(SptError, match="expected class or score"):
+        placing.check_colour_by("alpha")
     frames, tracks = tables()
     with pytest.raises(SptError, match="no tracks to draw"):
         put(movie, frames, tracks.iloc[:0])
@@ -80,7 +86,7 @@ def test_tracks_of_another_movie_are_refused(movie):
 def test_tracks_outside_are_counted(movie):
     frames, tracks = tables()
     frames.loc[frames["particle"] == 1, "y"] = 19.6
-    assert put(movie, frames, tracks).notes == ("1 of 3 tracks lie outside of the movie.",)
+    assert put(movie, frames, tracks).notes == ("1 of 3 tracks lies outside of the movie.",)
     frames.loc[frames["particle"] == 1, "y"] = 19.4  # half a pixel beyond the last one's middle
     assert put(movie, frames, tracks).notes == ()
 

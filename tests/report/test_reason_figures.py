@@ -117,6 +117,10 @@ def rest(n):
     return track, frames.assign(x=512.3, y=40.0), windows.assign(AC=np.nan), timeline.iloc[:0]
 
 
+def walked(n, step):
+    return np.random.default_rng(0).normal(0, step, n).cumsum()
+
+
 def changed(n=60, *, of=None, **columns):
     track, frames, windows, timeline = made(n, **(of or {}))
     return track, frames.assign(**columns), windows, timeline
@@ -135,6 +139,8 @@ CASES = {
     "no better than random": lambda: made(60, check="no better than random"),
     "not checked": lambda: made(60, check="not checked", loss_top=np.nan, loss_random=np.nan),
     "no scores": lambda: changed(score=np.nan),
+    "wide numbers": lambda: changed(400, x=walked(400, 300.0), y=0.0),
+    "small numbers": lambda: changed(46, x=walked(46, 0.004), y=0.0),
     "no contrast": lambda: changed(score_contrast=np.nan, of={"against": ""}),
     "no scores at all": lambda: changed(score=np.nan, score_contrast=np.nan),
     "some scores": lambda: changed(score=[0.5, np.nan, -1.0] * 20),

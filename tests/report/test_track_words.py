@@ -12,7 +12,7 @@ from spt_explain.report import track_words
             {"particle": 3, "class": "BM", "probability": 0.871, "n_points": 1200},
             "Particle 3: BM, probability 87 % · 1,200 points",
         ),
-        ({"particle": 3, "segment": 1, "class": None}, "Particle 3, segment 1: no class"),
+        ({"particle": 3, "segment": 1, "class": None}, "Particle 3, piece 1: no class"),
         (
             {"particle": 3, "class": "BM", "probability": 0.4, "status": "undetermined"},
             "Particle 3: undetermined, most likely BM, probability 40 %",
@@ -25,6 +25,11 @@ from spt_explain.report import track_words
 )
 def test_headline(given, said):
     assert track_words.headline(pd.Series(given, dtype=object)) == said
+
+
+def test_the_first_piece_of_a_split_track_is_called_one():
+    track = pd.Series({"particle": 3, "segment": 0}, dtype=object)
+    assert track_words.headline(track, whole=False).startswith("Particle 3, piece 0: ")
 
 
 @pytest.mark.parametrize(

@@ -88,18 +88,18 @@ def correlations_html(correlations: pd.DataFrame | None) -> str:
     rows = []
     for row in correlations.to_dict("records"):
         statistic = str(row.get("statistic", ""))
-        meaning = STATISTICS.get(statistic, "")
         rows.append(
             [
                 str(row.get("class", "")),
-                f"{statistic}: {meaning}" if meaning else statistic,
+                statistic,
+                STATISTICS.get(statistic, ""),
                 _signed(row.get("pearson")),
                 _signed(row.get("spearman")),
                 _count(row.get("n_windows")),
                 _count(row.get("n_tracks")),
             ]
         )
-    head = ("Class", "Statistic", "Pearson", "Spearman", "Windows", "Tracks")
+    head = ("Class", "Statistic", "Meaning", "Pearson", "Spearman", "Windows", "Tracks")
     return _table(head, rows, "Correlation of score and statistic over windows")
 
 
