@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import time
-import unicodedata
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import NotTracksError, SptError, printable
 from spt_explain.movies import is_stack
 from spt_explain.readers import StackError, find_inputs
-from spt_explain.readers.folders import one_spelling
+from spt_explain.readers.folders import folded, one_spelling
 from spt_explain.readers.inputs import Input
 from spt_explain.report.tables import (
     FORMATS,
@@ -167,7 +166,7 @@ def plan_outputs(names: Sequence[str], output: str | None, fmt: str | None) -> P
     for full in (False, True):
         paths = [verdicts_path(n, fmt, folder=folder, full=full) for n in one_spelling(names)]
         # beside their inputs, full names are as different as those
-        if (full and folder is None) or len(set(map(_folded, paths))) == len(paths):
+        if (full and folder is None) or len(set(map(folded, paths))) == len(paths):
             return Plan(each=dict(zip(names, paths, strict=True)), fmt=fmt)
     assert folder is not None
     pairs = zip(names, paths, strict=True)
@@ -181,25 +180,20 @@ def _parents(name: str) -> list[str]:
     return [part for part in path.parts[:-1] if part != path.anchor]
 
 
-def _folded(path: Path) -> str:
-    """Return what names have in common that are one file on Windows and macOS."""
-    return unicodedata.normalize("NFC", str(path)).casefold()
-
-
 def _numbered(paths: Sequence[Path], fmt: str) -> list[Path]:
     """Give each path that is there already the next free number."""
-    taken = set(map(_folded, paths))
+    taken = set(map(folded, paths))
     seen: set[str] = set()
     found = []
     for path in paths:
         free, number = path, 1
-        if _folded(path) in seen:
-            while _folded(free) in taken:
+        if folded(path) in seen:
+            while folded(free) in taken:
                 number += 1
                 stem = path.name.removesuffix(f".verdicts.{fmt}")
                 free = path.with_name(f"{stem}-{number}.verdicts.{fmt}")
-        taken.add(_folded(free))
-        seen.add(_folded(path))
+        taken.add(folded(free))
+        seen.add(folded(path))
         found.append(free)
     return found
 

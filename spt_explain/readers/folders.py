@@ -6,6 +6,7 @@ import difflib
 import glob
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,11 @@ def one_spelling(names: Sequence[str]) -> list[str]:
         folder = first.setdefault(os.path.realpath(path.parent), path.parent)
         spelled.append(name if name == "-" or folder == path.parent else str(folder / path.name))
     return spelled
+
+
+def folded(path: Path) -> str:
+    """Return what names have in common that are one file on Windows and macOS."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _expand(name: str, recursive: bool) -> Iterator[FoundInput]:

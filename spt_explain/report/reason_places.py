@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
 from spt_explain.movies.stack import Stack, is_stack
+from spt_explain.readers.folders import folded
 from spt_explain.report.folders import refuse_folder
 from spt_explain.report.reason_files import NAMES, PROGRAM, SIDECAR, TABLES
 from spt_explain.report.tables import refuse_to_overwrite, verdicts_path
@@ -52,18 +54,21 @@ def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> l
     within = None if output is None else Path(output)
     plain = [_folder_of(name, within) for name in names]
     full = [_folder_of(name, within, full=True) for name in names]
-    found = [two if plain.count(one) > 1 else one for one, two in zip(plain, full, strict=True)]
-    if within is not None and len(set(found)) < len(found):
+    shared = Counter(map(folded, plain))
+    found = [two if shared[folded(one)] > 1 else one for one, two in zip(plain, full, strict=True)]
+    if within is not None and len(set(map(folded, found))) < len(found):
         found = [
             within / "_".join(p for p in (*Path(n).parts[:-1], path.name) if p != os.sep)
             for n, path in zip(names, full, strict=True)
         ]
         found = [path.with_name(path.name.replace("..", "up")) for path in found]
+    taken: set[str] = set()
     for i, path in enumerate(found):
         number = 2
-        while found[i] in found[:i]:
+        while folded(found[i]) in taken:
             found[i] = path.with_name(f"{path.name.removesuffix('.reasons')}-{number}.reasons")
             number += 1
+        taken.add(folded(found[i]))
     return found
 
 

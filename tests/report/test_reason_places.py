@@ -46,13 +46,15 @@ def test_same_names_in_one_folder_get_their_parents():
 @given(
     st.lists(
         st.sampled_from(["a.csv", "a.xml", "x/a.csv", "x_a.csv", "a.csv.gz", "/x/a.csv", "-",
-                         "a", "a.csv-2", "stdin.csv", "../x/a.csv", "x/../a.csv"]),
+                         "a", "a.csv-2", "stdin.csv", "../x/a.csv", "x/../a.csv", "A.csv",
+                         "X/a.csv", "x/A.CSV"]),
         unique=True,
     ),
     st.sampled_from([None, "out/"]),
 )  # fmt: skip
 def test_no_two_inputs_ever_share_a_folder(names, output):
-    assert len(set(plan(names, output))) == len(names)
+    """Not on file systems that ignore case either."""
+    assert len({str(path).casefold() for path in plan(names, output)}) == len(names)
 
 
 @pytest.mark.parametrize("output", ["-", "", " "])
