@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from spt_explain.version import __version__
 
 if TYPE_CHECKING:
-    from spt_explain.api import classify, explain, read_tracks, track_stack
+    from spt_explain.api import classify, explain, read_tracks, track_movie, track_stack
     from spt_explain.diffusion.population import simulate
     from spt_explain.errors import SptError
     from spt_explain.explain.reasons import Explainer, Reasons
+    from spt_explain.movies.settings import TrackingSettings
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.resandi.exchange import export_weights, import_weights
     from spt_explain.resandi.populations import populations
@@ -37,6 +38,7 @@ __all__ = [
     "Reasons",
     "Source",
     "SptError",
+    "TrackingSettings",
     "Tracks",
     "__version__",
     "classify",
@@ -52,13 +54,15 @@ __all__ = [
     "remove_weights",
     "retrain",
     "simulate",
+    "track_movie",
     "track_stack",
 ]
 
 _HOMES = {
     "classify": "spt_explain.api",
     "read_tracks": "spt_explain.api",
-    "track_stack": "spt_explain.api",
+    "track_movie": "spt_explain.movies",
+    "track_stack": "spt_explain.movies",
     "simulate": "spt_explain.diffusion.population",
     "retrain": "spt_explain.training.retrain",
     "evaluate": "spt_explain.training.testing",
@@ -67,6 +71,7 @@ _HOMES = {
     "Explainer": "spt_explain.explain.reasons",
     "Reasons": "spt_explain.explain.reasons",
     "SptError": "spt_explain.errors",
+    "TrackingSettings": "spt_explain.movies.settings",
     "Calibration": "spt_explain.tracks",
     "QualityPolicy": "spt_explain.tracks",
     "Source": "spt_explain.tracks",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError
-from spt_explain.movies import is_stack, track_stack
+from spt_explain.movies import is_stack, track_movie, track_stack
+from spt_explain.movies.settings import TrackingSettings
 from spt_explain.readers import read_tracks as read_table
 from spt_explain.readers.inputs import Input
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from spt_explain.explain.scores import ScoreOf
     from spt_explain.tracks import QualityPolicy, Tracks
 
-__all__ = ["classify", "explain", "read_tracks", "track_stack"]
+__all__ = ["classify", "explain", "read_tracks", "track_movie", "track_stack"]
 
 
 def read_tracks(
@@ -34,6 +35,7 @@ def read_tracks(
     frame_interval_s: float | None = None,
     override_units: bool = False,
     all_tracks: bool = False,
+    tracking: TrackingSettings | str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tracks:
     """Read tracks from any file that holds them; a microscopy stack is tracked first.
@@ -52,6 +54,9 @@ def read_tracks(
         Replace what the file says by the two above.
     all_tracks : bool
         TrackMate's save files: also the tracks that its filters hid.
+    tracking : TrackingSettings, str or pathlib.Path, optional
+        Stacks: how they are tracked, or a parameter file that ``spt-explain track`` wrote. What it
+        leaves open is found from the stack.
     progress : callable, optional
         Called with frames done and their number while a stack is tracked.
 
@@ -77,8 +82,32 @@ def read_tracks(
                 f"{source.label} is a TIFF stack that is compressed or comes through a pipe: "
                 "expected a plain file. Unpack it, or save it as one, and name that."
             )
-        return track_stack(source.plain_path, progress=progress, **units)
-    return read_table(source, columns=columns, all_tracks=all_tracks, **units)
+        settings = tracking_settings(tracking)
+        return track_movie(source.plain_path, settings, progress=progress, **units).tracks
+    tracks = read_table(source, columns=columns, all_tracks=all_tracks, **units)
+    if tracking is not None:
+        return tracks.with_notes("--tracking was ignored: the file holds tracks, and is no stack.")
+    return tracks
+
+
+def tracking_settings(given: TrackingSettings | str | Path | None) -> TrackingSettings | None:
+    """Return how stacks are tracked, read from its file where one is named.
+
+    Raises
+    ------
+    SptError
+        If it is neither settings nor a file that holds some.
+    """
+    if given is None or isinstance(given, TrackingSettings):
+        return given
+    if not isinstance(given, (str, Path)):
+        raise SptError(
+            f"tracking is {given!r}: expected spt_explain.TrackingSettings, or the name of a "
+            "parameter file that spt-explain track wrote."
+        )
+    from spt_explain.movies.parameter_file import read_parameters
+
+    return read_parameters(given)
 
 
 def classify(

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain import __version__
-from spt_explain.api import read_tracks
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import NotTracksError, SptError, printable
-from spt_explain.movies import is_stack
-from spt_explain.readers import StackError, find_inputs
+from spt_explain.errors import SptError
+from spt_explain.many import InputResult, Listener, NetworkRun
+from spt_explain.readers import find_inputs
 from spt_explain.readers.folders import one_spelling
-from spt_explain.readers.inputs import Input
 from spt_explain.report.folders import whole_folder
 from spt_explain.report.reason_counts import count_reasons
-from spt_explain.report.reason_files import PROGRAM, SIDECAR, TABLES
+from spt_explain.report.reason_files import SIDECAR, TABLES
 from spt_explain.report.reason_places import check_movie, check_place, made, plan_folders, refuse
 from spt_explain.report.tables import encode
-from spt_explain.tracks.units import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spt_explain.explain.reasons import Explainer, Reasons
-    from spt_explain.readers import FoundInput
+    from spt_explain.resandi.classifier import Classifier
     from spt_explain.tracks import QualityPolicy, Tracks
+
+__all__ = ["PICKS", "Explained", "Listener", "Pictures", "explain_files"]
 
 PICKS = 3
 """Tracks of each kind (typical, doubtful, surprising) and class that get a figure of their own."""
@@ -65,70 +61,19 @@ class Pictures:
 
 
 @dataclass
-class Explained:
+class Explained(InputResult):
     """What became of one input.
 
     Attributes
     ----------
-    name : str
-        The input as it was named or found, for people (see `spt_explain.errors.printable`).
-    done : bool
-        Whether it was explained.
-    report : dict
-        Format, units, counts.
-    error : SptError or None
-        Why it failed, or why it was skipped.
-    skipped : bool
-        True for a file in a folder that holds no tracks.
-    outputs : list of pathlib.Path
-        What was written for it.
     problems : list of SptError
         Why pictures or the page, but not the tables, are missing.
-    seconds : dict of str to float
-        Time by what was done.
     reasons : Reasons or None
         The tables, as long as the page needs them.
-    source : str
-        The input's name as the system has it, for opening it again.
-    again : tuple of str
-        How else it was named, where it was named more than once, for people.
     """
 
-    name: str
-    done: bool = False
-    report: dict[str, Any] = field(default_factory=dict)
-    error: SptError | None = None
-    skipped: bool = False
-    outputs: list[Path] = field(default_factory=list)
     problems: list[SptError] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
     reasons: Reasons | None = None
-    source: str = ""
-    again: tuple[str, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        """Whether it should have been explained and was not."""
-        return self.error is not None and not self.skipped
-
-
-class Listener:
-    """What a caller may want to hear; every method does nothing by default."""
-
-    def reading(self, name: str, index: int, total: int) -> None:
-        """Start on a file, the `index`-th (from 0) of `total`."""
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Report how far something has come."""
-
-    def read(self, tracks: Tracks) -> None:
-        """Report a file that was read."""
-
-    def ready(self, explainer: Explainer) -> None:
-        """Report the network, once, before its first use."""
-
-    def finished(self, result: Explained) -> None:
-        """Report a file that is done, failed or skipped."""
 
 
 def explain_files(
@@ -194,16 +139,8 @@ def explain_files(
         that is no share, and what `make_explainer` raises. After it: if not one file could be
         explained.
     """
-    from spt_explain.diffusion.estimates import check_exposure
-
-    check_exposure(exposure)
-    reading = reading or {}
-    check_options(
-        reading.get("pixel_size_um"),
-        reading.get("frame_interval_s"),
-        bool(reading.get("override_units")),
-    )
-    listener, pictures = listener or Listener(), pictures or Pictures()
+    pictures = pictures or Pictures()
+    run = _Run(make_explainer, policy, exposure, reading, command, listener)
     found = find_inputs(names)
     single = len(found) == 1 and found[0].explicit
     spelled = [one.name for one in found]
@@ -215,119 +152,64 @@ def explain_files(
     if pictures.movie is not None:
         check_movie(pictures.movie, pictures.animate, len(found))
         sources.append(pictures.movie)
-    job = _Job(
-        make_explainer,
-        policy,
-        exposure,
-        reading,
-        tuple(only),
-        fmt,
-        pictures,
-        page is not None,
-        [printable(argument) for argument in command],
-        listener,
-    )
-    results = []
+    run.folders = {one.name: folder for one, folder in zip(found, folders, strict=True)}
+    run.only, run.fmt, run.pictures, run.keep = tuple(only), fmt, pictures, page is not None
     with made(None if output is None or folders == [Path(output)] else Path(output)):
         refuse(folders, page, sources, overwrite=overwrite)
-        for index, (one, folder) in enumerate(zip(found, folders, strict=True)):
-            listener.reading(printable(one.name), index, len(found))
-            results.append(job.run(one, folder))
-            listener.finished(results[-1])
-    done = [result for result in results if result.done]
-    if not done:
-        raise _nothing_done(results)
+        results = run.go(found)
     if page is not None:
-        job.write_page(page, done, overwrite=overwrite)
+        run.write_page(page, [result for result in results if result.done], overwrite=overwrite)
     return results
 
 
-def _nothing_done(results: Sequence[Explained]) -> SptError:
-    first = next((r for r in results if r.failed), results[0]).error
-    assert first is not None
-    if len(results) == 1:
-        return first
-    return SptError(
-        f"none of {len(results)} files could be explained; the first: {first}",
-        exit_code=first.exit_code,
-    )
+class _Run(NetworkRun["Explainer", Explained]):
+    """Explains every file, and writes a folder of results for each."""
 
-
-@dataclass
-class _Job:
-    """One run over several files: the explainer is made once, when it is first needed."""
-
-    make_explainer: Callable[[], Explainer]
-    policy: QualityPolicy
-    exposure: float
-    reading: dict[str, Any]
+    made = Explained
+    done_in_words = "explained"
+    folders: dict[str, Path]
     only: tuple[int, ...]
     fmt: str
     pictures: Pictures
     keep: bool
-    command: list[str]
-    listener: Listener
-    _explainer: Explainer | None = None
+    """Whether the tables are kept, for the page."""
 
-    def explainer(self) -> Explainer:
-        """Return the explainer, made on the first call."""
-        if self._explainer is None:
-            self._explainer = self.make_explainer()
-            self.listener.ready(self._explainer)
-        return self._explainer
+    def classifier(self) -> Classifier:
+        return self.engine().classifier
 
-    def run(self, one: FoundInput, folder: Path) -> Explained:
-        """Read, explain and write one file."""
-        again = tuple(printable(name) for name in one.again)
-        result = Explained(printable(one.name), source=one.name, again=again)
-        try:
-            started = time.perf_counter()
-            tracks = self._read(one)
-            self.listener.read(tracks)
-            if self.pictures.movie is not None:
-                check_place(self.pictures.movie, tracks, self.only, **self._movie_units())
-            result.seconds["reading"] = time.perf_counter() - started
-        except NotTracksError as error:
-            result.error, result.skipped = error, not one.explicit
-            return result
-        except SptError as error:
-            result.error = error
-            return result
-        explainer = self.explainer()
-        try:
-            started = time.perf_counter()
-            reasons = explainer.explain(
-                tracks,
-                self.policy,
-                exposure=self.exposure,
-                only=self.only,
-                progress=self.listener.progress,
-            )
-            result.seconds["explaining"] = time.perf_counter() - started
-            weights = explainer.classifier.weights
-            result.report = {**tracks.describe(), **count_reasons(reasons, weights, self.only)}
-            result.report["notes"] += explainer.how.notes()
-            self._write(folder, result, reasons)
-        except SptError as error:
-            result.error = error
-            return result
-        result.done = True
+    def own(self) -> dict[str, Any]:
+        from spt_explain.explain import timeline
+
+        how = self.engine().how
+        return {
+            "explanation": asdict(how),
+            "seed": how.seed,
+            "timeline": {"width": timeline.WIDTH, "penalty": timeline.PENALTY},
+            "only": list(self.only),
+        }
+
+    def check(self, tracks: Tracks) -> None:
+        if self.pictures.movie is not None:
+            check_place(self.pictures.movie, tracks, self.only, **self._movie_units())
+
+    def work(self, tracks: Tracks, result: Explained) -> None:
+        explainer = self.engine()
+        started = time.perf_counter()
+        reasons = explainer.explain(
+            tracks,
+            self.policy,
+            exposure=self.exposure,
+            only=self.only,
+            progress=self.listener.progress,
+        )
+        result.seconds["explaining"] = time.perf_counter() - started
+        weights = explainer.classifier.weights
+        result.report = {**tracks.describe(), **count_reasons(reasons, weights, self.only)}
+        result.report["notes"] += explainer.how.notes()
+        folder = self.folders[result.source]
+        self._write(folder, result, reasons)
         result.outputs.append(folder)
         result.reasons = reasons if self.keep else None
-        return result
-
-    def _read(self, one: FoundInput) -> Tracks:
-        source = Input.of(one.name)
-        if not one.explicit and is_stack(source.head):
-            raise StackError(
-                f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
-                "Name it by itself."
-            )
-        return read_tracks(
-            source,
-            progress=lambda done, total: self.listener.progress("tracking", done, total),
-            **self.reading,
-        )
 
     def _movie_units(self) -> dict[str, Any]:
         return {
@@ -383,7 +265,7 @@ class _Job:
             write_page(
                 page,
                 joined(all_of),
-                populations=fractions(all_of, self.explainer().classifier.weights.name),
+                populations=fractions(all_of, self.engine().classifier.weights.name),
                 provenance=self.provenance(done),
                 title=f"Why the network says so: {names}{more}",
                 overwrite=overwrite,
@@ -397,60 +279,6 @@ class _Job:
                 result.outputs.append(page)
         for result in done:
             result.reasons = None
-
-    def provenance(self, results: Sequence[Explained]) -> dict[str, Any]:
-        """Return everything needed to run it again and to trust it."""
-        from dataclasses import asdict
-
-        import numpy as np
-        import pandas as pd
-
-        from spt_explain.explain import timeline
-        from spt_explain.resandi.weights import file_sha256
-
-        explainer = self.explainer()
-        weights = explainer.classifier.weights
-        inputs = []
-        for result in results:
-            path = Path(result.source)
-            known = result.source != "-" and path.is_file()
-            inputs.append(
-                {
-                    **result.report,
-                    "path": printable(str(path.resolve())) if known else result.name,
-                    "sha256": file_sha256(path) if known else None,
-                    "seconds": {k: round(v, 3) for k, v in result.seconds.items()},
-                }
-            )
-        return {
-            "program": PROGRAM,
-            "version": __version__,
-            "command": self.command,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "weights": {
-                "name": weights.name,
-                "version": weights.version,
-                "sha256": weights.sha256,
-                "files": weights.files,
-            },
-            "backend": explainer.classifier.backend_name,
-            "device": explainer.classifier.backend.device.description,
-            "batch_size": explainer.classifier.batch_size,
-            "explanation": asdict(explainer.how),
-            "seed": explainer.how.seed,
-            "timeline": {"width": timeline.WIDTH, "penalty": timeline.PENALTY},
-            "policy": asdict(self.policy),
-            "threshold": explainer.classifier.threshold,
-            "alone": explainer.classifier.alone,
-            "exposure": self.exposure,
-            "only": list(self.only),
-            "reading": self.reading,
-            "inputs": inputs,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-        }
 
 
 @contextmanager

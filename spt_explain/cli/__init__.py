@@ -13,6 +13,7 @@ from spt_explain.errors import SptError
 _COMMANDS = {
     "classify": "Mechanism and confidence for every track of any tracking program's file.",
     "explain": "Why: which frames of each track speak for its class, checked, with figures.",
+    "track": "Tracks from movies, with parameters found from the movie and shown.",
     "simulate": "Tracks of known mechanism, as a lab would record them, and movies of them.",
     "weights": "List, check, share and remove sets of weights.",
     "retrain": "Weights for your own microscope, or from a recipe.",

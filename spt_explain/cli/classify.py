@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.cli.options import (
+    judging_of,
+    judging_options,
     network_options,
     output_options,
-    parse_columns,
+    policy_of,
     quality_options,
+    reading_of,
     reading_options,
+    rememberable,
 )
-from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
     from rich.table import Table
 
     from spt_explain.batch import FileResult
-    from spt_explain.explanation import Explained
     from spt_explain.resandi.classifier import Classifier
-    from spt_explain.tracks import QualityPolicy, Tracks
+    from spt_explain.tracks import QualityPolicy
 
 _OTHER_STATUS = (
     "undetermined", "immobile", "too short", "branched", "duplicate frames", "gapped",
@@ -40,54 +41,17 @@ _OTHER_STATUS = (
 @reading_options
 @quality_options
 @network_options
-@click.option(
-    "--threshold",
-    type=float,
-    default=DEFAULT_THRESHOLD,
-    show_default=True,
-    metavar="P",
-    help="A track whose best class is less probable than this is 'undetermined'.",
-)
-@click.option(
-    "--exposure",
-    type=float,
-    default=DEFAULT_EXPOSURE,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of the frame that the shutter is open, 0 to 1 (exposure time / frame interval): "
-    "motion blur, which sigma_loc_um is corrected for. D_um2_s does not depend on it.",
-)
-@click.option(
-    "--alone",
-    is_flag=True,
-    help="Judge each track without what the file's other tracks show of noise and motion blur.",
-)
+@judging_options
 @output_options
 def command(
     inputs: tuple[str, ...],
-    columns: tuple[str, ...],
-    pixel_size_um: float | None,
-    frame_interval_s: float | None,
-    override_units: bool,
-    all_tracks: bool,
-    min_length: int,
-    gaps: Any,
-    max_gap: int,
-    branches: Any,
-    weights: str | None,
-    backend: str,
-    device: str,
-    batch_size: int | None,
-    jobs: int | None,
-    threshold: float,
-    alone: bool,
-    exposure: float,
     output: str | None,
     fmt: str | None,
     overwrite: bool,
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+    **options: Any,
 ) -> int:
     """Say which mechanism moves each particle, how sure that is, and what was left out.
 
@@ -110,33 +74,18 @@ def command(
     """
     from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.errors import SptError, printable
+    from spt_explain.cli.many import summary
+    from spt_explain.errors import SptError
     from spt_explain.last_run import remember
-    from spt_explain.tracks import QualityPolicy
 
     if as_json and output == "-":
         raise SptError("--json and -o - both want standard output; give one of the two.")
-    policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
-    reading = {
-        "columns": parse_columns(columns),
-        "pixel_size_um": pixel_size_um,
-        "frame_interval_s": frame_interval_s,
-        "override_units": override_units,
-        "all_tracks": all_tracks,
-    }
+    policy = policy_of(options)
 
     def make_classifier() -> Classifier:
         from spt_explain.resandi.classifier import Classifier
 
-        return Classifier(
-            weights,
-            backend=backend,
-            device=device,
-            batch_size=batch_size,
-            jobs=jobs,
-            threshold=threshold,
-            alone=alone,
-        )
+        return Classifier(**judging_of(options))
 
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:
@@ -144,8 +93,8 @@ def command(
             inputs,
             make_classifier,
             policy=policy,
-            exposure=exposure,
-            reading=reading,
+            exposure=options["exposure"],
+            reading=reading_of(options),
             output=output,
             fmt=fmt,
             overwrite=overwrite,
@@ -156,119 +105,37 @@ def command(
         from spt_explain.report.tables import write_stdout
 
         write_stdout(stdout, sys.stdout.buffer)
-    remember(
-        [r.source for r in results if r.done],
-        {
-            **reading,
-            "columns": list(columns),
-            "min_length": min_length,
-            "gaps": gaps,
-            "max_gap": max_gap,
-            "branches": branches,
-            "weights": weights,
-            "threshold": threshold,
-            "exposure": exposure,
-            "alone": alone,
-        },
-    )
-    failed = [r for r in results if r.failed]
-    code = 3 if failed else 0
+    remember([r.source for r in results if r.done], rememberable(options))
+    code = 3 if any(r.failed for r in results) else 0
     _print_summary(console, results, policy)
     if as_json:
-        summary = {
-            "exit_code": code,
-            "files": [
-                {
-                    **r.report,
-                    "name": r.name,
-                    "also_named": list(r.again),
-                    "outputs": [printable(str(path)) for path in r.outputs],
-                    "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
-                }
-                for r in results
-                if r.done
-            ],
-            "failed": [{"name": r.name, "error": str(r.error)} for r in failed],
-            "skipped": [{"name": r.name, "reason": str(r.error)} for r in results if r.skipped],
-        }
-        click.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(summary(code, results), indent=1, ensure_ascii=False))
     return code
 
 
 def _make_listener(console: Console, progress: Progress) -> Any:
-    from rich.markup import escape
+    from spt_explain.cli.many import FilePrinter
 
-    from spt_explain.batch import Listener
-
-    class Printer(Listener):
-        """Prints one line for each file as it is read, and keeps the progress bar going."""
-
-        task: TaskID | None = None
-        total = 1
+    class Printer(FilePrinter):
+        """Says what is done to the present file, and how far it has come."""
 
         def reading(self, name: str, index: int, total: int) -> None:
-            self.total = total
-            self._bar(f"reading {index + 1}/{total}", 0, 0, "")
+            super().reading(name, index, total)
+            self.show(f"reading {index + 1}/{total}", 0, 0)
 
         def progress(self, what: str, done: int, total: int) -> None:
-            self._bar("classifying" if what == "windows" else "tracking", done, total, what)
+            self.show("classifying" if what == "windows" else "tracking", done, total, what)
 
-        def read(self, tracks: Tracks) -> None:
-            said = f"{tracks.source.format} · {units_in_words(tracks)}"
-            console.print(f"[bold]{escape(tracks.source.name)}[/bold]  {escape(said)}")
-            for note in tracks.source.notes:
-                console.print(f"  {escape(note)}", style="dim")
+        def ready(self, engine: Classifier) -> None:
+            self.network(engine)
 
-        def ready(self, classifier: Classifier) -> None:
-            console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
-            console.print(f"[bold]device[/bold]   {escape(classifier.backend.device.description)}")
-
-        def finished(self, result: FileResult) -> None:
-            if result.skipped:
-                said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
-                console.print(f"skipped: {escape(said)}", style="yellow")
-            elif result.failed and self.total > 1:
-                said = str(result.error).replace("\n", "\n       ")
-                console.print(f"Error: {escape(said)}", style="red")
-
-        def _bar(self, description: str, done: int, total: int, unit: str) -> None:
-            if self.task is not None and not total:
-                progress.reset(self.task)
-            if self.task is None:
-                self.task = progress.add_task(description, total=total or None, count="")
-            progress.update(
-                self.task,
-                description=description,
-                completed=done,
-                total=total or None,
-                count=f"{done:,}/{total:,} {unit}" if total else "",
-            )
-
-    return Printer()
-
-
-def units_in_words(tracks: Tracks) -> str:
-    """Say which units a file has, where they came from, and which options would add others."""
-    calibration = tracks.calibration
-    length = "µm" if calibration.length_unit == "um" else "pixels"
-    interval = calibration.frame_interval_s
-    time = "frames" if interval is None else f"{interval:.6g} s a frame"
-    # "pixels (pixels, by the format …)" says it twice
-    length_source = calibration.length_source.removeprefix("pixels, ")
-    text = f"{length} ({length_source}), {time} ({calibration.time_source})"
-    missing = []
-    if calibration.length_unit == "px":
-        missing.append("--pixel-size-um")
-    if interval is None:
-        missing.append("--frame-interval-s")
-    if missing:
-        text += f": give {' and '.join(missing)} for results in units"
-    return text
+    return Printer(console, progress)
 
 
 def _print_summary(console: Console, results: Sequence[FileResult], policy: QualityPolicy) -> None:
     from rich.markup import escape
 
+    from spt_explain.cli.many import print_end
     from spt_explain.diffusion import CLASSES
     from spt_explain.errors import printable
 
@@ -297,31 +164,12 @@ def _print_summary(console: Console, results: Sequence[FileResult], policy: Qual
         named = ", ".join(printable(str(path)) for path in outputs[:4])
         more = f" and {len(outputs) - 4} more" if len(outputs) > 4 else ""
         console.print(f"→ {escape(named)}{more} ({rows:,} rows)")
-    said = again_line(results)
-    if said:
-        console.print(escape(said), style="dim")
-    failed = [r for r in results if r.failed]
-    if failed:
-        names = ", ".join(result.name for result in failed)
-        said = f"{len(failed)} of {len(results)} files failed: {names}"
-        console.print(escape(said), style="red")
-
-
-def again_line(results: Sequence[FileResult] | Sequence[Explained]) -> str:
-    """Say which files were named more than once, and how; nothing if none was."""
-    several = {r.name: dict.fromkeys(r.again) for r in results if r.again}
-    said = [
-        f"{name} (also as {', '.join(other for other in others if other != name)})"
-        if set(others) - {name}
-        else name
-        for name, others in several.items()
-    ]
-    more = f" and {len(said) - 4} more" if len(said) > 4 else ""
-    return f"named more than once, read once: {', '.join(said[:4])}{more}" if said else ""
+    print_end(console, results)
 
 
 def _one_file(one: dict[str, Any], seen: list[str], shown: list[str]) -> Table:
     """Return a table with a row for each class and each other status."""
+    from spt_explain.cli.console import plain_table
     from spt_explain.diffusion import CLASSES
 
     table = plain_table("class", "tracks", "median probability", "fraction (95 %)", "")
@@ -391,6 +239,8 @@ def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[
     """Return a table with a row for each file."""
     from rich.markup import escape
 
+    from spt_explain.cli.console import plain_table
+
     table = plain_table("file", "tracks", *seen, *shown, "fractions (95 %)")
     for name, one in counts.items():
         table.add_row(
@@ -400,17 +250,6 @@ def _many_files(counts: dict[str, dict[str, Any]], seen: list[str], shown: list[
             *(f"{one['status'].get(s, 0):,}" for s in shown),
             " · ".join(f"{c} {f}" for c, f in _fractions(one).items()),
         )
-    return table
-
-
-def plain_table(first: str, *others: str) -> Table:
-    """Return an empty table in our style; all columns but the first are aligned to the right."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
     return table
 
 

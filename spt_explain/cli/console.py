@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.table import Table
 
 _FILE_WIDTH = 400  # columns of a log file: tables are not cut there
 
@@ -40,3 +41,14 @@ def make_progress(console: Console) -> Progress:
         transient=True,
         disable=console.quiet or not sys.stderr.isatty(),
     )
+
+
+def plain_table(first: str, *others: str) -> Table:
+    """Return an empty table in our style; all columns but the first are aligned to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.cli.options import (
-    label_option,
+    figure_options,
+    labelled_options,
+    network_of,
     network_options,
+    number_option,
     parse_columns,
+    parse_length,
+    policy_of,
     quality_options,
+    recorded_options,
+    refuse_unused,
+    saying_options,
 )
 from spt_explain.errors import SptError
 
@@ -37,14 +44,7 @@ if TYPE_CHECKING:
     "known, columns alpha and noise (1/SNR); or an .npz of positions, offsets and label. May be "
     "given several times; a folder, a glob or - too. Default: simulated by the paper's protocol.",
 )
-@label_option
-@click.option(
-    "--columns",
-    multiple=True,
-    metavar="ROLE=NAME,…",
-    help="Column names of --data (or numbers, from 1) for particle, frame, x, y or t. Default: "
-    "found by name.",
-)
+@labelled_options
 @click.option(
     "--tracks",
     type=int,
@@ -72,27 +72,11 @@ if TYPE_CHECKING:
     help="Simulate as many tracks in each band of lengths (10-19, 20-49, 50-99, 100-199, "
     "200-399, 400-699, 700-1000 points), for errors that are alike in all bands.",
 )
-@click.option(
-    "--exposure",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Motion blur of simulated tracks: share of the frame, 0 to 1, that the shutter is open.",
-)
-@click.option(
-    "--missing",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of the frames of simulated tracks that are missed, and filled by lines.",
-)
-@click.option(
+@recorded_options
+@number_option(
     "--seed",
-    type=int,
+    int,
     default=1,
-    show_default=True,
     metavar="N",
     help="Seed of simulation, choice and noise.",
 )
@@ -105,26 +89,12 @@ if TYPE_CHECKING:
     help="Folder for tables, figures and evaluation.json. Default: WEIGHTS.evaluation here, or "
     "NAME.evaluation beside the first file of --data.",
 )
-@click.option(
-    "--plot/--no-plot", default=True, show_default=True, help="Draw figures, or only tables."
-)
-@click.option(
-    "--figure-format",
-    type=click.Choice(["png", "svg", "pdf"]),
-    multiple=True,
-    default=("png", "svg"),
-    show_default=True,
-    help="Format of the figures; may be given several times.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace a folder of results that exists.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
-)
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@figure_options
+@saying_options("a folder of results that exists")
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     data: tuple[str, ...],
     label_column: str,
     columns: tuple[str, ...],
@@ -135,15 +105,6 @@ def command(
     exposure: float,
     missing: float,
     seed: int,
-    min_length: int,
-    gaps: Any,
-    max_gap: int,
-    branches: Any,
-    weights: str | None,
-    backend: str,
-    device: str,
-    batch_size: int | None,
-    jobs: int | None,
     output: str | None,
     plot: bool,
     figure_format: tuple[str, ...],
@@ -151,6 +112,7 @@ def command(
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+    **options: Any,
 ) -> int:
     """Measure how good a set of weights is: accuracy, F1, confusions, calibration, error of α.
 
@@ -173,36 +135,34 @@ def command(
     from spt_explain.readers import find_inputs
     from spt_explain.report.evaluation import check_folder, provenance, write_evaluation
     from spt_explain.resandi.weights import find_weights
-    from spt_explain.tracks import QualityPolicy
     from spt_explain.training.testing import evaluate
 
-    policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
+    policy, network = policy_of(options), network_of(options)
     reading = {"columns": parse_columns(columns)}
-    _refuse_unused(context, bool(data))
+    refuse_unused(context, bool(data), simulated=_SIMULATED, of_files=_OF_FILES)
     if output == "-":
         raise SptError("-o takes a folder here; for the summary on standard output give --json.")
     names = [one.name for one in find_inputs(data)] if data else []
-    folder = Path(output) if output else _default_folder(names, find_weights(weights).name)
+    folder = (
+        Path(output) if output else _default_folder(names, find_weights(network["weights"]).name)
+    )
     check_folder(folder, [Path(name) for name in names if name != "-"], overwrite=overwrite)
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:
         run = evaluate(
-            weights,
+            network.pop("weights"),
             names,
             label_column=label_column,
             policy=policy,
             reading=reading,
             tracks=tracks,
             noise=_parse_levels(noise),
-            length=_parse_length(length),
+            length=parse_length(length),
             even_lengths=even_lengths,
             exposure=exposure,
             missing=missing,
             seed=seed,
-            backend=backend,
-            device=device,
-            batch_size=batch_size,
-            jobs=jobs,
+            **network,
             watcher=_make_watcher(console, progress),
         )
     made = provenance(
@@ -236,15 +196,6 @@ _SIMULATED = ("length", "even_lengths", "exposure", "missing")
 _OF_FILES = ("label_column", "columns", "min_length", "gaps", "max_gap", "branches")
 
 
-def _refuse_unused(context: click.Context, with_data: bool) -> None:
-    """Refuse options that were given and would do nothing."""
-    for name in _SIMULATED if with_data else _OF_FILES:
-        if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            option = "--" + name.replace("_", "-")
-            what = "simulated tracks, and --data was given" if with_data else "--data"
-            raise SptError(f"{option} is for {what}. Leave one of the two out.")
-
-
 def _default_folder(names: Sequence[str], weights: str) -> Path:
     if not names or names[0] == "-":
         return Path(f"{weights}.evaluation")
@@ -268,17 +219,6 @@ def _parse_levels(text: str | None) -> list[float] | None:
             "e.g. --noise 0,0.5,1."
         )
     return levels
-
-
-def _parse_length(text: str) -> tuple[int, int]:
-    """Turn ``10-1000``, or ``1000``, into fewest and most points."""
-    found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(?:-|–|\.\.)\s*(\d{1,9}))?\s*", text)
-    if found is None:
-        raise SptError(
-            f"--length {text!r} was not understood; expected one whole number of points, or two "
-            "with a hyphen between them, e.g. --length 10-1000."
-        )
-    return int(found[1]), int(found[2] or found[1])
 
 
 def _make_watcher(console: Console, progress: Progress) -> Any:
@@ -331,6 +271,7 @@ def _print_summary(console: Console, run: TestRun) -> None:
 
 
 def _by_noise(run: TestRun) -> Table:
+    from spt_explain.cli.console import plain_table
     from spt_explain.report import published
 
     rows = run.evaluation.by_noise or [{"noise": None, **run.evaluation.overall}]
@@ -338,7 +279,7 @@ def _by_noise(run: TestRun) -> Table:
     with_alpha = "alpha_mae" in rows[0]
     names = ["tracks", "accuracy", "95 %", "macro F1", "calibration error"]
     names += ["error of α"] * with_alpha + ["paper"] * run.published
-    table = _table("1/SNR", names)
+    table = plain_table("1/SNR", *names)
     for row in rows:
         cells = [
             "not known" if row["noise"] is None else f"{row['noise']:g}",
@@ -354,23 +295,15 @@ def _by_noise(run: TestRun) -> Table:
 
 
 def _by_length(rows: Sequence[dict[str, Any]]) -> Table:
+    from spt_explain.cli.console import plain_table
+
     with_alpha = any("alpha_mae" in row for row in rows)
     names = ["tracks", "accuracy", "95 %", "macro F1", "calibration error"]
-    table = _table("points", names + ["error of α"] * with_alpha)
+    table = plain_table("points", *names, *["error of α"] * with_alpha)
     for row in rows:
         most = row["max_points"]
         band = f"{row['min_points']}+" if most is None else f"{row['min_points']}–{most}"
         table.add_row(band, *_cells(row), *([_alpha_cell(row)] if with_alpha else []))
-    return table
-
-
-def _table(first: str, names: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    table.add_column(first, no_wrap=True)
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.cli.options import (
+    REMEMBERED,
+    choice_option,
+    figure_format_option,
+    judging_of,
+    judging_options,
     network_options,
-    parse_columns,
+    number_option,
+    policy_of,
     quality_options,
+    reading_of,
     reading_options,
+    saying_options,
 )
-from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError, printable
-from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,28 +33,22 @@ if TYPE_CHECKING:
     from spt_explain.explain.reasons import Explainer
 
 EXAMPLE = "quickstart.csv"
-_REMEMBERED = (
-    "columns", "pixel_size_um", "frame_interval_s", "override_units", "all_tracks", "min_length",
-    "gaps", "max_gap", "branches", "weights", "threshold", "exposure", "alone",
-)  # fmt: skip
-"""Options that `explain` without an input takes over from the last `classify`."""
+_HOW = ("method", "layer", "class_name", "against", "of", "draws", "share", "erase", "seed")
 
 
 @click.command("explain")
 @click.argument("inputs", nargs=-1, metavar="[INPUT…]")
-@click.option(
+@choice_option(
     "--method",
-    type=click.Choice(["auto", "gradcam", "layercam", "integrated-gradients", "occlusion"]),
+    ["auto", "gradcam", "layercam", "integrated-gradients", "occlusion"],
     default="auto",
-    show_default=True,
     help="auto: the finest that passes the check at the track's length (integrated-gradients, a "
     "score for each frame). gradcam: at the speed of classify, a score for every 32 frames.",
 )
-@click.option(
+@choice_option(
     "--layer",
-    type=click.Choice(["block1", "block2", "block3", "block4"]),
+    ["block1", "block2", "block3", "block4"],
     default="block4",
-    show_default=True,
     help="Of gradcam and layercam: a score for every 4, 8, 16 or 32 frames.",
 )
 @click.option(
@@ -62,36 +62,32 @@ _REMEMBERED = (
     metavar="CLASS",
     help="Class of the contrast (column score_contrast). Default: the most probable other one.",
 )
-@click.option(
+@choice_option(
     "--of",
-    type=click.Choice(["log-odds", "probability", "logit"]),
+    ["log-odds", "probability", "logit"],
     default="log-odds",
-    show_default=True,
     help="What a score is of: the class's log-odds, its probability (the paper's Eq. 1; the same "
     "ranking within a track), or its logit (the authors' code).",
 )
-@click.option(
+@number_option(
     "--draws",
-    type=int,
+    int,
     default=20,
-    show_default=True,
     metavar="N",
     help="Random erasures that each explanation is checked against; 0 for no check, which is 20 "
     "times as fast.",
 )
-@click.option(
+@number_option(
     "--share",
-    type=float,
+    float,
     default=0.2,
-    show_default=True,
     metavar="SHARE",
     help="Share of a track's frames that the check erases.",
 )
-@click.option(
+@choice_option(
     "--erase",
-    type=click.Choice(["cut", "rest", "line"]),
+    ["cut", "rest", "line"],
     default="cut",
-    show_default=True,
     help="How the check erases frames: cut them out and join the rest, let the particle rest, or "
     "draw a straight line.",
 )
@@ -105,19 +101,11 @@ _REMEMBERED = (
     help="Explain this particle only; may be given several times. With --plot, each gets a figure.",
 )
 @click.option("--plot", is_flag=True, help="Draw figures: a contact sheet and single tracks.")
-@click.option(
-    "--figure-format",
-    type=click.Choice(["png", "svg", "pdf"]),
-    multiple=True,
-    default=("png",),
-    show_default=True,
-    help="Format of the figures; may be given several times.",
-)
-@click.option(
+@figure_format_option("png")
+@number_option(
     "--picks",
-    type=int,
+    int,
     default=3,
-    show_default=True,
     metavar="N",
     help="Most typical, doubtful and surprising tracks of each class that get a figure.",
 )
@@ -140,27 +128,7 @@ _REMEMBERED = (
 @reading_options
 @quality_options
 @network_options
-@click.option(
-    "--threshold",
-    type=float,
-    default=DEFAULT_THRESHOLD,
-    show_default=True,
-    metavar="P",
-    help="A track whose best class is less probable than this is 'undetermined'.",
-)
-@click.option(
-    "--exposure",
-    type=float,
-    default=DEFAULT_EXPOSURE,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of the frame that the shutter is open, 0 to 1; for sigma_loc_um.",
-)
-@click.option(
-    "--alone",
-    is_flag=True,
-    help="Judge each track without what the file's other tracks show of noise and motion blur.",
-)
+@judging_options
 @click.option(
     "-o",
     "--output",
@@ -176,26 +144,12 @@ _REMEMBERED = (
     show_default=True,
     help="Format of the tables.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace results that exist.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
-)
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@saying_options("results that exist")
 @click.pass_context
 def command(
     context: click.Context,
     /,
     inputs: tuple[str, ...],
-    method: Any,
-    layer: str,
-    class_name: str | None,
-    against: str | None,
-    of: Any,
-    draws: int,
-    share: float,
-    erase: Any,
-    seed: int,
     only: tuple[int, ...],
     plot: bool,
     figure_format: tuple[str, ...],
@@ -232,42 +186,25 @@ def command(
     one that costs the class no more than chance does is marked.
     """
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.cli.explained import make_listener, print_summary
+    from spt_explain.cli.explained import Printer, print_summary
+    from spt_explain.cli.many import summary
     from spt_explain.explain.reasons import How
     from spt_explain.explanation import Pictures, explain_files
-    from spt_explain.tracks import QualityPolicy
 
-    _check(context, plot=plot, movie=movie, method=method)
+    _check(context, plot=plot, movie=movie, method=options["method"])
     if picks < 1:
         raise SptError(f"--picks is {picks}; expected at least 1.")
-    if seed < 0:
-        raise SptError(f"--seed is {seed}; expected 0 or more.")
-    how = How(
-        method=method,
-        layer=layer,
-        class_name=class_name or "",
-        against=against or "",
-        of=of,
-        draws=draws,
-        share=share,
-        erase=erase,
-        seed=seed,
-    )
+    if options["seed"] < 0:
+        raise SptError(f"--seed is {options['seed']}; expected 0 or more.")
+    asked = {name: options[name] for name in _HOW if options[name] is not None}
+    how = How(**asked)
     console = make_console(quiet=quiet)
     inputs, output, options = _inputs(context, console, inputs, output, options)
-    policy = QualityPolicy(
-        **{name: options[name] for name in ("min_length", "gaps", "max_gap", "branches")}
-    )
-    reading = {
-        name: options[name]
-        for name in ("pixel_size_um", "frame_interval_s", "override_units", "all_tracks")
-    } | {"columns": parse_columns(options["columns"])}
-    network = ("weights", "backend", "device", "batch_size", "jobs", "threshold", "alone")
 
     def make_explainer() -> Explainer:
         from spt_explain.explain.reasons import Explainer
 
-        return Explainer(how, **{name: options[name] for name in network})
+        return Explainer(how, **judging_of(options))
 
     pictures = Pictures(
         tracks=plot,
@@ -280,9 +217,9 @@ def command(
         results = explain_files(
             inputs,
             make_explainer,
-            policy=policy,
+            policy=policy_of(options),
             exposure=options["exposure"],
-            reading=reading,
+            reading=reading_of(options),
             only=only,
             output=output,
             fmt=fmt,
@@ -290,31 +227,14 @@ def command(
             pictures=pictures,
             page=Path(page) if page is not None else None,
             command=["spt-explain", *sys.argv[1:]],
-            listener=make_listener(console, progress, movie=movie is not None),
+            listener=Printer(console, progress, movie=movie is not None),
         )
-    failed = [r for r in results if r.failed]
     problems = list(dict.fromkeys(problem for r in results for problem in r.problems))
     print_summary(console, results)
-    code = 1 if problems else 3 if failed else 0
+    code = 1 if problems else 3 if any(r.failed for r in results) else 0
     if as_json:
-        summary = {
-            "exit_code": code,
-            "files": [
-                {
-                    **r.report,
-                    "name": r.name,
-                    "also_named": list(r.again),
-                    "outputs": [printable(str(path)) for path in r.outputs],
-                    "seconds": {k: round(v, 3) for k, v in r.seconds.items()},
-                }
-                for r in results
-                if r.done
-            ],
-            "failed": [{"name": r.name, "error": str(r.error)} for r in failed],
-            "problems": [str(problem) for problem in problems],
-            "skipped": [{"name": r.name, "reason": str(r.error)} for r in results if r.skipped],
-        }
-        click.echo(json.dumps(summary, indent=1, ensure_ascii=False))
+        told = summary(code, results, problems=[str(problem) for problem in problems])
+        click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     for problem in problems:
         if debug:
             raise problem
@@ -364,7 +284,7 @@ def _inputs(
             "INPUT was named. Name what to explain."
         )
     if there:
-        known = {name: settings[name] for name in _REMEMBERED if name in settings}
+        known = {name: settings[name] for name in REMEMBERED if name in settings}
         taken = {
             name: value
             for name, value in known.items()

@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from spt_explain.cli.console import plain_table
+from spt_explain.cli.many import FilePrinter, print_end
+from spt_explain.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,73 +19,45 @@ if TYPE_CHECKING:
 
     from spt_explain.explain.reasons import Explainer
     from spt_explain.explanation import Explained
-    from spt_explain.tracks import Tracks
 
 
-def make_listener(console: Console, progress: Progress, *, movie: bool = False) -> Any:
-    """Return what prints a line for each file, and keeps the progress bar going.
+class Printer(FilePrinter):
+    """Prints a line for each file, and keeps the progress bar going.
 
-    With a movie, ``--pixel-size-um`` may be for that alone.
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where lines go.
+    bar : rich.progress.Progress
+        What shows the progress.
+    movie : bool
+        With a movie, ``--pixel-size-um`` may be for that alone.
     """
-    from rich.markup import escape
 
-    from spt_explain.cli.classify import units_in_words
-    from spt_explain.explanation import Listener
+    def __init__(self, console: Console, bar: Progress, *, movie: bool = False) -> None:
+        super().__init__(console, bar)
+        self.movie = movie
 
-    class Printer(Listener):
-        """Prints a line for each file, and keeps the progress bar going."""
+    def worded(self, note: str) -> str:
+        """Return a note on a file as this command puts it."""
+        if self.movie and note.startswith("--pixel-size-um") and "ignored" in note:
+            return "--pixel-size-um is that of the movie: the file gives positions in µm."
+        return note
 
-        task: Any = None
-        index, total = 0, 1
+    def ready(self, engine: Explainer) -> None:
+        """Print which network runs where, and what the options mean for what comes out."""
+        self.network(engine.classifier)
+        for note in engine.how.notes():
+            self.console.print(escape(note), style="yellow")
 
-        def reading(self, name: str, index: int, total: int) -> None:
-            self.index, self.total = index, total
-
-        def read(self, tracks: Tracks) -> None:
-            said = f"{tracks.source.format} · {units_in_words(tracks)}"
-            console.print(f"[bold]{escape(tracks.source.name)}[/bold]  {escape(said)}")
-            for note in tracks.source.notes:
-                if movie and note.startswith("--pixel-size-um") and "ignored" in note:
-                    note = "--pixel-size-um is that of the movie: the file gives positions in µm."
-                console.print(f"  {escape(note)}", style="dim")
-
-        def ready(self, explainer: Explainer) -> None:
-            classifier = explainer.classifier
-            console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
-            console.print(f"[bold]device[/bold]   {escape(classifier.backend.device.description)}")
-            for note in explainer.how.notes():
-                console.print(escape(note), style="yellow")
-
-        def finished(self, result: Explained) -> None:
-            if result.skipped:
-                said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
-                console.print(f"skipped: {escape(said)}", style="yellow")
-            elif result.failed and self.total > 1:
-                said = str(result.error).replace("\n", "\n       ")
-                console.print(f"Error: {escape(said)}", style="red")
-
-        def progress(self, what: str, done: int, total: int) -> None:
-            if self.task is None:
-                self.task = progress.add_task(what, total=total or None, count="")
-            where = f" ({self.index + 1}/{self.total})" if self.total > 1 else ""
-            progress.update(
-                self.task,
-                description=f"{what}{where}",
-                completed=done,
-                total=total or None,
-                count=f"{done:,}/{total:,}" if total else "",
-            )
-
-    return Printer()
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the progress bar."""
+        where = f" ({self.index + 1}/{self.total})" if self.total > 1 else ""
+        self.show(f"{what}{where}", done, total)
 
 
 def print_summary(console: Console, results: Sequence[Explained]) -> None:
     """Print what was found in each file, and where it is."""
-    from rich.markup import escape
-
-    from spt_explain.cli.classify import again_line
-    from spt_explain.errors import printable
-
     for result in results:
         if not result.done:
             continue
@@ -93,18 +71,10 @@ def print_summary(console: Console, results: Sequence[Explained]) -> None:
     for path in sorted(outputs, key=Path.is_file):  # the page of all of them last
         named = escape(printable(str(path)))
         console.print(f"→ {named}{'/' if path.is_dir() else ''}")
-    said = again_line(results)
-    if said:
-        console.print(escape(said), style="dim")
-    failed = [result.name for result in results if result.failed]
-    if failed:
-        said = f"{len(failed)} of {len(results)} files failed: {', '.join(failed)}"
-        console.print(escape(said), style="red")
+    print_end(console, results)
 
 
 def _table(report: dict[str, Any]) -> Any:
-    from spt_explain.cli.classify import plain_table
-
     table = plain_table("explained", "tracks", "passed", "no better", "loss by score", "at random")
     for name, row in report["by_class"].items():
         table.add_row(

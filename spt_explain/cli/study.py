@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from spt_explain.cli.options import choice_option, number_option
 from spt_explain.cli.study_options import output_options, score_options, source_options
 
 
@@ -58,27 +59,24 @@ def command() -> None:
     "padded input, as the paper's program does; track: the same within trajectories alone. May be "
     "given several times.",
 )
-@click.option(
+@choice_option(
     "--erased-value",
-    type=click.Choice(["corner", "origin"]),
+    ["corner", "origin"],
     default="corner",
-    show_default=True,
     help="Where erased positions lie (not for cut): the lowest point of both axes (the paper's "
     "program), or where the trajectory starts (the paper's text).",
 )
-@click.option(
+@number_option(
     "--draws",
-    type=int,
+    int,
     default=20,
-    show_default=True,
     metavar="N",
     help="Random erasures of the check that decides how a method does (cut); 0 for no check.",
 )
-@click.option(
+@number_option(
     "--share",
-    type=float,
+    float,
     default=0.2,
-    show_default=True,
     metavar="SHARE",
     help="Share of the frames that it erases, above 0 and below 1.",
 )
@@ -112,27 +110,24 @@ def erasure_command(**options: Any) -> int:
 
 
 @command.command("sensitivity", short_help="Fig. S4: how far each node of the network sees.")
-@click.option(
+@number_option(
     "--every",
-    type=int,
+    int,
     default=1,
-    show_default=True,
     metavar="FRAMES",
     help="Change every so many frames: more is faster and coarser.",
 )
-@click.option(
+@number_option(
     "--length",
-    type=int,
+    int,
     default=1000,
-    show_default=True,
     metavar="POINTS",
     help="Points of the trajectory.",
 )
-@click.option(
+@number_option(
     "--threshold",
-    type=float,
+    float,
     default=0.9,
-    show_default=True,
     metavar="CHANGE",
     help="Mean change of a node's output that counts in the paper's measure.",
 )
@@ -167,19 +162,17 @@ def sensitivity_command(**options: Any) -> int:
     "embedding", short_help="Fig. 6: how each block groups tracks (t-SNE), in numbers too."
 )
 @source_options("2000", "1000")
-@click.option(
+@number_option(
     "--neighbours",
-    type=int,
+    int,
     default=15,
-    show_default=True,
     metavar="K",
     help="Nearest neighbours of each track that are looked at.",
 )
-@click.option(
+@number_option(
     "--perplexity",
-    type=float,
+    float,
     default=30.0,
-    show_default=True,
     metavar="N",
     help="Of t-SNE: about how many neighbours count.",
 )
@@ -208,19 +201,17 @@ def embedding_command(**options: Any) -> int:
 )
 @source_options("400", "1000")
 @score_options("gradcam:block4", "true", "logit")
-@click.option(
+@choice_option(
     "--statistics",
-    type=click.Choice(["code", "paper"]),
+    ["code", "paper"],
     default="code",
-    show_default=True,
     help="AC, CS, NG, SG and VD as the paper's program computes them, which Fig. 7 shows, or as "
     "its equations say.",
 )
-@click.option(
+@number_option(
     "--resamples",
-    type=int,
+    int,
     default=500,
-    show_default=True,
     metavar="N",
     help="Bootstrap samples for the intervals; 0 for none.",
 )
@@ -246,11 +237,10 @@ def correlation_command(**options: Any) -> int:
 )
 @source_options("400", "1000")
 @score_options("gradcam:block4", "true", "logit")
-@click.option(
+@number_option(
     "--samples",
-    type=int,
+    int,
     default=3,
-    show_default=True,
     metavar="N",
     help="Tracks of each class that are drawn: chosen at random from those told right.",
 )

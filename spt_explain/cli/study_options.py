@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spt_explain.cli.options import label_option, network_options, quality_options
+from spt_explain.cli.options import (
+    figure_options,
+    labelled_options,
+    network_options,
+    number_option,
+    quality_options,
+    recorded_options,
+    saying_options,
+    stacked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,18 +27,9 @@ _METHODS = (
 )
 
 
-def _stack(*options: Callable[[Any], Any]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 def source_options(tracks: str, length: str) -> Callable[[F], F]:
     """Add which tracks; the defaults are the study's own."""
-    return _stack(
+    return stacked(
         click.option(
             "--data",
             multiple=True,
@@ -38,14 +38,7 @@ def source_options(tracks: str, length: str) -> Callable[[F], F]:
             "an .npz of positions, offsets and label. May be given several times; a folder, a glob "
             "or - too. Default: simulated.",
         ),
-        label_option,
-        click.option(
-            "--columns",
-            multiple=True,
-            metavar="ROLE=NAME,…",
-            help="Column names of --data (or numbers, from 1) for particle, frame, x, y or t. "
-            "Default: found by name.",
-        ),
+        labelled_options,
         click.option(
             "--tracks",
             type=int,
@@ -71,28 +64,11 @@ def source_options(tracks: str, length: str) -> Callable[[F], F]:
             help="Simulate as many tracks in each band of lengths (10-19, 20-49, 50-99, 100-199, "
             "200-399, 400-699, 700-1000 points).",
         ),
-        click.option(
-            "--exposure",
-            type=float,
-            default=0.0,
-            show_default=True,
-            metavar="SHARE",
-            help="Motion blur of simulated tracks: share of the frame, 0 to 1, that the shutter is "
-            "open.",
-        ),
-        click.option(
-            "--missing",
-            type=float,
-            default=0.0,
-            show_default=True,
-            metavar="SHARE",
-            help="Share of the frames of simulated tracks that are missed, and filled by lines.",
-        ),
-        click.option(
+        recorded_options,
+        number_option(
             "--seed",
-            type=int,
+            int,
             default=1,
-            show_default=True,
             metavar="N",
             help="Seed of simulation, choice, noise, and whatever else is drawn.",
         ),
@@ -102,7 +78,7 @@ def source_options(tracks: str, length: str) -> Callable[[F], F]:
 
 def output_options(function: F) -> F:
     """Add where results go and how much is said."""
-    return _stack(
+    return stacked(
         network_options,
         click.option(
             "-o",
@@ -110,32 +86,14 @@ def output_options(function: F) -> F:
             metavar="FOLDER",
             help="Folder for tables, figures and study.json. Default: NAME.study here.",
         ),
-        click.option(
-            "--plot/--no-plot",
-            default=True,
-            show_default=True,
-            help="Draw figures, or only tables.",
-        ),
-        click.option(
-            "--figure-format",
-            type=click.Choice(["png", "svg", "pdf"]),
-            multiple=True,
-            default=("png", "svg"),
-            show_default=True,
-            help="Format of the figures; may be given several times.",
-        ),
-        click.option("--overwrite", is_flag=True, help="Replace a folder of results that exists."),
-        click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors."),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
-        ),
-        click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+        figure_options,
+        saying_options("a folder of results that exists"),
     )(function)
 
 
 def score_options(methods: str, explained: str, of: str) -> Callable[[F], F]:
     """Add whose scores; the defaults are the study's own."""
-    return _stack(
+    return stacked(
         click.option(
             "--method",
             "methods",

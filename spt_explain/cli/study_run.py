@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import parse_columns
+from spt_explain.cli.options import parse_columns, parse_length, policy_of, refuse_unused
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
@@ -92,46 +91,25 @@ def _source(options: dict[str, Any]) -> tuple[Any, Sequence[str]]:
     """Take the options that say which tracks from the others."""
     from spt_explain.readers import find_inputs
     from spt_explain.studies.sources import TrackSource
-    from spt_explain.tracks import QualityPolicy
 
     context = click.get_current_context()
     own = {key: options.pop(key) for key in _SOURCE}
-    for key in _SIMULATED if own["data"] else _OF_FILES:
-        if context.get_parameter_source(key) == click.core.ParameterSource.COMMANDLINE:
-            option = "--" + key.replace("_", "-")
-            what = "simulated tracks, and --data was given" if own["data"] else "--data"
-            raise SptError(f"{option} is for {what}. Leave one of the two out.")
+    refuse_unused(context, bool(own["data"]), simulated=_SIMULATED, of_files=_OF_FILES)
     names = [one.name for one in find_inputs(own["data"])] if own["data"] else []
     source = TrackSource(
         data=tuple(names),
         label_column=own["label_column"],
-        policy=QualityPolicy(
-            min_length=own["min_length"],
-            gaps=own["gaps"],
-            max_gap=own["max_gap"],
-            branches=own["branches"],
-        ),
+        policy=policy_of(own),
         reading={"columns": parse_columns(own["columns"])},
         tracks=own["tracks"],
         noise=own["noise"],
-        length=None if own["length"] is None else _parse_length(own["length"]),
+        length=None if own["length"] is None else parse_length(own["length"]),
         even_lengths=own["even_lengths"],
         exposure=own["exposure"],
         missing=own["missing"],
         seed=options.pop("seed"),
     )
     return source, names
-
-
-def _parse_length(text: str) -> tuple[int, int]:
-    """Turn ``10-1000``, or ``1000``, into fewest and most points."""
-    found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(?:-|–|\.\.)\s*(\d{1,9}))?\s*", text)
-    if found is None:
-        raise SptError(
-            f"--length {text!r} was not understood; expected one whole number of points, or two "
-            "with a hyphen between them, e.g. --length 10-1000."
-        )
-    return int(found[1]), int(found[2] or found[1])
 
 
 def _make_watcher(console: Console, progress: Progress, study: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,11 @@ from spt_explain.diffusion.covariance import estimate_covariance
 from spt_explain.diffusion.msd import msd_exponent
 from spt_explain.errors import SptError
 from spt_explain.tracks.runs import offsets_of
+from spt_explain.tracks.thinning import renumbered, thin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.runs import Floats
     from spt_explain.tracks.table import Calibration
@@ -34,7 +38,11 @@ def check_exposure(exposure: float) -> None:
 
 
 def estimate_motion(
-    segments: Segments, calibration: Calibration, *, exposure: float = DEFAULT_EXPOSURE
+    segments: Segments,
+    calibration: Calibration,
+    *,
+    exposure: float = DEFAULT_EXPOSURE,
+    every: int = 1,
 ) -> dict[str, Floats]:
     """Return the columns of the verdict table that describe motion, (m,) each.
 
@@ -48,6 +56,8 @@ def estimate_motion(
         Units of the positions.
     exposure : float
         Share of the frame that the shutter is open; matters to the localisation error alone.
+    every : int
+        From every so many-th point, averaged over the ways to begin.
 
     Returns
     -------
@@ -61,6 +71,18 @@ def estimate_motion(
         If the exposure is not within 0…1.
     """
     check_exposure(exposure)
+    if every > 1:
+        interval = calibration.frame_interval_s
+        longer = replace(
+            calibration, frame_interval_s=None if interval is None else every * interval
+        )
+        parts = [
+            estimate_motion(
+                renumbered(thin(segments, every, first), every), longer, exposure=exposure / every
+            )
+            for first in range(every)
+        ]
+        return {name: _mean([part[name] for part in parts]) for name in parts[0]}
     points = segments.points
     measured = ~points["interpolated"].to_numpy()
     owner = points["segment_id"].to_numpy()[measured]
@@ -73,3 +95,14 @@ def estimate_motion(
             columns["D_um2_s"] = found.d / calibration.frame_interval_s
         columns["sigma_loc_um"] = found.sigma
     return columns
+
+
+def _mean(values: Sequence[Floats]) -> Floats:
+    """Return the mean of what is known; NaN where nothing is."""
+    held = np.array(values)
+    known = np.isfinite(held)
+    total = np.where(known, held, 0.0).sum(axis=0)
+    mean: Floats = np.divide(
+        total, known.sum(axis=0), out=np.full(held.shape[1], np.nan), where=known.any(axis=0)
+    )
+    return mean

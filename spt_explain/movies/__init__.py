@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import printable
-from spt_explain.movies.calibration import settle
-from spt_explain.movies.parameters import check_parameters
-from spt_explain.movies.quiet import silence
-from spt_explain.movies.stack import Stack, is_stack
-from spt_explain.tracks.table import Source, Tracks
-from spt_explain.tracks.units import check_options
+from spt_explain.movies.chain import track_movie
+from spt_explain.movies.settings import TrackingSettings
+from spt_explain.movies.stack import is_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["is_stack", "track_stack"]
+    from spt_explain.tracks.table import Tracks
+
+__all__ = ["TrackingSettings", "is_stack", "track_movie", "track_stack"]
 
 
 def track_stack(
@@ -25,7 +23,7 @@ def track_stack(
     diameter: int | None = None,
     minmass: float | None = None,
     search_range: float | None = None,
-    memory: int = 0,
+    memory: int | None = None,
     dark: bool | None = None,
     pixel_size_um: float | None = None,
     frame_interval_s: float | None = None,
@@ -72,41 +70,18 @@ def track_stack(
         If the file is no stack, is damaged, holds one frame only, is blank or saturated; if an
         option can't be used; if there are no spots, or too many to link.
     """
-    check_parameters(diameter, minmass, search_range, memory)
-    check_options(pixel_size_um, frame_interval_s, override_units)
-    from spt_explain.movies import locate
-    from spt_explain.movies.estimate import estimate
-
-    with Stack(name) as stack, silence():
-        calibration, unit_notes = settle(
-            stack.units,
-            pixel_size_um=pixel_size_um,
-            frame_interval_s=frame_interval_s,
-            override_units=override_units,
-        )
-        parameters = estimate(
-            stack,
-            diameter=diameter,
-            minmass=minmass,
-            search_range=search_range,
-            memory=memory,
-            dark=dark,
-        )
-        spots, seen = locate.locate_movie(stack, parameters, progress)
-        table = locate.link(spots, parameters, stack.name)
-        n_tracks = int(table["particle"].nunique())
-        counts = {"frames": stack.n_frames, "spots": len(table), **seen}
-        if stack.n_not_finite:
-            counts["not_finite_pixels"] = stack.n_not_finite
-        notes = (
-            *stack.notes,
-            *unit_notes,
-            f"{len(table):,} spots in {stack.n_frames:,} frames, joined to {n_tracks:,} tracks "
-            f"with {locate.library()}.",
-            *parameters.reasons,
-            *locate.warnings_for(counts, n_tracks),
-        )
-        form = f"{stack.format} stack ({stack.axes})"
-    if calibration.pixel_size_um is not None:
-        table[["x", "y"]] *= calibration.pixel_size_um
-    return Tracks(table, calibration, Source(printable(str(name)), form, notes, counts))
+    settings = TrackingSettings(
+        diameter=diameter,
+        minmass=minmass,
+        search_range=search_range,
+        memory=memory,
+        dark=dark,
+    )
+    return track_movie(
+        name,
+        settings,
+        pixel_size_um=pixel_size_um,
+        frame_interval_s=frame_interval_s,
+        override_units=override_units,
+        progress=progress,
+    ).tracks

@@ -157,6 +157,79 @@ def ome_units(xml: str, image: int = 0) -> StackUnits:
     return StackUnits(pixel, source, interval, f"file: {where}", tuple(notes))
 
 
+def ome_sizes(xml: str, image: int = 0) -> tuple[int, int, bool]:
+    """Read how many planes of depth and time points an OME-TIFF says it has.
+
+    Parameters
+    ----------
+    xml : str
+        The OME-XML in the image description.
+    image : int
+        Which ``Image`` element.
+
+    Returns
+    -------
+    depth, time : int
+        SizeZ and SizeT; 1 where not said.
+    timed : bool
+        Whether the XML gives a time between frames: the planes then are frames in time.
+    """
+    try:
+        images = ElementTree.fromstring(xml.encode()).findall("{*}Image")
+    except (ElementTree.ParseError, ValueError):
+        return 1, 1, False
+    pixels = images[image].find("{*}Pixels") if image < len(images) else None
+    if pixels is None:
+        return 1, 1, False
+    depth, time = (int(_number(pixels.get(name)) or 1) for name in ("SizeZ", "SizeT"))
+    return depth, time, bool(_number(pixels.get("TimeIncrement")))
+
+
+def microscope_units(
+    width_um: float | None,
+    height_um: float | None,
+    pixel_source: str,
+    interval_s: float | None,
+    time_source: str,
+    other: float | None = None,
+    other_source: str = "",
+) -> StackUnits:
+    """Check the units that a microscope's own file gives.
+
+    Parameters
+    ----------
+    width_um, height_um : float or None
+        Sides of a pixel in µm.
+    pixel_source : str
+        Where they stand, e.g. ``"ND2 calibration"``.
+    interval_s : float or None
+        Time between frames in s.
+    time_source : str
+        Where it stands.
+    other : float or None
+        Used where `interval_s` is absent or implausible.
+    other_source : str
+        Where that stands.
+
+    Returns
+    -------
+    StackUnits
+    """
+    notes: list[str] = []
+    pixel = None
+    if width_um:
+        pixel = _plausible_pixel(width_um, height_um or width_um, pixel_source, notes)
+    said = list(notes)
+    interval, source = None, ""
+    for value, where in ((interval_s, time_source), (other, other_source)):
+        if value and interval is None:
+            interval = _plausible_interval(value, f"{where}, {value:g} s", notes)
+            source = f"file: {where}, {value:g} s"
+    if interval is not None:
+        notes = said
+    return StackUnits(pixel, f"file: {pixel_source}", interval, source, tuple(notes))
+
+
 def settle(
     file: StackUnits,
     *,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
 from spt_explain.movies.quiet import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import ModuleType
 
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from spt_explain.movies.stack import Stack
 
     Frame = npt.NDArray[np.float64]
+    Band = npt.NDArray[np.float32]
 
 NOISE_SIZE_PX = 1.0
 """Radius of the Gaussian that smooths away pixel noise before spots are looked for."""
@@ -26,10 +28,17 @@ SATURATED_NOTE_FRACTION = 0.001
 """Above this fraction of saturated spots the user is told."""
 COMPILE_ABOVE = 20_000
 """Above this many spots, compiling trackpy's numba code (some seconds) pays, if numba is there."""
+MAX_WIDENED = 3
+"""The search range is widened this often at most."""
+CLOSEST_PX = 3
+"""Maxima of light that are further apart than this are looked at each for itself."""
+LEAST_RANGE_PX = 0.5
+"""A search range that had to be made smaller than this can't be linked at all."""
 _FULL_SCALE = 60_000.0
+_TYPES = {"particle": "int64", "frame": "int64", "x": "float64", "y": "float64"}
 
 
-def band_pass(frame: Frame, diameter: int, *, dark: bool = False) -> Frame:
+def band_pass(frame: Frame, diameter: int, *, dark: bool = False) -> Band:
     """Smooth away pixel noise and subtract the background, as trackpy does, without its clipping.
 
     Parameters
@@ -43,24 +52,23 @@ def band_pass(frame: Frame, diameter: int, *, dark: bool = False) -> Frame:
 
     Returns
     -------
-    numpy.ndarray, shape (height, width)
+    numpy.ndarray of float32, shape (height, width)
         Grey values above background, negative ones included.
     """
     import numpy as np
+    from scipy import ndimage
 
-    bandpass = _trackpy().preprocessing.bandpass
-    level = frame - np.median(frame)
+    level = (frame - np.median(frame)).astype(np.float32)
     if dark:
-        level = -level
-    # trackpy's filters take what lies outside of the frame as zero, which darkens the border.
-    padded = np.pad(level, diameter, mode="symmetric")
-    inside = slice(diameter, -diameter)
-    result: Frame = bandpass(padded, NOISE_SIZE_PX, diameter, threshold=-np.inf)[inside, inside]
-    return result
+        np.negative(level, out=level)
+    # Mirrored at the border, which trackpy's own filters darken by taking zero beyond it.
+    band: Band = ndimage.gaussian_filter(level, NOISE_SIZE_PX, mode="reflect")
+    band -= ndimage.uniform_filter(level, diameter, mode="reflect")
+    return band
 
 
 def find_spots(
-    band: Frame, diameter: int, minmass: float, *, peak: float = 0.0, engine: str = "python"
+    band: Band, diameter: int, minmass: float, *, peak: float = 0.0, engine: str = "python"
 ) -> pd.DataFrame:
     """Locate spots in a band-passed frame with trackpy.
 
@@ -103,82 +111,47 @@ def find_spots(
             whole,
             diameter,
             minmass=minmass * gain,
+            separation=max(CLOSEST_PX, diameter // 2),
             preprocess=False,
             percentile=percentile,
             characterize=False,
             engine=engine,
         )
+    spots = spots[["y", "x", "mass"]].reset_index(drop=True)
+    spots = spots[np.isfinite(spots.to_numpy()).all(axis=1)].reset_index(drop=True)
     if len(spots) == 0:
         return empty
-    spots = spots[["y", "x", "mass"]].reset_index(drop=True)
     spots["mass"] /= gain
-    kept: pd.DataFrame = spots[np.isfinite(spots.to_numpy()).all(axis=1)]
-    return kept.reset_index(drop=True)
+    # Of two that are closer the higher one stays: masses overlap, and differ by noise alone.
+    yx = spots[["y", "x"]].to_numpy()
+    height = light[tuple(yx.round().astype(int).T)]
+    close = trackpy.find.where_close(yx, (separation_px(diameter),) * 2, height)
+    kept: pd.DataFrame = spots.drop(index=close).sort_values(["y", "x"], ignore_index=True)
+    return kept
 
 
-def locate_movie(
-    stack: Stack, parameters: Parameters, progress: Callable[[int, int], None] | None = None
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Find the spots of every frame, one frame in memory at a time.
+def separation_px(diameter: int) -> int:
+    """Return how far apart two spots are at least, in px.
+
+    trackpy's own choice, ``diameter + 1``, merges neighbours that can be told apart: on rendered
+    movies of 10 spots in 100 × 100 px this one finds 2 to 5 % more, and loses nothing elsewhere.
+    """
+    return diameter // 2 + 2
+
+
+def engine_for(n_spots: int, n_frames: int, n_all: int) -> str:
+    """Return trackpy's engine: numba only where there is enough to do to pay for compiling.
 
     Parameters
     ----------
-    stack : Stack
-        The movie.
-    parameters : Parameters
-        Diameter, least mass and polarity.
-    progress : callable, optional
-        Called with frames done and frames in all.
-
-    Returns
-    -------
-    spots : pandas.DataFrame
-        Columns ``frame`` (int64), ``y``, ``x`` in px, sorted by frame.
-    counts : dict of str to int
-        ``blank_frames`` (one value only) and ``saturated_spots`` (the largest value of the pixel
-        type in their middle).
-
-    Raises
-    ------
-    SptError
-        If there is no spot in any frame.
+    n_spots, n_frames : int
+        Spots found in the first frames, and the number of those.
+    n_all : int
+        Frames in all.
     """
-    import numpy as np
-    import pandas as pd
-
-    found = []
-    n_spots = n_blank = n_saturated = 0
-    for index in range(stack.n_frames):
-        frame = stack.frame(index)
-        if np.ptp(frame) > 0:
-            spots = find_spots(
-                band_pass(frame, parameters.diameter, dark=parameters.dark),
-                parameters.diameter,
-                parameters.minmass,
-                peak=parameters.peak,
-                engine=_engine(n_spots, index, stack.n_frames),
-            )
-            n_spots += len(spots)
-            yx = spots[["y", "x"]].to_numpy()
-            if stack.saturation is not None and len(yx):
-                row, column = yx.round().astype(int).T
-                n_saturated += int((frame[row, column] >= stack.saturation).sum())
-            found.append((np.full(len(yx), index, dtype=np.int64), yx))
-        else:
-            n_blank += 1
-        if progress is not None:
-            progress(index + 1, stack.n_frames)
-    if n_spots == 0:
-        kind = "dark" if parameters.dark else "bright"
-        raise SptError(
-            f"No spots were found in {stack.name}: looked in {stack.n_frames} frames for {kind} "
-            f"ones of diameter {parameters.diameter} px and mass {parameters.minmass:g} or more. "
-            "Give a smaller minmass, or another diameter."
-        )
-    yx = np.concatenate([p for _, p in found])
-    frames = np.concatenate([f for f, _ in found])
-    table = pd.DataFrame({"frame": frames, "y": yx[:, 0], "x": yx[:, 1]})
-    return table, {"blank_frames": n_blank, "saturated_spots": n_saturated}
+    available = _trackpy().try_numba.NUMBA_AVAILABLE
+    expected = n_spots / max(n_frames, 1) * n_all
+    return "numba" if available and expected > COMPILE_ABOVE else "python"
 
 
 def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame:
@@ -196,16 +169,14 @@ def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        Columns ``particle``, ``frame`` (int64), ``x``, ``y`` in px, sorted by particle, then
-        frame.
+        Columns ``particle``, ``frame`` (int64), ``x``, ``y`` in px, and ``mass`` where `spots` has
+        it, sorted by particle, then frame.
 
     Raises
     ------
     SptError
         If spots are too dense for the search range.
     """
-    import numpy as np
-
     trackpy = _trackpy()
     adaptive = {}
     if parameters.adaptive:
@@ -226,10 +197,93 @@ def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame
             "to tell which is which. Give a smaller search range "
             f"(try {_rounded_down(parameters.search_range / 2)}), or a larger minmass."
         ) from error
-    table: pd.DataFrame = linked[["particle", "frame", "x", "y"]].astype(
-        {"particle": np.int64, "frame": np.int64, "x": np.float64, "y": np.float64}
-    )
+    columns = [*_TYPES, *(["mass"] if "mass" in linked.columns else [])]
+    table: pd.DataFrame = linked[columns].astype(_TYPES)
     return table.sort_values(["particle", "frame"], kind="stable", ignore_index=True)
+
+
+def link_movie(
+    spots: pd.DataFrame, parameters: Parameters, stack: Stack, *, any_memory: bool
+) -> tuple[pd.DataFrame, Parameters]:
+    """Link, and settle what the links themselves tell: the memory, and a range that can be linked.
+
+    Parameters
+    ----------
+    spots : pandas.DataFrame
+        Columns ``frame``, ``y``, ``x`` in px.
+    parameters : Parameters
+        Search range and memory.
+    stack : Stack
+        The movie.
+    any_memory : bool
+        Whether the memory is to be estimated.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As from `link`.
+    parameters : Parameters
+        With the memory and the search range that were used, and why.
+
+    Raises
+    ------
+    SptError
+        If spots are too dense for a search range that was given.
+    """
+    from spt_explain.movies.linking import estimate_memory, widen_range
+
+    shape = (stack.height, stack.width)
+    free_range = parameters.reasons.get("search_range", "given") != "given"
+    table, parameters = _link_somehow(spots, parameters, stack.name, free_range)
+    for _ in range(MAX_WIDENED if free_range else 0):
+        wider = widen_range(table, parameters.search_range, shape)
+        if wider is None:
+            break
+        wanted = _with(parameters, "search_range", *wider)
+        table, parameters = _link_somehow(spots, wanted, stack.name, free_range)
+        if parameters.search_range < wanted.search_range:
+            break
+    if any_memory:
+        memory, why = estimate_memory(table, parameters.search_range, shape)
+        parameters = _with(parameters, "memory", 0, why)
+        if memory:
+            try:
+                bridged = _with(parameters, "memory", memory, why)
+                table, parameters = link(spots, bridged, stack.name), bridged
+            except SptError:
+                said = f"{why}, but spots are too dense to bridge it"
+                parameters = _with(parameters, "memory", 0, said)
+    return table, parameters
+
+
+def drop_lone(table: pd.DataFrame, lone_mass: float) -> tuple[pd.DataFrame, int]:
+    """Leave out faint spots that are linked to no other, as noise, and say how many."""
+    alone = ~table["particle"].duplicated(keep=False)
+    noise = alone & (table["mass"] < lone_mass)
+    return table[~noise].reset_index(drop=True), int(noise.sum())
+
+
+def _link_somehow(
+    spots: pd.DataFrame, parameters: Parameters, name: str, free_range: bool
+) -> tuple[pd.DataFrame, Parameters]:
+    """Link; where spots are too dense for a range that was not given, with a smaller one."""
+    while True:
+        try:
+            return link(spots, parameters, name), parameters
+        except SptError:
+            smaller = round(0.8 * parameters.search_range, 1)
+            if not free_range or smaller < LEAST_RANGE_PX:
+                raise
+            why = (
+                "the largest at which spots so dense can be linked; "
+                f"{parameters.search_range:g} px are too much"
+            )
+            parameters = _with(parameters, "search_range", smaller, why)
+
+
+def _with(parameters: Parameters, name: str, value: float, why: str) -> Parameters:
+    changed: dict[str, Any] = {name: value}
+    return replace(parameters, **changed, reasons={**parameters.reasons, name: why})
 
 
 def library() -> str:
@@ -256,7 +310,7 @@ def warnings_for(counts: Mapping[str, int], n_tracks: int) -> list[str]:
     if counts.get("blank_frames"):
         notes.append(
             f"{counts['blank_frames']} of {counts['frames']} frames are blank (one value only): "
-            "tracks end there."
+            "they hold no spots."
         )
     if counts.get("not_finite_pixels"):
         notes.append(
@@ -283,13 +337,6 @@ def _trackpy() -> ModuleType:
     with silence():
         import trackpy
     return trackpy  # type: ignore[no-any-return]
-
-
-def _engine(n_spots: int, n_done: int, n_frames: int) -> str:
-    """Return trackpy's engine: numba only where there is enough to do to pay for compiling."""
-    available = _trackpy().try_numba.NUMBA_AVAILABLE
-    expected = n_spots / max(n_done, 1) * n_frames
-    return "numba" if available and expected > COMPILE_ABOVE else "python"
 
 
 def _rounded_down(value: float) -> str:

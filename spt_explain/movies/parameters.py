@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -39,8 +39,10 @@ class Parameters:
         Least height of a spot after the band-pass, in grey values; saves time, changes nothing.
     adaptive : bool
         Whether `search_range` may shrink locally where spots are too dense to be linked with it.
-    reasons : tuple of str
-        A sentence for each parameter.
+    lone_mass : float
+        Least brightness of a spot that is linked to no other, as `minmass`.
+    reasons : mapping of str to str
+        Why ``diameter``, ``minmass``, ``search_range``, ``memory`` and ``dark`` are what they are.
     """
 
     diameter: int
@@ -50,7 +52,29 @@ class Parameters:
     dark: bool
     peak: float
     adaptive: bool
-    reasons: tuple[str, ...]
+    lone_mass: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """Return a sentence for each parameter, with its reason."""
+        said = [
+            f"diameter {self.diameter} px ({self.reasons.get('diameter', 'given')}).",
+            f"minmass {self.minmass:g} ({self.reasons.get('minmass', 'given')}).",
+            f"search range {self.search_range:g} px ({self.reasons.get('search_range', 'given')}).",
+        ]
+        if self.memory or "memory" in self.reasons:
+            frames = "frame" if self.memory == 1 else "frames"
+            said.append(f"memory {self.memory} {frames} ({self.reasons.get('memory', 'given')}).")
+        if self.lone_mass:
+            said.insert(
+                2,
+                f"spots that link to none need a mass of {self.lone_mass:g} "
+                f"({self.reasons.get('lone_mass', 'given')}).",
+            )
+        if self.dark:
+            why = self.reasons.get("dark", "given")
+            said.insert(0, f"dark spots on a brighter background were tracked ({why}).")
+        return said
 
 
 @dataclass(frozen=True)
@@ -76,7 +100,13 @@ class EstimationSettings:
     dark_over_bright : float
         Spots are taken as dark if dark blobs together are this much stronger than bright ones.
     noise_sigmas : float
-        `minmass` lies this many deviations above the mean mass of peaks of pure noise.
+        Spots that are linked to no other, and `minmass` where links can't tell, lie this many
+        deviations above the mean mass of peaks of pure noise.
+    noise_levels : tuple of float
+        The same for what is tried for `minmass`: the links between frames choose.
+    level_tolerance : float
+        Of levels that serve the links nearly as well as the best one, less this share, the
+        highest is taken.
     noise_peak : float
         In the frames looked at, peaks lower than this many deviations are not even tried.
     noise_free : float
@@ -106,7 +136,9 @@ class EstimationSettings:
     min_blobs: int = 5
     dark_over_bright: float = 1.5
     noise_sigmas: float = 5.0
-    noise_peak: float = 2.5
+    noise_levels: tuple[float, ...] = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)
+    level_tolerance: float = 0.01
+    noise_peak: float = 2.0
     noise_free: float = 1e-3
     clean_mass: float = 0.1
     range_margin: float = 1.5
@@ -117,7 +149,7 @@ class EstimationSettings:
 
 
 def check_parameters(
-    diameter: int | None, minmass: float | None, search_range: float | None, memory: int
+    diameter: int | None, minmass: float | None, search_range: float | None, memory: int | None
 ) -> None:
     """Refuse values that can't be meant.
 
@@ -142,7 +174,7 @@ def check_parameters(
         raise SptError(f"minmass is {minmass:g}: expected 0 or more (summed grey values).")
     if search_range is not None and not (math.isfinite(search_range) and search_range > 0):
         raise SptError(f"search range is {search_range:g}: expected a number of pixels above 0.")
-    if memory != int(memory) or memory < 0:
+    if memory is not None and (memory != int(memory) or memory < 0):
         raise SptError(f"memory is {memory:g}: expected a whole number of frames, 0 or more.")
 
 
@@ -185,7 +217,8 @@ def estimate_size(frames: Sequence[Frame], settings: EstimationSettings) -> tupl
             peaks = response == ndimage.maximum_filter(response, size=3)
             scale, y, x = np.nonzero(peaks & (response > 0))
             height = response[scale, y, x]
-            clear = height > settings.clear_sigmas * noise[scale]
+            # At the largest scale nothing says that the response would not grow further.
+            clear = (height > settings.clear_sigmas * noise[scale]) & (scale < len(scales) - 1)
             blobs += zip(scales[scale[clear]], height[clear], strict=True)
     power = {dark: sum(height**2 for _, height in blobs) for dark, blobs in found.items()}
     dark = power[True] > settings.dark_over_bright * power[False]
@@ -239,24 +272,14 @@ def estimate_range(
     """
     import numpy as np
 
-    real, chance = [], []
-    for i, j in pairs:
-        a, b = positions[i], positions[j]
-        if len(a) == 0 or len(b) == 0:
-            continue
-        real.append(_mutual(a, b))
-        limit = np.array(shape) - 1.0
-        mirrored = [np.column_stack([limit[0] - b[:, 0], b[:, 1]])]
-        mirrored.append(np.column_stack([b[:, 0], limit[1] - b[:, 1]]))
-        mirrored.append(limit - b)
-        chance += [_mutual(a, m) for m in mirrored]
-    moves = np.sort(np.concatenate(real)) if real else np.empty(0)
+    real, chance = moves_and_chance(positions, pairs, shape)
+    moves = np.sort(real)
     if len(moves) < settings.min_moves:
         value = max(min(shape) * settings.fallback_range_of_frame, settings.min_search_range_px)
         return round(value, 1), (
             f"a guess from the size of a frame: only {len(moves)} moves could be measured"
         )
-    random = np.sort(np.concatenate(chance))
+    random = np.sort(chance)
     excess = np.arange(1, len(moves) + 1) - np.searchsorted(random, moves, side="right") / 3
     largest = float(moves[int(np.argmax(excess))])
     wanted = max(settings.range_margin * largest, settings.min_search_range_px)
@@ -267,6 +290,41 @@ def estimate_range(
     return round(most, 1), (
         f"the largest move that is not chance is {largest:.1f} px; spots are too dense for more"
     )
+
+
+def moves_and_chance(
+    positions: Sequence[npt.NDArray[np.float64]],
+    pairs: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return distances of mutual nearest neighbours in two frames, and those that are chance.
+
+    Parameters
+    ----------
+    positions : sequence of numpy.ndarray, shape (n, 2)
+        Row and column of the spots of each frame, in px.
+    pairs : sequence of (int, int)
+        Which frames are compared.
+    shape : tuple of int
+        Height and width of a frame.
+
+    Returns
+    -------
+    real, chance : numpy.ndarray
+        In px; `chance` with the second frame mirrored in three ways, so three times as many.
+    """
+    import numpy as np
+
+    real, chance = [np.empty(0)], [np.empty(0)]
+    limit = np.array(shape) - 1.0
+    for i, j in pairs:
+        a, b = positions[i], positions[j]
+        if len(a) == 0 or len(b) == 0:
+            continue
+        real.append(_mutual(a, b))
+        for flip in ((True, False), (False, True), (True, True)):
+            chance.append(_mutual(a, np.where(flip, limit - b, b)))
+    return np.concatenate(real), np.concatenate(chance)
 
 
 def _mutual(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -281,7 +339,7 @@ def _mutual(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArr
     return nearest
 
 
-def deviation(values: npt.NDArray[np.float64]) -> float:
+def deviation(values: npt.NDArray[np.floating[Any]]) -> float:
     """Return the standard deviation of `values` as outliers don't change it (1.4826 × MAD)."""
     import numpy as np
 

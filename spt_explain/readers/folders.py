@@ -16,8 +16,16 @@ from spt_explain.errors import SptError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-OWN_OUTPUTS = re.compile(r"\.(?:verdicts|reasons)\.[^.].*$|\.params\.json$", re.I)
-"""Names of our own results, which a folder or pattern does not read again."""
+OWN_OUTPUTS = re.compile(
+    r"\.(?:verdicts|reasons)\.[^.].*$|\.params\.json$"
+    r"|\.tracks\.json$|\.tracking\.toml$|\.preview\.png$|\.trackmate\.xml$",
+    re.I,
+)
+"""Names of our own results, which a folder or pattern does not read again.
+
+Tables of the tracks of movies (``.tracks.csv``) are read, what else was written beside them is not:
+TrackMate's XML holds the same tracks once more.
+"""
 SKIPPED = frozenset(["thumbs.db", "desktop.ini"])
 """Files that a system leaves in folders."""
 SKIPPED_FOLDERS = (".zarr", "__MACOSX")

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 
 class StackError(NotTracksError):
-    """The file is a microscopy stack as TIFF: `spt_explain.movies` can track it."""
+    """The file is a microscopy stack (TIFF, ND2, CZI): `spt_explain.movies` can track it."""
 
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_STACKS = {
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+    **dict.fromkeys((b"\xda\xce\xbe\x0a", b"\0\0\0\x0cjP  "), "Nikon ND2"),
+    b"ZISRAWFILE": "Zeiss CZI",
+}
 _MOVIE = "Save the movie as TIFF (ImageJ: File, Save As, Tiff), or give its tracks."
 _AS_CSV = "Save the table as CSV."
 _UNPACK = "Unpack it first; of packed files, only .gz is read."
 _STATEMENTS = (
-    (b"\xda\xce\xbe\x0a", "a Nikon ND2 movie", _MOVIE),
-    (b"\0\0\0\x0cjP  ", "a Nikon ND2 or JPEG 2000 image", _MOVIE),
-    (b"ZISRAWFILE", "a Zeiss CZI movie", _MOVIE),
     (b"\x70\0\0\0", "a Leica LIF movie", _MOVIE),
     (b"\x89PNG", "a PNG image", _MOVIE),
     (b"\xff\xd8\xff", "a JPEG image", _MOVIE),
@@ -53,14 +54,16 @@ def refuse_known_binary(source: Input) -> None:
     Raises
     ------
     StackError
-        For a TIFF.
+        For a TIFF, ND2 or CZI file.
     NotTracksError
         For other movies, images, archives, databases and documents; says which and what to do.
     """
     head = source.head
-    if head.startswith(_TIFF):
+    stack = next((kind for magic, kind in _STACKS.items() if head.startswith(magic)), None)
+    if stack is not None:
         raise StackError(
-            f"{source.label} is a microscopy stack (TIFF), not a table of tracks. Track it first."
+            f"{source.label} is a microscopy stack ({stack}), not a table of tracks. "
+            "Track it first."
         )
     found = next(
         ((what, mend) for magic, what, mend in _STATEMENTS if head.startswith(magic)), None

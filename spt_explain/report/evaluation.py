@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
-import platform
 from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.report.evaluation_figures import figures
-from spt_explain.report.folders import refuse_folder, whole_folder
-from spt_explain.report.style import FIGURE_FORMATS, house_style, save_figure
+from spt_explain.report.folders import refuse_folder, write_results
+from spt_explain.report.provenance import made_by
+from spt_explain.report.style import FIGURE_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,14 +69,7 @@ def provenance(
     reading: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return everything that is needed to run a test again."""
-    import numpy
-    import pandas
-
-    return {
-        "program": "spt-explain",
-        "version": version,
-        "command": list(command),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    said = {
         "weights": run.weights,
         "backend": run.backend,
         "device": run.device,
@@ -88,11 +79,8 @@ def provenance(
         "reading": reading,
         "notes": list(run.notes),
         "seconds": run.seconds,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "numpy": numpy.__version__,
-        "pandas": pandas.__version__,
     }
+    return made_by(said, version=version, command=command)
 
 
 def write_evaluation(
@@ -108,12 +96,10 @@ def write_evaluation(
     ----------
     run : TestRun
         What to write.
-    folder : pathlib.Path
-        Where; replaced if it is there (see `check_folder`).
+    folder, formats
+        See `write_results`.
     made : dict
         The `provenance`.
-    formats : sequence of str
-        Formats of the figures, some of `FIGURE_FORMATS`; none for no figures.
 
     Returns
     -------
@@ -123,19 +109,14 @@ def write_evaluation(
     Raises
     ------
     SptError
-        If the disk is full or the place can't be written to.
+        See `write_results`.
     """
-    document = {"provenance": made, "definitions": DEFINITIONS, **run.evaluation.to_dict()}
-    with whole_folder(folder) as part:
-        for name, table in run.evaluation.tables().items():
-            buffer = io.StringIO()
-            table.to_csv(buffer, index=False, float_format="%.6f", lineterminator="\n")
-            (part / f"{name}.csv").write_bytes(buffer.getvalue().encode())
-        text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-        (part / JSON_NAME).write_bytes(text.encode())
-        if formats:
-            with house_style():
-                for name, draw in figures(run.evaluation, compare=run.published).items():
-                    save_figure(draw(), part, name, formats)
-        names = sorted(path.name for path in part.iterdir())
-    return [folder / name for name in names]
+    return write_results(
+        folder,
+        JSON_NAME,
+        {"provenance": made, "definitions": DEFINITIONS, **run.evaluation.to_dict()},
+        run.evaluation.tables(),
+        partial(figures, run.evaluation, compare=run.published),
+        formats=formats,
+        digits="%.6f",
+    )

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import secrets
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
+from spt_explain.report.style import house_style, save_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 def refuse_folder(
@@ -102,3 +108,57 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         if old.exists() and not folder.exists():  # interrupted between the two renames
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def write_results(
+    folder: Path,
+    name: str,
+    document: Mapping[str, Any],
+    tables: Mapping[str, pd.DataFrame],
+    figures: Callable[[], Mapping[str, Callable[[], Figure]]],
+    *,
+    formats: Sequence[str] = (),
+    digits: str = "%.7g",
+) -> list[Path]:
+    """Write a JSON document, tables as CSV, and figures; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where; replaced if it is there (see `refuse_folder`).
+    name : str
+        Of the document.
+    document : mapping
+        What came out, and how it was made.
+    tables : mapping of str to pandas.DataFrame
+        By name, without its ending.
+    figures : callable
+        Returns what can be drawn, by name; each is drawn when called.
+    formats : sequence of str
+        Formats of the figures, some of `FIGURE_FORMATS`; none for no figures.
+    digits : str
+        Format of the numbers in the tables.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+
+    Raises
+    ------
+    SptError
+        If the disk is full or the place can't be written to.
+    """
+    with whole_folder(folder) as part:
+        for title, table in tables.items():
+            buffer = io.StringIO()
+            table.to_csv(buffer, index=False, float_format=digits, lineterminator="\n")
+            (part / f"{title}.csv").write_bytes(buffer.getvalue().encode())
+        text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+        (part / name).write_bytes(text.encode())
+        if formats:
+            with house_style():
+                for title, draw in figures().items():
+                    save_figure(draw(), part, title, formats)
+        names = sorted(path.name for path in part.iterdir())
+    return [folder / one for one in names]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 KEYS = ["file", "particle", "segment"]
 TABLES = ("tracks", "frames", "windows", "correlations", "timeline")
 """What is written of `Reasons`, a file each."""
-SIDECAR, PROGRAM = "reasons.json", "spt-explain"
-"""How they were made, and the program that the file names."""
+SIDECAR = "reasons.json"
+"""How they were made."""
 NAMES = r"contact-sheet\.\w+|track-[\w-]+\.\w+|movie\.(?:png|svg|pdf|gif|mp4)"
 """Names of what this module draws, as a regular expression."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -15,7 +14,9 @@ from spt_explain.errors import SptError
 from spt_explain.movies.stack import Stack, is_stack
 from spt_explain.readers.folders import folded
 from spt_explain.report.folders import refuse_folder
-from spt_explain.report.reason_files import NAMES, PROGRAM, SIDECAR, TABLES
+from spt_explain.report.names import numbered, with_parents
+from spt_explain.report.provenance import PROGRAM
+from spt_explain.report.reason_files import NAMES, SIDECAR, TABLES
 from spt_explain.report.tables import refuse_to_overwrite, verdicts_path
 
 if TYPE_CHECKING:
@@ -57,19 +58,8 @@ def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> l
     shared = Counter(map(folded, plain))
     found = [two if shared[folded(one)] > 1 else one for one, two in zip(plain, full, strict=True)]
     if within is not None and len(set(map(folded, found))) < len(found):
-        found = [
-            within / "_".join(p for p in (*Path(n).parts[:-1], path.name) if p != os.sep)
-            for n, path in zip(names, full, strict=True)
-        ]
-        found = [path.with_name(path.name.replace("..", "up")) for path in found]
-    taken: set[str] = set()
-    for i, path in enumerate(found):
-        number = 2
-        while folded(found[i]) in taken:
-            found[i] = path.with_name(f"{path.name.removesuffix('.reasons')}-{number}.reasons")
-            number += 1
-        taken.add(folded(found[i]))
-    return found
+        found = with_parents(names, full, within)
+    return numbered(found, ".reasons")
 
 
 def _folder_of(name: str, within: Path | None, *, full: bool = False) -> Path:

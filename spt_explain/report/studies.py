@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import platform
 from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spt_explain.report.folders import refuse_folder, whole_folder
-from spt_explain.report.style import FIGURE_FORMATS, house_style, save_figure
+from spt_explain.report.folders import refuse_folder, write_results
+from spt_explain.report.provenance import made_by
+from spt_explain.report.style import FIGURE_FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -81,22 +80,12 @@ def study_provenance(
     reading: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return everything that is needed to make a study again."""
-    import numpy
-    import pandas
-
-    return {
-        "program": "spt-explain",
-        "version": version,
-        "command": list(command),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    said = {
         **asdict(record),
         "policy": asdict(policy) if policy is not None else None,
         "reading": reading,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "numpy": numpy.__version__,
-        "pandas": pandas.__version__,
     }
+    return made_by(said, version=version, command=command)
 
 
 def study_figures(study: Study) -> dict[str, Callable[[], Figure]]:
@@ -127,12 +116,10 @@ def write_study(
     ----------
     study : Study
         What to write.
-    folder : pathlib.Path
-        Where; replaced if it is there (see `check_study_folder`).
+    folder, formats
+        See `write_results`.
     made : dict
         The `study_provenance`.
-    formats : sequence of str
-        Formats of the figures, some of `FIGURE_FORMATS`; none for no figures.
 
     Returns
     -------
@@ -142,24 +129,16 @@ def write_study(
     Raises
     ------
     SptError
-        If the disk is full or the place can't be written to.
+        See `write_results`.
     """
-    document = {"provenance": made, **summary_of(study)}
-    with whole_folder(folder) as part:
-        for name, table in study.tables().items():
-            if not len(table):
-                continue
-            buffer = io.StringIO()
-            table.to_csv(buffer, index=False, float_format="%.7g", lineterminator="\n")
-            (part / f"{name}.csv").write_bytes(buffer.getvalue().encode())
-        text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
-        (part / JSON_NAME).write_bytes(text.encode())
-        if formats:
-            with house_style():
-                for name, draw in study_figures(study).items():
-                    save_figure(draw(), part, name, formats)
-        names = sorted(path.name for path in part.iterdir())
-    return [folder / name for name in names]
+    return write_results(
+        folder,
+        JSON_NAME,
+        {"provenance": made, **summary_of(study)},
+        {name: table for name, table in study.tables().items() if len(table)},
+        partial(study_figures, study),
+        formats=formats,
+    )
 
 
 def summary_of(study: Study) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.diffusion.estimates import check_exposure, estimate_motion
+from spt_explain.diffusion.snr import inverse_snr
 from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.architecture import alpha_quantiles
@@ -27,6 +28,7 @@ from spt_explain.resandi.recording import (
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import average, place_windows, softmax
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
+from spt_explain.tracks.thinning import frames_apart, thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,9 +52,10 @@ class Verdicts:
         One row for each track or segment, the columns of INTERFACE: ``file, particle, segment,
         n_points, first_frame, last_frame, n_gaps, status, reason, class, probability, runner_up``
         and ``p_<class>``, then ``alpha_msd`` and, where the units are known, ``D_um2_s`` and
-        ``sigma_loc_um``. ``class`` is the most probable one whatever the status, missing for
-        tracks that were left out. Where the source names its tracks by text, ``label`` holds
-        the names.
+        ``sigma_loc_um``, and ``inv_snr`` where the tracks of a movie know the error of each
+        position (``sigma_static``). ``class`` is the most probable one whatever the status,
+        missing for tracks that were left out. Where the source names its tracks by text,
+        ``label`` holds the names.
     tracks : Tracks
         What was classified.
     counts : dict of str to int
@@ -255,20 +258,30 @@ class Classifier:
         policy = policy or QualityPolicy()
         seconds = dict.fromkeys(("quality", "inputs", "network"), 0.0)
         started = time.perf_counter()
-        segments = apply_policy(tracks, policy)
+        every = frames_apart(tracks, policy)
+        needed = replace(policy, min_length=every * policy.min_length)
+        segments = apply_policy(tracks, needed)
         require_some(segments, tracks)
         seconds["quality"] = time.perf_counter() - started
-        ran = self.run(
-            segments.points[["x", "y"]].to_numpy(np.float64),
-            segments.offsets,
-            progress=progress,
-            seconds=seconds,
-        )
-        prediction = self.judge(ran)
-        table = _table(tracks, segments, prediction, self, exposure)
+        parts = [thin(segments, every, first) for first in range(every)]
+        runs = [
+            self.run(
+                part.points[["x", "y"]].to_numpy(np.float64),
+                part.offsets,
+                progress=progress,
+                seconds=seconds,
+            )
+            for part in parts
+        ]
+        prediction = self.judge(runs[0] if every == 1 else _together(runs))
+        motion = estimate_motion(segments, tracks.calibration, exposure=exposure, every=every)
+        motion |= inverse_snr(segments, tracks, every=every)
+        table = _table(tracks, segments, prediction, motion, self, every)
         counts, recording = dict(segments.counts), prediction.recording
         verdicts = Verdicts(table, tracks, counts, policy, recording, seconds)
-        return Examined(verdicts, segments, ran, prediction)
+        if every > 1:
+            prediction = self.judge(runs[0], recording)
+        return Examined(verdicts, parts[0], runs[0], prediction)
 
     def predict(
         self,
@@ -411,12 +424,27 @@ class Classifier:
                 yield done, future.result()
 
 
+def _together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
+    """Return what the network gave for the same trajectories several times as one."""
+    owner = np.concatenate([one.owner for one in runs])
+    order = np.argsort(owner, kind="stable")
+    return replace(
+        runs[0],
+        starts=np.concatenate([one.starts for one in runs])[order],
+        stops=np.concatenate([one.stops for one in runs])[order],
+        owner=owner[order],
+        outputs=np.concatenate([one.outputs for one in runs])[order],
+        taps=[],
+    )
+
+
 def _table(
     tracks: Tracks,
     segments: Segments,
     prediction: Prediction,
+    motion: dict[str, NDArray[np.float64]],
     classifier: Classifier,
-    exposure: float,
+    every: int,
 ) -> pd.DataFrame:
     import pandas as pd
 
@@ -446,6 +474,8 @@ def _table(
     many[known] = windows[index[known]] > 1
     for i in np.flatnonzero(many):
         said = f"{windows[index[i]]} overlapping windows combined"
+        if every > 1:
+            said = f"judged by every {every} frames"
         reason[i] = f"{reason[i]}; {said}" if reason[i] else said
     columns: dict[str, Any] = {
         "file": tracks.source.name,
@@ -469,7 +499,7 @@ def _table(
         alpha = np.full((len(summary), 3), np.nan)
         alpha[known] = prediction.alpha[index[known]]
         columns |= {"alpha": alpha[:, 1], "alpha_low": alpha[:, 0], "alpha_high": alpha[:, 2]}
-    for name, values in estimate_motion(segments, tracks.calibration, exposure=exposure).items():
+    for name, values in motion.items():
         columns[name] = np.full(len(summary), np.nan)
         columns[name][known] = values[index[known]]
     return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))

@@ -39,6 +39,10 @@ class QualityPolicy:
         flags fewer short tracks, 0 switches the guard off.
     immobile_min_points : int
         Fewest observed points of a segment that may be flagged; at least 3.
+    every : int or None
+        Judge tracks by every so many-th frame, averaged over the ways to begin; each then needs so
+        many times `min_length` points. None: by every frame, but where the tracks come from a
+        movie that shows motion faithfully over more frames only (`Tracks.faithful_every`).
 
     Raises
     ------
@@ -54,11 +58,14 @@ class QualityPolicy:
     immobile_miss: float = 0.04
     immobile_guard: float = 1.0
     immobile_min_points: int = 8
+    every: int | None = None
 
     def __post_init__(self) -> None:
         _whole("--min-length", self.min_length, least=2, what="points")
         _whole("--max-gap", self.max_gap, least=0, what="missing frames", most=1_000_000)
         _whole("immobile_min_points", self.immobile_min_points, least=3, what="points")
+        if self.every is not None:
+            _whole("--every", self.every, least=1, what="frames", most=1_000)
         _one_of("--gaps", self.gaps, get_args(GapRule))
         _one_of("--branches", self.branches, get_args(BranchRule))
         if not isinstance(self.flag_immobile, bool):

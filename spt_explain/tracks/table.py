@@ -88,6 +88,9 @@ class Tracks:
     without_points : tuple of int
         Particles of the source that have no usable position at all: not in `table`, and still
         listed in every result.
+    faithful_every : int
+        Over how many frames motion is faithful; more than 1 for movies that were compressed as
+        video, whose particles move by fits and starts from frame to frame.
     """
 
     table: pd.DataFrame
@@ -97,6 +100,7 @@ class Tracks:
     links: pd.DataFrame | None = None
     labels: pd.Series | None = None
     without_points: tuple[int, ...] = ()
+    faithful_every: int = 1
 
     @property
     def n_tracks(self) -> int:
@@ -127,4 +131,5 @@ class Tracks:
             "frame_interval_s": self.calibration.frame_interval_s,
             "time_source": self.calibration.time_source,
             "pixel_size_um": self.calibration.pixel_size_um,
+            "faithful_every": self.faithful_every,
         }

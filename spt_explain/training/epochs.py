@@ -25,6 +25,7 @@ from spt_explain.training.dataset import (
 from spt_explain.training.fitting import FitProgress, FitState, Kept, batch_losses, fingerprint
 from spt_explain.training.interrupts import Interrupts
 from spt_explain.training.processes import Processes
+from spt_explain.training.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,10 +38,6 @@ __all__ = ["FitProgress", "FitState", "dataset_batches", "fit"]
 _EVALUATED_AT_ONCE = 512
 _LOOK_EVERY = 16
 """Steps between looks at the clock on a GPU, and between agreements of several processes."""
-_RATE_SHARE = 0.05
-"""Share of a phase's minutes, or epochs, after which its steps are fixed by its speed."""
-_TRAINING_SHARE = 0.9
-"""Share of the minutes for training; the rest is for validation."""
 _VALIDATED_SHARE = 0.3
 """With minutes: trajectories validated on, per trajectory trained on; each costs a third."""
 _FEWEST_VALIDATED = 512
@@ -140,6 +137,8 @@ class _Fit:
         self.device, self.checkpoint, self.first = device, checkpoint, first
         self.processes = Processes.of_environment()
         self.data = (data or simulated_dataset(recipe, device=device)).to(device)
+        more = 0 if self.data.extra is None else len(self.data.extra)
+        self.schedule = Schedule(recipe.fixed, len(self.data.training), more)
         self.kept = Kept(recipe, len(self.data.training)).to(device)
         self.cuda = device.startswith("cuda")
         if self.cuda:
@@ -153,10 +152,6 @@ class _Fit:
         self.sums = torch.zeros(4, dtype=torch.float64, device=device)
         self.mark()
 
-    @property
-    def phases(self) -> int:
-        return 2 if self.fixed.augment == "gradcam" else 1
-
     def go(self) -> None:
         """Train until the run is over, or it is time to leave."""
         while True:
@@ -169,7 +164,7 @@ class _Fit:
                     "Lower learning_rate in [fixed].",
                     exit_code=1,
                 )
-            if self.state.phase + 1 == self.phases:
+            if self.state.phase + 1 == self.schedule.phases:
                 break
             self.choose()
             self.state.phase += 1
@@ -186,7 +181,7 @@ class _Fit:
 
     def begin(self) -> None:
         """Set up a phase: new parameters, new optimiser, nothing done yet."""
-        scoring = self.state.phase + 1 < self.phases
+        scoring = self.state.phase + 1 < self.schedule.phases
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed + scoring)
             fresh = ResAnDi(self.recipe.architecture).state_dict()
@@ -224,7 +219,7 @@ class _Fit:
     def trajectories(self) -> Trajectories:
         """Return what this phase trains on."""
         training, fixed, seed = self.data.training, self.fixed, self.recipe.seed
-        if self.state.phase + 1 < self.phases:
+        if self.state.phase + 1 < self.schedule.phases:
             if self.data.extra is None:
                 return training
             return join_trajectories([training, self.data.extra])
@@ -262,7 +257,7 @@ class _Fit:
         steps = -(-len(trajectories) // size)
         if not self.fixed.minutes:
             state.total = self.fixed.epochs * steps
-        while not self.over():
+        while not self.schedule.over(state):
             generator = seeded("cpu", self.recipe.seed, "order", state.phase, state.epoch)
             order = torch.randperm(len(trajectories), generator=generator)
             self.kept.now.train()
@@ -272,7 +267,7 @@ class _Fit:
             while state.epoch_step < steps and not (state.total and state.step >= state.total):
                 if self.leaving(always=False):
                     return False
-                rate = self.learning_rate()
+                rate = self.schedule.learning_rate(self.state)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 self.step(trajectories, order[state.epoch_step * size :][:size])
@@ -280,33 +275,6 @@ class _Fit:
             if self.leaving() or not self.end_epoch(len(trajectories)):
                 return False
         return True
-
-    def over(self) -> bool:
-        """Whether the phase is over."""
-        state, fixed = self.state, self.fixed
-        if state.epoch >= fixed.epochs:
-            return True
-        if fixed.minutes:
-            return bool(state.total) and state.step >= state.total and state.epoch_step == 0
-        return state.stale >= fixed.patience
-
-    def learning_rate(self) -> float:
-        """Return the rate of the next step."""
-        state, fixed = self.state, self.fixed
-        if fixed.minutes:
-            share = state.step / state.total if state.total else state.phase_s / self.budget()
-            return fixed.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-        return fixed.learning_rate * 0.5 ** (state.epoch // fixed.halve_every)
-
-    def budget(self) -> float:
-        """Return the seconds of training of this phase; phases share by their trajectories."""
-        minutes = self.fixed.minutes or 0.0
-        more = 0 if self.data.extra is None else len(self.data.extra)
-        n = len(self.data.training)
-        last = n * (1 + self.fixed.augment_share * (self.fixed.augment != "none"))
-        whole = last + (self.phases - 1) * (n + more)
-        part = n + more if self.state.phase + 1 < self.phases else last
-        return minutes * 60 * _TRAINING_SHARE * part / whole
 
     def step(self, trajectories: Trajectories, index: torch.Tensor) -> None:
         """Take one step on the trajectories `index`, this process's share of them."""
@@ -345,10 +313,7 @@ class _Fit:
         self.tick()
         if fixed.minutes and not state.total:
             spent = self.processes.agree(state.phase_s)
-            share = max(spent / self.budget(), state.epoch / fixed.epochs)
-            if share >= _RATE_SHARE:
-                within = round(state.step * self.budget() / spent)
-                state.total = max(state.step + 1, min(within, fixed.epochs * steps))
+            if self.schedule.fix_steps(state, spent, steps):
                 self.saved = -math.inf
         now = time.monotonic()
         if now - self.reported[0] >= self.report_every_s:
@@ -397,7 +362,7 @@ class _Fit:
             {
                 "phase": state.phase,
                 "epoch": state.epoch,
-                "learning_rate": self.learning_rate(),
+                "learning_rate": self.schedule.learning_rate(self.state),
                 "loss": loss_sum / seen,
                 "accuracy": hits / seen,
                 "validation_loss": loss,
@@ -478,7 +443,7 @@ class _Fit:
         if state.total:
             left = (state.total - state.step) * fixed.batch_size / per_second
         else:
-            left = self.budget() - state.phase_s
+            left = self.schedule.budget(state.phase) - state.phase_s
         last: dict[str, Any] = state.history[-1] if state.history else {}
         if last.get("phase") != state.phase:
             last = {}
@@ -490,9 +455,9 @@ class _Fit:
             alpha_error=error / known if known else math.nan,
             per_second=per_second,
             left_s=max(left, 0.0),
-            learning_rate=self.learning_rate(),
+            learning_rate=self.schedule.learning_rate(self.state),
             phase=state.phase + 1,
-            phases=self.phases,
+            phases=self.schedule.phases,
             epoch=state.epoch + 1,
             epochs=0 if fixed.minutes else fixed.epochs,
             validation_loss=last.get("validation_loss", math.nan),

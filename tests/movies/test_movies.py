@@ -47,8 +47,9 @@ def test_every_particle_is_one_track_where_it_was(
 
 def test_the_table_is_what_the_contract_says(tracks: Tracks) -> None:
     table = tracks.table
-    assert list(table.columns) == ["particle", "frame", "x", "y"]
-    assert [str(t) for t in table.dtypes] == ["int64", "int64", "float64", "float64"]
+    columns = ["particle", "frame", "x", "y", "x_px", "y_px", "mass", "sigma_static"]
+    assert list(table.columns) == columns
+    assert [str(t) for t in table.dtypes] == ["int64"] * 2 + ["float64"] * 6
     pd.testing.assert_frame_equal(
         table, table.sort_values(["particle", "frame"], ignore_index=True)
     )
@@ -113,7 +114,7 @@ def test_dark_spots_are_noticed_and_said(render: Render, tmp_path: Path) -> None
     tifffile.imwrite(tmp_path / "m.tif", frames)
     tracks = track_stack(tmp_path / "m.tif")
     assert tracks.n_tracks == truth.shape[1]
-    assert any("darker than the background" in note for note in tracks.source.notes)
+    assert any("dark spots on a brighter" in note for note in tracks.source.notes)
 
 
 def test_a_movie_without_noise(render: Render, tmp_path: Path) -> None:
@@ -124,13 +125,15 @@ def test_a_movie_without_noise(render: Render, tmp_path: Path) -> None:
     assert (_lengths(tracks) == 6).all()
 
 
-def test_blank_frames_are_counted_and_end_tracks(render: Render, tmp_path: Path) -> None:
+def test_blank_frames_are_counted_and_bridged(render: Render, tmp_path: Path) -> None:
     frames, truth = render(n_frames=8, height=200.0)
     frames[4] = 0
     tifffile.imwrite(tmp_path / "m.tif", frames)
     tracks = track_stack(tmp_path / "m.tif")
     assert tracks.source.counts["blank_frames"] == 1
-    assert tracks.n_tracks == 2 * truth.shape[1]
+    assert tracks.n_tracks == truth.shape[1]
+    assert any("memory 1 frame (25 tracks resume" in note for note in tracks.source.notes)
+    assert track_stack(tmp_path / "m.tif", memory=0).n_tracks == 2 * truth.shape[1]
     assert any("1 of 8 frames are blank" in note for note in tracks.source.notes)
 
 
@@ -257,7 +260,7 @@ def test_colloids_in_water_diffuse_as_physics_says(shared_stacks: Path, tmp_path
     frames = tifffile.imread(shared_stacks / "bulk-water-brownian.tif")[:30]
     tifffile.imwrite(tmp_path / "m.tif", frames, imagej=True, metadata={"axes": "TYX"})
     tracks = track_stack(tmp_path / "m.tif", pixel_size_um=1 / 2.85, frame_interval_s=1 / 24)
-    assert any("darker" in note for note in tracks.source.notes)
+    assert any("dark spots" in note for note in tracks.source.notes)
     lengths = _lengths(tracks)
     whole = tracks.table[tracks.table["particle"].isin(lengths.index[lengths == 30])]
     assert len(whole) // 30 > 50

@@ -1,4 +1,7 @@
 import gzip
+import pickle
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spt_explain.errors import SptError
-from spt_explain.movies.stack import Stack, is_stack, plan_axes
+from spt_explain.movies.stack import Stack, is_stack
 
 MOVIE = np.random.default_rng(0).integers(0, 4000, (6, 20, 24)).astype(np.uint16)
 
@@ -99,52 +102,13 @@ def test_first_channel_and_brightest_depth(tmp_path: Path) -> None:
     np.testing.assert_array_equal(_frames(path), movie[:, :, 0].max(axis=1))
     with Stack(path) as stack:
         assert any("depth" in note for note in stack.notes)
-        assert any("first of 2 entries of axis C" in note for note in stack.notes)
+        assert any("Channel 1 of 2" in note for note in stack.notes)
 
 
 def test_time_as_last_of_the_outer_axes(tmp_path: Path) -> None:
     movie = np.random.default_rng(1).integers(0, 99, (3, 5, 16, 18)).astype(np.uint16)
     path = _write(tmp_path / "m.ome.tif", movie, ome=True, metadata={"axes": "CTYX"})
     np.testing.assert_array_equal(_frames(path), movie[0])
-
-
-@pytest.mark.parametrize(
-    ("axes", "shape", "planes", "said"),
-    [
-        ("TYX", (3, 8, 8), [[0], [1], [2]], ""),
-        ("ZYX", (3, 8, 8), [[0], [1], [2]], "taken as time"),
-        ("QYX", (3, 8, 8), [[0], [1], [2]], "taken as time"),
-        ("IYX", (3, 8, 8), [[0], [1], [2]], "taken as time"),
-        ("TCYX", (2, 2, 8, 8), [[0], [2]], "axis C"),
-        ("TZYX", (2, 2, 8, 8), [[0, 1], [2, 3]], "brightest"),
-        ("CTYX", (2, 2, 8, 8), [[0], [1]], "axis C"),
-        ("ZCYX", (2, 3, 8, 8), [[0], [3]], "taken as time"),
-        ("CYX", (9, 8, 8), [[k] for k in range(9)], "taken as time"),
-        ("QQYX", (2, 2, 8, 8), [[0], [2]], "axis Q"),
-        ("TZCYXS", (3, 1, 1, 8, 8, 3), [[0], [1], [2]], "red, green"),
-    ],
-)
-def test_which_axis_is_time(
-    axes: str, shape: tuple[int, ...], planes: list[list[int]], said: str
-) -> None:
-    plan = plan_axes(axes, shape, "m.tif")
-    assert plan.planes.tolist() == planes
-    assert said in " ".join(plan.notes)
-    assert bool(said) == bool(plan.notes)
-
-
-@pytest.mark.parametrize(
-    ("axes", "shape"), [("YX", (8, 8)), ("YXS", (8, 8, 3)), ("CYX", (3, 8, 8)), ("TYX", (1, 8, 8))]
-)
-def test_one_frame_is_no_movie(axes: str, shape: tuple[int, ...]) -> None:
-    with pytest.raises(SptError, match="no motion can be tracked"):
-        plan_axes(axes, shape, "m.tif")
-
-
-@pytest.mark.parametrize("axes", ["YXT", "YTX", "TXQ", "TY"])
-def test_axes_that_make_no_frames_are_refused(axes: str) -> None:
-    with pytest.raises(SptError, match="order that can't be read"):
-        plan_axes(axes, (4, 5, 6)[: len(axes)], "m.tif")
 
 
 def test_a_single_image_file(tmp_path: Path) -> None:
@@ -224,7 +188,7 @@ def test_what_is_no_stack(content: bytes, message: str, tmp_path: Path) -> None:
 def test_names_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(SptError, match="was not found"):
         Stack(tmp_path / "absent.tif")
-    with pytest.raises(SptError, match="is a folder"):
+    with pytest.raises(SptError, match="is a folder with no frame as TIFF"):
         Stack(tmp_path)
     with pytest.raises(SptError, match="standard input"):
         Stack("-")
@@ -232,8 +196,9 @@ def test_names_that_are_no_file(tmp_path: Path) -> None:
         Stack("a\0b.tif")
 
 
-def test_only_tiff_magic_is_a_stack() -> None:
-    assert [is_stack(head) for head in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")] == [True] * 4
+def test_what_starts_like_a_stack() -> None:
+    heads = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\xda\xce\xbe\x0a ", b"ZISRAWFILE\0")
+    assert all(is_stack(head) for head in heads)
     assert not any(is_stack(head) for head in (b"", b"II", b"MM*\0", b"<?xml", b"\x1f\x8b\x08\0"))
 
 
@@ -331,3 +296,145 @@ def test_memory_does_not_grow_with_the_movie(compression: str | None, tmp_path: 
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < movie.nbytes / 4
+
+
+def test_depth_as_mean_and_as_one_plane_of_a_channel(tmp_path: Path) -> None:
+    movie = np.random.default_rng(1).integers(0, 99, (5, 3, 2, 16, 18)).astype(np.uint16)
+    path = _write(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZCYX"})
+    with Stack(path, channel=2, z="mean") as stack:
+        np.testing.assert_allclose(np.array(list(stack)), movie[:, :, 1].mean(axis=1))
+    with Stack(path, channel=2, z=3) as stack:
+        np.testing.assert_array_equal(np.array(list(stack)), movie[:, 2, 1])
+
+
+@pytest.mark.parametrize("z", ["max", "mean"])
+def test_depth_leaves_out_what_is_no_number(z: str, tmp_path: Path) -> None:
+    movie = np.random.default_rng(1).normal(0, 9, (4, 3, 16, 18)).astype(np.float32)
+    movie[1, 0, 2, 3] = np.nan
+    movie[2, :, 4, 5] = np.nan
+    path = _write(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZYX"})
+    with Stack(path, z=z) as stack:
+        frames = np.array(list(stack))
+        assert stack.n_not_finite == 1
+    expected = {"max": np.fmax.reduce, "mean": np.nanmean}[z](movie[1].astype(float), axis=0)
+    np.testing.assert_allclose(frames[1], expected)
+    assert np.isfinite(frames).all()
+
+
+def test_one_colour_of_colour_frames(tmp_path: Path) -> None:
+    movie = np.stack([MOVIE % 256, MOVIE % 128, MOVIE % 64], -1).astype(np.uint8)
+    path = _write(tmp_path / "m.tif", movie, photometric="rgb")
+    with Stack(path, channel=3) as stack:
+        np.testing.assert_array_equal(np.array(list(stack)), movie[..., 2])
+
+
+def test_options_open_the_same_stack_again(tmp_path: Path) -> None:
+    movie = np.random.default_rng(1).integers(0, 99, (5, 3, 2, 16, 18)).astype(np.uint16)
+    path = _write(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZCYX"})
+    with Stack(path, channel=2, z="mean") as stack:
+        options = pickle.loads(pickle.dumps(stack.options))
+        assert options == (str(path), 2, "mean")
+        with Stack(*options) as again:
+            np.testing.assert_array_equal(again.frame(3), stack.frame(3))
+            assert again.notes == stack.notes
+
+
+@pytest.mark.parametrize("layout", ["imagej", "imagej in one piece", "zlib", "pages one by one"])
+def test_origin_names_the_page_of_a_frame(layout: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.tif"
+    LAYOUTS[layout](path)
+    with Stack(path) as stack:
+        assert [stack.origin(k) for k in (0, 5)] == [((str(path), 0),), ((str(path), 5),)]
+
+
+def test_origin_counts_channels_and_depth(tmp_path: Path) -> None:
+    movie = np.random.default_rng(1).integers(0, 99, (5, 3, 2, 16, 18)).astype(np.uint16)
+    path = _write(tmp_path / "m.tif", movie, imagej=True, metadata={"axes": "TZCYX"})
+    with Stack(path, channel=2) as stack:
+        pages = [page for _, page in stack.origin(4)]
+    assert pages == [25, 27, 29]
+    with tifffile.TiffFile(path) as tif:
+        expected = np.max([tif.pages[page].asarray() for page in pages], axis=0)
+    np.testing.assert_array_equal(movie[4, :, 1].max(axis=0), expected)
+
+
+def test_origin_in_a_later_series(tmp_path: Path) -> None:
+    path = tmp_path / "m.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(np.zeros((64, 64), np.uint8))
+        tif.write(MOVIE)
+    with Stack(path) as stack:
+        ((_, page),) = stack.origin(2)
+    with tifffile.TiffFile(path) as tif:
+        np.testing.assert_array_equal(tif.pages[page].asarray(), MOVIE[2])
+
+
+def test_an_ome_z_stack_has_no_time(tmp_path: Path) -> None:
+    path = _write(tmp_path / "m.ome.tif", MOVIE, ome=True, metadata={"axes": "ZYX"})
+    with pytest.raises(SptError, match="Z-stack without time"):
+        Stack(path)
+
+
+def test_an_ome_stack_of_depth_with_a_frame_interval_is_a_movie(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "TimeIncrement": 0.03, "TimeIncrementUnit": "s"}
+    path = _write(tmp_path / "m.ome.tif", MOVIE, ome=True, metadata=metadata)
+    np.testing.assert_array_equal(_frames(path), MOVIE)
+
+
+def test_a_part_that_points_to_the_master_file(tmp_path: Path) -> None:
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/'
+        'OME/2016-06" UUID="urn:uuid:22345678-0000-1000-8000-000000000000"><BinaryOnly '
+        'MetadataFile="all.ome.tif" UUID="urn:uuid:12345678-0000-1000-8000-000000000000"/></OME>'
+    )
+    path = _write(tmp_path / "b.ome.tif", MOVIE, description=xml, metadata=None)
+    with pytest.raises(SptError, match=r"Give the file that describes them all: all\.ome\.tif"):
+        Stack(path)
+
+
+_MEMORY = """
+import resource, sys
+from spt_explain.movies.stack import Stack
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
+with Stack(sys.argv[1]) as stack:
+    n = stack.n_frames
+    stack.frame(0)
+    before = peak()
+    found = [stack.frame(k).mean() for k in (0, n // 2, n - 1)]
+    for k in range(0, n, n // 50):
+        stack.frame(k)
+    print(n, *found, (peak() - before) / stack.frame(0).nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource module")
+@pytest.mark.parametrize("metadata", [{}, None])
+def test_a_file_far_larger_than_memory_allows(
+    metadata: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    n, shape = 6000, (512, 512)
+    path = tmp_path / "m.tif"
+    tifffile.imwrite(
+        path, shape=(n, *shape), dtype=np.uint16, bigtiff=True, metadata=metadata
+    )  # a hole, 3 GB long
+    if path.stat().st_blocks * 512 > 1e8:
+        pytest.skip("this disk knows no holes in files")
+    with tifffile.TiffFile(path) as tif:
+        start = tif.series[0].dataoffset
+    with path.open("r+b") as stream:
+        for number, value in ((0, 7), (n // 2, 8), (n - 1, 9)):
+            stream.seek(start + number * 2 * shape[0] * shape[1])
+            stream.write(np.full(shape, value, np.uint16).tobytes())
+    said = subprocess.run(
+        [sys.executable, "-c", _MEMORY, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    frames, *means, growth = map(float, said.stdout.split())
+    assert (frames, means) == (n, [7, 8, 9])
+    assert growth < 10  # frames' worth of memory, whatever the length

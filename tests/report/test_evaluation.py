@@ -185,7 +185,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "save_figure", fail)
+    monkeypatch.setattr("spt_explain.report.folders.save_figure", fail)
     with pytest.raises(SptError, match="No space left"):
         report.write_evaluation(a_run(made()), tmp_path / "out", {})
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,4 @@
 import base64
-import gzip
 import hashlib
 import json
 import re
@@ -12,15 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
 from spt_explain.report.page import write_page
 from spt_explain.report.page.content import short_names
-from spt_explain.report.page.pack import Pack, quantise, ranges
 
 HOSTILE = ["<img src=x onerror=alert(1)>.csv", "</script><script>f()</script>.csv", 'a&b".csv']
 PLOTLY = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
@@ -63,25 +58,6 @@ class Page(HTMLParser):
 
     def data(self, name: str) -> str:
         return next(text for given, text in self.scripts if given.get("id") == name)
-
-
-def unpack(directory: dict[str, list[Any]], packed: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a page, written apart from what packs them."""
-    raw = gzip.decompress(base64.b64decode(packed))
-    arrays = {}
-    for name, (kind, at, n) in directory.items():
-        size = int(kind[1])
-        data = raw[at : at + n * size]
-        if kind[0] == "u":
-            steps = [sum(data[k * n + i] << (8 * k) for k in range(size)) for i in range(n)]
-            total, values = 0, []
-            for step in steps:
-                total = (total + step) % (1 << (8 * size))
-                values.append(total)
-            arrays[name] = np.array(values, dtype=np.int64)
-        else:
-            arrays[name] = np.frombuffer(data, dtype=f"<{kind}")
-    return arrays
 
 
 def make(n: int = 3, points: int = 12, names: list[str] | None = None) -> Any:
@@ -148,52 +124,25 @@ def make(n: int = 3, points: int = 12, names: list[str] | None = None) -> Any:
     )
 
 
-def written(folder: Path, reasons: Any, **options: Any) -> tuple[Page, dict, dict[str, np.ndarray]]:
-    path = write_page(folder / "out.html", reasons, overwrite=True, **options)
-    page = Page(path.read_text("utf-8"))
-    words = json.loads(page.data("words"))
-    return page, words, unpack(words["arrays"], page.data("numbers"))
+@pytest.fixture
+def written(unpack):
+    """What writes a page, and returns it, its words and its numbers."""
+
+    def write(
+        folder: Path, reasons: Any, **options: Any
+    ) -> tuple[Page, dict, dict[str, np.ndarray]]:
+        path = write_page(folder / "out.html", reasons, overwrite=True, **options)
+        page = Page(path.read_text("utf-8"))
+        words = json.loads(page.data("words"))
+        return page, words, unpack(words["arrays"], page.data("numbers"))
+
+    return write
 
 
 # ---- numbers
 
 
-@given(
-    hnp.arrays(np.uint32, st.integers(0, 40)),
-    hnp.arrays(np.uint16, st.integers(0, 40)),
-    hnp.arrays(np.uint8, st.integers(0, 40)),
-    hnp.arrays(np.float64, st.integers(0, 40)),
-)
-def test_arrays_come_back_as_they_were(u4, u2, u1, f8):
-    pack = Pack()
-    for name, values in (("u4", u4), ("u2", u2), ("u1", u1), ("f8", f8)):
-        pack.add(name, name, values)
-    found = unpack(pack.directory, pack.text())
-    for name, values in (("u4", u4), ("u2", u2), ("u1", u1), ("f8", f8)):
-        assert np.array_equal(found[name], values, equal_nan=name == "f8")
-
-
-@given(hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(-1e9, 1e9)))
-def test_quantised_values_are_off_by_half_a_level(values):
-    low, span = ranges(values, np.array([0]), np.array([len(values)]))
-    assert low[0] == values.min()
-    steps = quantise(values, np.repeat(low, len(values)), np.repeat(span, len(values)), 254)
-    assert steps.min() >= 0
-    assert steps.max() <= 254
-    back = low + span * steps / 254
-    assert np.abs(back - values).max() <= span[0] / 254 / 2 * (1 + 1e-6) + 1e-6
-
-
-def test_values_that_are_not_finite_count_as_missing():
-    values = np.array([1.0, np.nan, np.inf, 3.0, np.nan])
-    low, span = ranges(values, np.array([0, 4, 5]), np.array([4, 1, 0]))
-    assert low.tolist() == [1.0, 0.0, 0.0]
-    assert span.tolist() == [2.0, 0.0, 0.0]
-    steps = quantise(values[:4], np.full(4, 1.0), np.full(4, 2.0), 254)
-    assert steps.tolist() == [0, 255, 255, 254]
-
-
-def test_paths_and_scores_are_in_the_page(tmp_path):
+def test_paths_and_scores_are_in_the_page(tmp_path, written):
     reasons = make(3)
     reasons.frames.loc[[4, 20], ["x", "score"]] = np.nan
     shuffled = reasons.frames.sample(frac=1, random_state=1).sort_values("frame", kind="stable")
@@ -222,7 +171,7 @@ def test_paths_and_scores_are_in_the_page(tmp_path):
         np.testing.assert_allclose(back, steps, atol=np.ptp(steps) / 254)
 
 
-def test_frames_that_are_missing(tmp_path):
+def test_frames_that_are_missing(tmp_path, written):
     reasons = make(2)
     assert len(written(tmp_path, reasons)[2]["frame"]) == 0  # none
     reasons.frames.loc[14:, "frame"] += 70_000
@@ -230,7 +179,7 @@ def test_frames_that_are_missing(tmp_path):
     assert a["frame"].tolist() == [*range(12), 0, 1, *range(70_002, 70_012)]
 
 
-def test_a_score_of_zero_stays_zero(tmp_path):
+def test_a_score_of_zero_stays_zero(tmp_path, written):
     reasons = make(2)
     reasons.frames["score"] = np.where(reasons.frames["frame"] % 3 == 0, 0.0, -0.37)
     reasons.frames.loc[reasons.frames["particle"] == 8, "score"] = 0.0
@@ -241,7 +190,7 @@ def test_a_score_of_zero_stays_zero(tmp_path):
     assert words["limit"] == pytest.approx(0.37)
 
 
-def test_verdicts_are_in_the_page(tmp_path):
+def test_verdicts_are_in_the_page(tmp_path, written):
     reasons = make(4)
     reasons.tracks.loc[2, ["class", "probability", "check"]] = [None, np.nan, "not checked"]
     reasons.tracks["reason"] = pd.Series(["no fit", None, np.nan, ""], dtype=object)
@@ -262,7 +211,7 @@ def test_verdicts_are_in_the_page(tmp_path):
     assert words["y_down"] is True
 
 
-def test_timeline_of_a_long_track(tmp_path):
+def test_timeline_of_a_long_track(tmp_path, written):
     reasons = make(2)
     rows = {"file": "cell.csv", "particle": 8, "segment": 1, "window": [0, 1]}
     shares = {f"p_{name}": [0.0, 1.0] for name in CLASS_NAMES[:1]}
@@ -279,7 +228,7 @@ def test_timeline_of_a_long_track(tmp_path):
     assert (a["time_p"].reshape(2, 8)[:, 1:] == 65535).all()
 
 
-def test_classes_that_are_not_ours_have_colours_of_their_own(tmp_path):
+def test_classes_that_are_not_ours_have_colours_of_their_own(tmp_path, written):
     reasons = make(1)
     reasons.classes = ("BM", "confined", "directed")
     reasons.tracks["class"] = "confined"
@@ -293,7 +242,7 @@ def test_classes_that_are_not_ours_have_colours_of_their_own(tmp_path):
 # ---- what is missing
 
 
-def test_a_page_without_a_single_track(tmp_path):
+def test_a_page_without_a_single_track(tmp_path, written):
     empty = pd.DataFrame()
     reasons = make()
     for name in ("tracks", "frames", "windows"):
@@ -304,7 +253,7 @@ def test_a_page_without_a_single_track(tmp_path):
     assert "No track was explained" in page.words
 
 
-def test_only_the_names_of_the_tracks(tmp_path):
+def test_only_the_names_of_the_tracks(tmp_path, written):
     reasons = make()
     reasons.tracks = reasons.tracks[["file", "particle", "segment"]]
     reasons.frames = reasons.frames[["file", "particle", "segment", "frame"]]
@@ -317,7 +266,7 @@ def test_only_the_names_of_the_tracks(tmp_path):
     assert a["frame_count"].tolist() == [12, 12, 12]
 
 
-def test_rows_of_other_tracks_are_left_out(tmp_path):
+def test_rows_of_other_tracks_are_left_out(tmp_path, written):
     reasons = make(3)
     reasons.tracks = reasons.tracks.iloc[[2, 0]]
     reasons.tracks = pd.concat([reasons.tracks, reasons.tracks.iloc[:1]])  # one twice
@@ -328,7 +277,7 @@ def test_rows_of_other_tracks_are_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf, 1e300, 0.0])
-def test_odd_numbers_give_a_page(tmp_path, factor):
+def test_odd_numbers_give_a_page(tmp_path, written, factor):
     reasons = make()
     for table in (reasons.tracks, reasons.frames, reasons.windows):
         for name in table.columns:
@@ -340,7 +289,7 @@ def test_odd_numbers_give_a_page(tmp_path, factor):
     assert len(a["x"]) == 36
 
 
-def test_particles_may_be_numbers_with_a_point(tmp_path):
+def test_particles_may_be_numbers_with_a_point(tmp_path, written):
     reasons = make()
     reasons.tracks["particle"] = reasons.tracks["particle"].astype(float)
     reasons.frames["file"] = reasons.frames["file"].astype("category")
@@ -351,7 +300,7 @@ def test_particles_may_be_numbers_with_a_point(tmp_path):
 # ---- text from files
 
 
-def test_names_from_files_stay_text(tmp_path):
+def test_names_from_files_stay_text(tmp_path, written):
     reasons = make(3, names=HOSTILE)
     reasons.tracks["remark"] = "<b>bold</b> <!-- <script>"
     reasons.settings = {"<u>": "<i>"}
@@ -376,7 +325,7 @@ def test_names_from_files_stay_text(tmp_path):
     assert not [name for _, name, _ in page.attributes if name.startswith("on")]
 
 
-def test_names_that_utf8_can_not_hold(tmp_path):
+def test_names_that_utf8_can_not_hold(tmp_path, written):
     reasons = make(1)
     for name in ("tracks", "frames", "windows"):
         table = getattr(reasons, name)
@@ -397,7 +346,7 @@ def test_files_are_named_without_their_folders_if_that_tells_them_apart():
 # ---- one file, nothing loaded
 
 
-def test_the_page_loads_nothing_and_runs_only_its_own_scripts(tmp_path):
+def test_the_page_loads_nothing_and_runs_only_its_own_scripts(tmp_path, written):
     page, _, _ = written(tmp_path, make())
     loads = [
         value
@@ -455,7 +404,7 @@ def test_after_a_failure_nothing_is_left(tmp_path, monkeypatch):
 # ---- fractions, correlations, provenance
 
 
-def test_fractions_are_told_with_their_intervals(tmp_path):
+def test_fractions_are_told_with_their_intervals(tmp_path, written):
     populations = pd.DataFrame(
         {"class": ["BM", "SubFBM"], "fraction": [0.25, np.nan], "low": [0.1, np.nan],
          "high": [0.4, np.nan], "n_tracks": [1234, 1234], "note": ["", ""]}
@@ -470,7 +419,7 @@ def test_fractions_are_told_with_their_intervals(tmp_path):
     assert "not known" in page.words
 
 
-def test_conditions_are_told_apart(tmp_path):
+def test_conditions_are_told_apart(tmp_path, written):
     populations = pd.DataFrame(
         {"drug": ["none", "none", "latrunculin"], "class": ["BM", "SubFBM", "BM"],
          "fraction": [0.5, 0.5, 1.0], "low": [0.4, 0.4, 0.9], "high": [0.6, 0.6, 1.0],
@@ -481,7 +430,7 @@ def test_conditions_are_told_apart(tmp_path):
     assert "latrunculin · 1 track counted · only 1 track" in page.words
 
 
-def test_correlations_are_told(tmp_path):
+def test_correlations_are_told(tmp_path, written):
     reasons = make()
     reasons.correlations = pd.DataFrame(
         {"class": ["SubCTRW"], "statistic": ["AC"], "pearson": [-0.36], "spearman": [np.nan],
@@ -494,7 +443,7 @@ def test_correlations_are_told(tmp_path):
     assert "3,200" in page.words
 
 
-def test_where_it_comes_from_is_told(tmp_path):
+def test_where_it_comes_from_is_told(tmp_path, written):
     provenance = {
         "program": "spt-explain",
         "version": "0.1.0",

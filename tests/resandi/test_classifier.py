@@ -329,3 +329,17 @@ def test_weights_that_do_not_tell_alpha_say_none(data, sample):
     found = Classifier("plain", device="cpu").predict(positions[:100], np.array([0, 30, 100]))
     assert found.alpha is None
     assert found.windows.tolist() == [1, 2]
+
+
+def test_noise_is_in_the_table_where_the_tracks_know_their_errors(own):
+    positions, offsets = _walks([40, 90])
+    paths = [positions[a:b] for a, b in itertools.pairwise(offsets)]
+    tracks = make_tracks([paths[0], np.zeros((4, 2)), paths[1]])
+    assert "inv_snr" not in own.classify(tracks).table
+    tracks.table["sigma_static"] = 0.2
+    table = own.classify(tracks).table
+    assert table.columns[-1] == "inv_snr"
+    assert np.isnan(table["inv_snr"][1])  # too short
+    for row, path in ((0, paths[0]), (2, paths[1])):
+        moved = (np.diff(path, axis=0) ** 2).mean() - 2 * 0.2**2
+        assert table["inv_snr"][row] == pytest.approx(0.2 / np.sqrt(moved))

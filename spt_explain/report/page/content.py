@@ -39,6 +39,7 @@ MAP_SHARE = 0.98
 _NUMBERS = (
     "n_points", "nodes", "resolution_frames", "loss_top", "loss_random", "loss_random_sd",
     "probability", "alpha", "alpha_low", "alpha_high", "alpha_msd", "D_um2_s", "sigma_loc_um",
+    "inv_snr",
 )  # fmt: skip
 _WORDS = ("file", "label", "status", "reason", "check", "method", "layer", "remark")
 _CLASSES = ("class", "runner_up", "explained", "against")

@@ -103,6 +103,7 @@
     if (has("sigma_loc_um")) {
       rows.push(["Localisation error", measured(1000 * A.sigma_loc_um[t], "nm")]);
     }
+    if (has("inv_snr")) rows.push(["Noise, 1/SNR", SPT.plain(A.inv_snr[t])]);
     rows.push(["Explained class", SPT.classOf("explained", t)?.name ?? "–"]);
     rows.push(["Contrast with", SPT.classOf("against", t)?.name ?? "–"]);
     el("facts").replaceChildren(...rows.flatMap(([name, value]) => {

@@ -1,0 +1,322 @@
+"""One run over many inputs: what the commands that take several files have in common."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from spt_explain.api import read_tracks, tracking_settings
+from spt_explain.errors import NotTracksError, SptError, printable
+from spt_explain.movies import is_stack
+from spt_explain.readers import StackError
+from spt_explain.readers.inputs import Input
+from spt_explain.report.provenance import made_by
+from spt_explain.tracks.units import check_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from spt_explain.readers import FoundInput
+    from spt_explain.resandi.classifier import Classifier
+    from spt_explain.tracks import QualityPolicy, Tracks
+
+
+@dataclass
+class InputResult:
+    """What became of one input.
+
+    Attributes
+    ----------
+    name : str
+        The input as it was named or found, for people (see `spt_explain.errors.printable`).
+    done : bool
+        Whether all went well.
+    report : dict
+        What it holds and what came out, in words and numbers.
+    error : SptError or None
+        Why it failed, or why it was skipped.
+    skipped : bool
+        True for a file in a folder that holds something else: listed, not a failure.
+    outputs : list of pathlib.Path
+        What was written for it.
+    seconds : dict of str to float
+        Time by what was done.
+    source : str
+        The input's name as the system has it, for opening it again.
+    again : tuple of str
+        How else it was named, where it was named more than once, for people.
+    """
+
+    name: str
+    done: bool = False
+    report: dict[str, Any] = field(default_factory=dict)
+    error: SptError | None = None
+    skipped: bool = False
+    outputs: list[Path] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    again: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it should have been done and was not."""
+        return self.error is not None and not self.skipped
+
+    def describe(self) -> dict[str, Any]:
+        """Return its report, and what tells the file from others, for the provenance."""
+        from spt_explain.resandi.weights import file_sha256
+
+        path = Path(self.source)
+        known = self.source != "-" and path.is_file()
+        return {
+            **self.report,
+            "path": printable(str(path.resolve())) if known else self.name,
+            "bytes": path.stat().st_size if known else None,
+            "sha256": file_sha256(path) if known else None,
+            "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
+        }
+
+
+class Listener:
+    """What a caller may want to hear; every method does nothing by default."""
+
+    def reading(self, name: str, index: int, total: int) -> None:
+        """Start on a file, the `index`-th (from 0) of `total`."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Report how far something has come: frames located, windows classified."""
+
+    def read(self, tracks: Any) -> None:
+        """Report the `Tracks` of a file that was read."""
+
+    def ready(self, engine: Any) -> None:
+        """Report the `Classifier` or `Explainer`, once, before its first use."""
+
+    def finished(self, result: Any) -> None:
+        """Report the `InputResult` of a file that is done, failed or skipped."""
+
+
+What = TypeVar("What")
+Result = TypeVar("Result", bound=InputResult)
+Engine = TypeVar("Engine")
+
+
+class Run(Generic[What, Result]):
+    """One run over several inputs, one after the other; one that fails stops no other.
+
+    Parameters
+    ----------
+    command : sequence of str
+        The command line, for the provenance.
+    listener : Listener, optional
+        Told what happens.
+    """
+
+    made: type[Result]
+    """What holds the result of one input."""
+    done_in_words: ClassVar[str] = "read"
+    """What is done to a file."""
+
+    def __init__(self, command: Sequence[str], listener: Listener | None) -> None:
+        self.command = [printable(argument) for argument in command]
+        self.listener = listener or Listener()
+
+    def read(self, one: FoundInput) -> What:
+        """Return what one input holds."""
+        raise NotImplementedError
+
+    def check(self, what: What) -> None:
+        """Refuse what was read and can't be used."""
+
+    def prepare(self) -> None:
+        """Get ready, once a file was read; an error here stops the run."""
+
+    def work(self, what: What, result: Result) -> None:
+        """Do what is to be done to one input, and note it in `result`."""
+        raise NotImplementedError
+
+    def written(self, result: Result) -> None:
+        """Write what came out; an error here stops the run."""
+
+    def go(self, found: Sequence[FoundInput]) -> list[Result]:
+        """Go through all inputs.
+
+        Returns
+        -------
+        list
+            One result for each, in order.
+
+        Raises
+        ------
+        SptError
+            If nothing could be done to any of them.
+        """
+        results = []
+        for index, one in enumerate(found):
+            self.listener.reading(printable(one.name), index, len(found))
+            results.append(self.one(one))
+            self.listener.finished(results[-1])
+        if any(result.done for result in results):
+            return results
+        first = next((result for result in results if result.failed), results[0]).error
+        assert first is not None
+        if len(results) == 1:
+            raise first
+        raise SptError(
+            f"none of {len(results)} files could be {self.done_in_words}; the first: {first}",
+            exit_code=first.exit_code,
+        )
+
+    def one(self, one: FoundInput) -> Result:
+        """Do all that is to be done to one input."""
+        again = tuple(printable(name) for name in one.again)
+        result = self.made(printable(one.name), source=one.name, again=again)
+        try:
+            started = time.perf_counter()
+            what = self.read(one)
+            self.listener.read(what)
+            self.check(what)
+            result.seconds["reading"] = time.perf_counter() - started
+        except NotTracksError as error:
+            result.error, result.skipped = error, not one.explicit
+            return result
+        except SptError as error:
+            result.error = error
+            return result
+        self.prepare()
+        try:
+            self.work(what, result)
+        except SptError as error:
+            result.error = error
+            return result
+        result.done = True
+        self.written(result)
+        return result
+
+    def provenance(self, results: Sequence[Result]) -> dict[str, Any]:
+        """Return everything needed to run it again and to trust it."""
+        said = {**self.settings(), "inputs": [result.describe() for result in results]}
+        return made_by(said, command=self.command)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the results depend on besides the inputs."""
+        raise NotImplementedError
+
+
+class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
+    """A run that reads tracks and asks the network, which is made when it is first needed.
+
+    Parameters
+    ----------
+    make_engine : callable
+        Makes the classifier or explainer.
+    policy : QualityPolicy
+        Minimum length, gaps, branches.
+    exposure : float
+        Share of the frame that the shutter is open.
+    reading : dict or None
+        Keyword arguments of `read_tracks`. A file of ``tracking`` parameters is read at once.
+    command, listener
+        See `Run`.
+
+    Raises
+    ------
+    SptError
+        If the exposure, the units or the file of tracking parameters can't be used.
+    """
+
+    tracking_in_words: ClassVar[str] = "tracking"
+    """What the listener's progress is called while a stack is tracked."""
+
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine],
+        policy: QualityPolicy,
+        exposure: float,
+        reading: dict[str, Any] | None,
+        command: Sequence[str],
+        listener: Listener | None,
+    ) -> None:
+        from spt_explain.diffusion.estimates import check_exposure
+
+        super().__init__(command, listener)
+        check_exposure(exposure)
+        self.reading = dict(reading or {})
+        check_options(
+            self.reading.get("pixel_size_um"),
+            self.reading.get("frame_interval_s"),
+            bool(self.reading.get("override_units")),
+        )
+        self._read_tracking()
+        self.make_engine, self.policy, self.exposure = make_engine, policy, exposure
+        self._engine: Engine | None = None
+
+    def _read_tracking(self) -> None:
+        """Read the file of tracking parameters; what it says goes into the provenance."""
+        self._said: dict[str, Any] = dict(self.reading)
+        given = self.reading.get("tracking")
+        settings = tracking_settings(given)
+        if settings is None:
+            return
+        file = {"file": printable(str(given))} if given is not settings else {}
+        self.reading["tracking"] = settings
+        self._said["tracking"] = {**file, **asdict(settings)}
+
+    def engine(self) -> Engine:
+        """Return the classifier or explainer, made on the first call."""
+        if self._engine is None:
+            self._engine = self.make_engine()
+            self.listener.ready(self._engine)
+        return self._engine
+
+    def classifier(self) -> Classifier:
+        """Return the classifier."""
+        raise NotImplementedError
+
+    def own(self) -> dict[str, Any]:
+        """Return the settings that other runs don't have."""
+        return {}
+
+    def prepare(self) -> None:
+        """Make the classifier or explainer."""
+        self.engine()
+
+    def read(self, one: FoundInput) -> Tracks:
+        """Read tracks; a stack that the user named is tracked."""
+        source = Input.of(one.name)
+        if not one.explicit and is_stack(source.head):
+            raise StackError(
+                f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
+                f"Name it by itself to have it tracked and {self.done_in_words}."
+            )
+        return read_tracks(
+            source,
+            progress=lambda done, total: self.listener.progress(
+                self.tracking_in_words, done, total
+            ),
+            **self.reading,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the weights, the device, the policy and how files were read."""
+        classifier = self.classifier()
+        weights = classifier.weights
+        return {
+            "weights": {
+                "name": weights.name,
+                "version": weights.version,
+                "sha256": weights.sha256,
+                "files": weights.files,
+            },
+            "backend": classifier.backend_name,
+            "device": classifier.backend.device.description,
+            "batch_size": classifier.batch_size,
+            **self.own(),
+            "policy": asdict(self.policy),
+            "threshold": classifier.threshold,
+            "alone": classifier.alone,
+            "exposure": self.exposure,
+            "reading": self._said,
+        }
