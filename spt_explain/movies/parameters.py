@@ -97,6 +97,10 @@ class EstimationSettings:
         Used where fewer than `min_blobs` stand out.
     min_blobs : int
         See `fallback_diameter`.
+    sure_blobs : int
+        Where fewer stand out, links between frames choose among `diameters`, too.
+    diameters : tuple of int
+        See `sure_blobs`; in px.
     dark_over_bright : float
         Spots are taken as dark if dark blobs together are this much stronger than bright ones.
     noise_sigmas : float
@@ -134,6 +138,8 @@ class EstimationSettings:
     clear_sigmas: float = 6.0
     fallback_diameter: int = 7
     min_blobs: int = 5
+    sure_blobs: int = 20
+    diameters: tuple[int, ...] = (5, 7, 9, 11)
     dark_over_bright: float = 1.5
     noise_sigmas: float = 5.0
     noise_levels: tuple[float, ...] = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from spt_explain.movies.estimate import noise_mass, sample
+from spt_explain.movies.estimate import sample
+from spt_explain.movies.least_mass import noise_mass
 from spt_explain.movies.locate import band_pass, find_spots
 from spt_explain.movies.parameters import EstimationSettings, deviation
 

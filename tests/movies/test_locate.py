@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from spt_explain.errors import SptError
-from spt_explain.movies.estimate import noise_mass
+from spt_explain.movies.least_mass import noise_mass
 from spt_explain.movies.locate import band_pass, find_spots, link
 from spt_explain.movies.parameters import Parameters, deviation
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.spatial import KDTree
 
-from spt_explain.movies.estimate import noise_mass
+from spt_explain.movies.least_mass import noise_mass
 from spt_explain.movies.locate import band_pass, find_spots
 from spt_explain.movies.parameters import Parameters, deviation, diameter_for
 from spt_explain.movies.precision import PrecisionSettings, measure_precision, static_error
