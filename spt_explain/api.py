@@ -11,6 +11,7 @@ from spt_explain.movies import is_stack, track_movie, track_stack
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.readers import read_tracks as read_table
 from spt_explain.readers.inputs import Input
+from spt_explain.readers.own import with_static_error
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def read_tracks(
     ----------
     name : str, pathlib.Path or Input
         A file of tracks of any known program (gzip-compressed or not, opened already or not), a
-        TIFF stack, or ``"-"`` for standard input. The content decides, not the extension.
+        movie (TIFF, ND2, CZI), or ``"-"`` for standard input. The content decides, not the extension.
     columns : dict of str to str, optional
         Column names for the roles ``particle``, ``frame``, ``x``, ``y``, ``z``, ``t`` where they
         can't be guessed.
@@ -79,12 +80,13 @@ def read_tracks(
     if is_stack(source.head):
         if source.plain_path is None:
             raise SptError(
-                f"{source.label} is a TIFF stack that is compressed or comes through a pipe: "
+                f"{source.label} is a stack that is compressed or comes through a pipe: "
                 "expected a plain file. Unpack it, or save it as one, and name that."
             )
         settings = tracking_settings(tracking)
         return track_movie(source.plain_path, settings, progress=progress, **units).tracks
     tracks = read_table(source, columns=columns, all_tracks=all_tracks, **units)
+    tracks = with_static_error(tracks, source)
     if tracking is not None:
         return tracks.with_notes("--tracking was ignored: the file holds tracks, and is no stack.")
     return tracks

@@ -56,7 +56,7 @@ def command(
     """Say which mechanism moves each particle, how sure that is, and what was left out.
 
     INPUT is a file of tracks from any program (TrackMate XML or CSV, trackpy, MOSAIC, saSPT,
-    Imaris, … — gzipped or not), a TIFF stack, a folder, a glob, or - for standard input. The
+    Imaris, … — gzipped or not), a movie, a folder, a glob, or - for standard input. The
     content decides, not the name.
 
     \b

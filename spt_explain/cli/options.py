@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = (
     "columns", "pixel_size_um", "frame_interval_s", "override_units", "all_tracks", "tracking",
-    "min_length", "gaps", "max_gap", "branches", "weights", "threshold", "exposure", "alone",
+    "min_length", "gaps", "max_gap", "branches", "every",
+    "weights", "threshold", "exposure", "alone",
 )  # fmt: skip
 """Options of `classify` that `explain` without an input takes over."""
 ROLES = ("particle", "frame", "x", "y", "z", "t")
@@ -163,7 +164,8 @@ def quality_options(function: F) -> F:
 
 def policy_of(options: Mapping[str, Any]) -> QualityPolicy:
     """Return what `quality_options` gave."""
-    return QualityPolicy(**_some(options, ("min_length", "gaps", "max_gap", "branches")))
+    names = ("min_length", "gaps", "max_gap", "branches", "every")
+    return QualityPolicy(**_some(options, [name for name in names if name in options]))
 
 
 def network_options(function: F) -> F:
@@ -225,6 +227,14 @@ def judging_options(function: F) -> F:
             is_flag=True,
             help="Judge each track without what the file's other tracks show of noise and motion "
             "blur.",
+        ),
+        click.option(
+            "--every",
+            type=int,
+            metavar="N",
+            help="Judge tracks by every N-th frame, averaged over the ways to begin; each then "
+            "needs N times --min-length points. Default: every frame, but for movies that were "
+            "compressed as video, as they show.",
         ),
     )(function)
 

@@ -6,8 +6,6 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from spt_explain.errors import printable
 from spt_explain.movies.calibration import settle
 from spt_explain.movies.compression import faithful_every, find_blocks
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -81,6 +80,8 @@ def track_movie(
         If the file is no stack, is damaged, holds one frame only, is blank or saturated; if an
         option can't be used; if there are no spots, or too many to link.
     """
+    import numpy as np
+
     from spt_explain.movies import locate
     from spt_explain.movies.bias import measure_bias
     from spt_explain.movies.estimate import estimate
@@ -152,6 +153,8 @@ def _shared_motion(
     table: pd.DataFrame, n_frames: int, subtract: bool, blocks: Blocks | None
 ) -> tuple[pd.DataFrame | None, int, list[str]]:
     """Return the drift to subtract, over how many frames motion is faithful, and what to say."""
+    import numpy as np
+
     drift, note = measure_drift(table, n_frames)
     notes = []
     if subtract:
@@ -178,6 +181,8 @@ def _shared_motion(
 
 def _sample(stack: Stack) -> list[npt.NDArray[np.float64]]:
     """Return some frames over the movie."""
+    import numpy as np
+
     numbers = np.unique(np.linspace(0, stack.n_frames - 1, SAMPLE_FRAMES).round().astype(int))
     return [stack.frame(int(i)) for i in numbers]
 

@@ -112,7 +112,7 @@ def estimate(
         mass = choose_mass(frames, pairs, diameters, search_range, dark, settings)
         bands, diameter, minmass = mass.bands, mass.diameter, mass.minmass
         reasons["minmass"] = mass.why
-        if len(diameters) > 1 and mass.by_links:
+        if diameter != diameters[0]:
             reasons["diameter"] = (
                 f"of {', '.join(map(str, sorted(diameters)))} px the one with most links between "
                 f"frames, less those by chance, as only {n_blobs} spots stand out clearly"

@@ -92,7 +92,7 @@ def choose_mass(
     pairs : sequence of (int, int)
         Which of them are consecutive.
     diameters : sequence of int
-        Odd diameters of the mask in px; the first is taken where links can't tell.
+        Odd diameters of the mask in px; the first is taken unless another is clearly better.
     search_range : float or None
         Largest move between frames in px, if it is known.
     dark : bool
@@ -124,6 +124,8 @@ def choose_mass(
         for one in tried
     ]
     which = max(range(len(tried)), key=lambda i: max(scores[i]))
+    if max(scores[0]) >= (1 - settings.diameter_tolerance) * max(scores[which]):
+        which = 0
     one, score = tried[which], scores[which]
     level = max(
         i for i, value in enumerate(score) if value >= max(score) - settings.level_tolerance

@@ -28,6 +28,8 @@ SATURATED_NOTE_FRACTION = 0.001
 """Above this fraction of saturated spots the user is told."""
 COMPILE_ABOVE = 20_000
 """Above this many spots, compiling trackpy's numba code (some seconds) pays, if numba is there."""
+TRIAL_RUNS, TRIAL_FRAMES = 3, 200
+"""Memory and longer jumps are judged by so many runs of so many frames of longer movies."""
 MAX_WIDENED = 3
 """The search range is widened this often at most."""
 CLOSEST_PX = 3
@@ -234,26 +236,40 @@ def link_movie(
 
     shape = (stack.height, stack.width)
     free_range = parameters.reasons.get("search_range", "given") != "given"
-    table, parameters = _link_somehow(spots, parameters, stack.name, free_range)
+    if not free_range and not any_memory:
+        return link(spots, parameters, stack.name), parameters
+    some = _trial(spots, stack.n_frames)
+    table, parameters = _link_somehow(some, parameters, stack.name, free_range)
     for _ in range(MAX_WIDENED if free_range else 0):
         wider = widen_range(table, parameters.search_range, shape)
         if wider is None:
             break
         wanted = _with(parameters, "search_range", *wider)
-        table, parameters = _link_somehow(spots, wanted, stack.name, free_range)
+        table, parameters = _link_somehow(some, wanted, stack.name, free_range)
         if parameters.search_range < wanted.search_range:
             break
     if any_memory:
         memory, why = estimate_memory(table, parameters.search_range, shape)
-        parameters = _with(parameters, "memory", 0, why)
-        if memory:
-            try:
-                bridged = _with(parameters, "memory", memory, why)
-                table, parameters = link(spots, bridged, stack.name), bridged
-            except SptError:
-                said = f"{why}, but spots are too dense to bridge it"
-                parameters = _with(parameters, "memory", 0, said)
-    return table, parameters
+        parameters = _with(parameters, "memory", memory, why)
+    if parameters.memory == 0 and len(some) == len(spots):
+        return table, parameters
+    try:
+        return _link_somehow(spots, parameters, stack.name, free_range=False)
+    except SptError:
+        if any_memory and parameters.memory:
+            said = f"{parameters.reasons['memory']}, but spots are too dense to bridge it"
+            parameters = _with(parameters, "memory", 0, said)
+        return _link_somehow(spots, parameters, stack.name, free_range)
+
+
+def _trial(spots: pd.DataFrame, n_frames: int) -> pd.DataFrame:
+    """Return the spots of some runs of frames of a long movie, all those of a short one."""
+    if n_frames <= TRIAL_RUNS * TRIAL_FRAMES:
+        return spots
+    frame = spots["frame"].to_numpy()
+    step = (n_frames - TRIAL_FRAMES) // (TRIAL_RUNS - 1)
+    wanted = (frame % step < TRIAL_FRAMES) & (frame // step < TRIAL_RUNS)
+    return spots[wanted].reset_index(drop=True)
 
 
 def drop_lone(table: pd.DataFrame, lone_mass: float) -> tuple[pd.DataFrame, int]:

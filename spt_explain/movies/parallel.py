@@ -136,19 +136,22 @@ def locate_movie(
 
 def _all(stack: Stack, parameters: Parameters, jobs: int) -> Iterator[Found]:
     """Give the spots of all frames in order; the first ones tell how to go on."""
-    clock, n_first, n_spots = time.perf_counter(), min(FIRST_FRAMES, stack.n_frames), 0
+    n_first, n_spots, engine = min(FIRST_FRAMES, stack.n_frames), 0, "python"
+    clock = time.perf_counter()
     for index in range(n_first):
-        one = _some(stack, index, 1, parameters, "python")
+        one = _some(stack, index, 1, parameters, engine)
         n_spots += len(one.spots[0])
         yield one
-    seconds = (time.perf_counter() - clock) / n_first
-    engine = engine_for(n_spots, n_first, stack.n_frames)
+        engine = engine_for(n_spots, index + 1, stack.n_frames)
+        if index <= 1:  # what is compiled at the first call does not count
+            clock = time.perf_counter()
+    seconds = (time.perf_counter() - clock) / max(n_first - 2, 1)
     left = stack.n_frames - n_first
     if jobs == 1 or left * seconds < START_S:
         for index in range(n_first, stack.n_frames):
             yield _some(stack, index, 1, parameters, engine)
         return
-    size = max(1, min(round(CHUNK_S / seconds), left // (4 * jobs)))
+    size = max(1, min(round(CHUNK_S / max(seconds, 1e-6)), left // (4 * jobs)))
     tasks = (
         (stack.options, start, min(size, stack.n_frames - start), parameters, engine)
         for start in range(n_first, stack.n_frames, size)

@@ -101,6 +101,9 @@ class EstimationSettings:
         Where fewer stand out, links between frames choose among `diameters`, too.
     diameters : tuple of int
         See `sure_blobs`; in px.
+    diameter_tolerance : float
+        See `sure_blobs`: the diameter that the spots' size tells is left only for one that serves
+        the links better by this share.
     dark_over_bright : float
         Spots are taken as dark if dark blobs together are this much stronger than bright ones.
     noise_sigmas : float
@@ -140,6 +143,7 @@ class EstimationSettings:
     min_blobs: int = 5
     sure_blobs: int = 20
     diameters: tuple[int, ...] = (5, 7, 9, 11)
+    diameter_tolerance: float = 0.1
     dark_over_bright: float = 1.5
     noise_sigmas: float = 5.0
     noise_levels: tuple[float, ...] = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0)

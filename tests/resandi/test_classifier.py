@@ -343,3 +343,41 @@ def test_noise_is_in_the_table_where_the_tracks_know_their_errors(own):
     for row, path in ((0, paths[0]), (2, paths[1])):
         moved = (np.diff(path, axis=0) ** 2).mean() - 2 * 0.2**2
         assert table["inv_snr"][row] == pytest.approx(0.2 / np.sqrt(moved))
+
+
+def test_by_every_third_frame_is_the_mean_over_the_three_ways_to_begin() -> None:
+    from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
+
+    rng = np.random.default_rng(0)
+    paths = rng.normal(size=(4, 90, 2)).cumsum(axis=1)
+    table = pd.DataFrame(
+        {
+            "particle": np.repeat(np.arange(4), 90),
+            "frame": np.tile(np.arange(90), 4),
+            "x": paths[..., 0].ravel(),
+            "y": paths[..., 1].ravel(),
+        }
+    )
+    tracks = Tracks(table, Calibration("um", "made", 0.1, "made", 0.1), Source("t", "made"))
+    classifier = Classifier(alone=True)
+    found = classifier.classify(tracks, QualityPolicy(every=3)).table
+    told = [
+        classifier.predict(paths[:, first::3].reshape(-1, 2), np.arange(5) * 30).probabilities
+        for first in range(3)
+    ]
+    names = [name for name in found.columns if name.startswith("p_")]
+    np.testing.assert_allclose(found[names], np.mean(told, axis=0), atol=1e-6)
+    assert (found["n_points"] == 90).all()
+    assert found["reason"].str.contains("every 3 frames").all()
+    slow = Tracks(
+        table[table["frame"] % 3 == 0].assign(frame=lambda t: t["frame"] // 3),
+        Calibration("um", "made", 0.3, "made", 0.1),
+        Source("t", "made"),
+    )
+    alone = classifier.classify(slow).table
+    # D of one way to begin is one of three that are averaged.
+    np.testing.assert_allclose(found["D_um2_s"], alone["D_um2_s"], rtol=1.0)
+    short = classifier.classify(tracks, QualityPolicy(every=8, min_length=11))
+    assert (short.table["status"] != "too short").all()
+    with pytest.raises(SptError, match="at least 96"):
+        classifier.classify(tracks, QualityPolicy(every=8, min_length=12))
