@@ -45,7 +45,7 @@ def read_tracks(
     ----------
     name : str, pathlib.Path or Input
         A file of tracks of any known program (gzip-compressed or not, opened already or not), a
-        movie (TIFF, ND2, CZI), or ``"-"`` for standard input. The content decides, not the extension.
+        movie (TIFF, ND2, CZI), or ``"-"`` for standard input. The content decides, not the name.
     columns : dict of str to str, optional
         Column names for the roles ``particle``, ``frame``, ``x``, ``y``, ``z``, ``t`` where they
         can't be guessed.
