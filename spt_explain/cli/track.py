@@ -288,7 +288,7 @@ def describe(result: TrackedFile) -> list[str]:
     rows = [
         (label, form.format(settings[name]), reasons.get(name, "given"))
         for name, (label, form) in _SAID.items()
-        if settings[name] is not None
+        if settings[name] is not None and not (name == "lone_mass" and settings[name] == 0)
     ]
     rows.append(("spots", "dark" if settings["dark"] else "bright", reasons.get("dark", "given")))
     if settings["drift"]:
