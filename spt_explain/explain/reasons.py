@@ -173,7 +173,7 @@ class Explainer:
         positions, offsets = _positions(examined, index)
         prediction = examined.prediction
         p = prediction.probabilities[index]
-        target, against = self._classes(p)
+        target, against = self._classes(examined.judged[index])
         method, layer = self._methods(np.diff(offsets))
         found = self._scores(
             examined, index, positions, offsets, target, against, method, layer, said

@@ -113,6 +113,8 @@ def track_movie(
     bias = measure_bias(table[["x_px", "y_px"]].to_numpy(), table["particle"].to_numpy())
     n_tracks = int(table["particle"].nunique())
     counts = {"frames": stack.n_frames, "spots": len(table), **seen}
+    if parameters.dark:
+        counts["dark_spots"] = len(table)
     if n_lone:
         counts["lone_spots_left_out"] = n_lone
     notes = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spt_explain.movies.stack import Stack
+    from spt_explain.tracks.table import Tracks
 
     Floats = npt.NDArray[np.float64]
     Image = npt.NDArray[np.uint8]
@@ -135,6 +136,35 @@ def place(
     known = size if size is not None else 1.0
     return Scene(paths, known, "px" if size is None else "µm",
                  calibration.frame_interval_s, tuple(notes))  # fmt: skip
+
+
+def in_movie(frames: pd.DataFrame, tracks: Tracks) -> pd.DataFrame:
+    """Return positions as they lie in the movie, where drift was subtracted from them.
+
+    Parameters
+    ----------
+    frames : pandas.DataFrame
+        Columns ``frame``, ``x``, ``y``.
+    tracks : Tracks
+        They were made from. Those of a movie hold their pixels, ``x_px`` and ``y_px``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `frames` with the drift of each frame added to ``x`` and ``y`` again.
+    """
+    table = tracks.table
+    if not {"x_px", "y_px"} <= set(table.columns):
+        return frames
+    calibration = tracks.calibration
+    scale = calibration.pixel_size_um if calibration.length_unit == "um" else 1.0
+    if not scale:
+        return frames
+    moved = frames.copy()
+    for axis in "xy":
+        drift = (table[f"{axis}_px"] * scale - table[axis]).groupby(table["frame"]).mean()
+        moved[axis] += np.interp(frames["frame"], drift.index, drift.to_numpy())
+    return moved
 
 
 def check_colour_by(colour_by: str) -> None:

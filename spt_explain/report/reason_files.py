@@ -141,6 +141,7 @@ def draw_movie(
     """
     from spt_explain.report.overlay import overlay_projection
     from spt_explain.report.overlay_movie import overlay_movie
+    from spt_explain.report.placing import in_movie
     from spt_explain.report.style import house_style, save_figure
 
     options: dict[str, Any] = {
@@ -150,14 +151,19 @@ def draw_movie(
         "pixel_size_um": pixel_size_um,
         "override_units": override_units,
     }
+    frames = reasons.frames
+    if reasons.verdicts is not None:
+        tracks = reasons.verdicts.tracks
+        frames = in_movie(frames, tracks)
+        options["dark"] = "dark_spots" in tracks.source.counts
     if progress is not None:
         options["progress"] = lambda done, total: progress("reading the movie", done, total)
     with house_style():
-        figure = overlay_projection(stack, reasons.frames, reasons.tracks, **options)
+        figure = overlay_projection(stack, frames, reasons.tracks, **options)
         save_figure(figure, folder, "movie", formats)
     if animate:
         out = folder / f"movie.{animate}"
-        overlay_movie(stack, reasons.frames, reasons.tracks, out, **options)
+        overlay_movie(stack, frames, reasons.tracks, out, **options)
 
 
 def joined(all_of: Sequence[Reasons]) -> Reasons:

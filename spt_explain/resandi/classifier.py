@@ -114,12 +114,16 @@ class Examined:
         What the network gave.
     prediction : Prediction
         What that means.
+    judged : numpy.ndarray, shape (m, classes)
+        Probabilities that the verdicts rest on: those of `prediction`, or where tracks are judged
+        by every so many-th frame, their mean over the ways to begin.
     """
 
     verdicts: Verdicts
     segments: Segments
     ran: WindowOutputs
     prediction: Prediction
+    judged: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -279,9 +283,10 @@ class Classifier:
         table = _table(tracks, segments, prediction, motion, self, every)
         counts, recording = dict(segments.counts), prediction.recording
         verdicts = Verdicts(table, tracks, counts, policy, recording, seconds)
+        judged = prediction.probabilities
         if every > 1:
             prediction = self.judge(runs[0], recording)
-        return Examined(verdicts, parts[0], runs[0], prediction)
+        return Examined(verdicts, parts[0], runs[0], prediction, judged)
 
     def predict(
         self,

@@ -109,3 +109,27 @@ def test_classes_in_the_order_of_the_network():
     found = placing.class_colours(placing._paths(frames, tracks, 1.0), ("BM", "SubFBM"))
     assert {name: count for name, (_, count) in found.items()} == {"SubFBM": 1, "": 1, "Own": 1}
     assert next(iter(found)) == "SubFBM"
+
+
+def test_positions_without_drift_are_put_back_onto_the_movie() -> None:
+    from spt_explain.report.placing import in_movie
+    from spt_explain.tracks import Calibration, Source, Tracks
+
+    frame = np.tile(np.arange(6), 2)
+    drift = 0.1 * frame
+    table = pd.DataFrame(
+        {
+            "particle": np.repeat([0, 1], 6),
+            "frame": frame,
+            "x": 1.0 - drift,
+            "y": 2.0 + drift,
+            "x_px": 1.0 / 0.5,
+            "y_px": 2.0 / 0.5,
+        }
+    )
+    tracks = Tracks(table, Calibration("um", pixel_size_um=0.5), Source("m.tif", "a movie"))
+    found = in_movie(table[["particle", "frame", "x", "y"]], tracks)
+    np.testing.assert_allclose(found["x"], 1.0)
+    np.testing.assert_allclose(found["y"], 2.0)
+    plain = Tracks(table[["particle", "frame", "x", "y"]], Calibration(), Source("t", "t"))
+    assert in_movie(table, plain) is table
