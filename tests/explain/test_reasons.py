@@ -182,7 +182,7 @@ def test_gaps_kept_or_split_follow_the_policy(explain):
 
 
 def test_of_every_third_frame_the_class_of_the_verdict_is_explained(explain):
-    reasons = explain(tracks_of([90] * 6), policy=QualityPolicy(every=3))
+    reasons, *_ = explain(tracks_of([90] * 6), policy=QualityPolicy(every=3))
     assert (reasons.tracks["explained"] == reasons.tracks["class"]).all()
     frames = reasons.frames[reasons.frames["particle"] == 0]["frame"]
     assert set(np.diff(frames)) == {3}
