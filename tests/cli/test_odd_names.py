@@ -65,11 +65,11 @@ def _write(path, kind, write_csv):
             tifffile.imwrite(stream, _movie(), imagej=True, metadata={"axes": "TYX"})
     elif kind in ("xml", "xml.gz"):
         data = _simple_xml(np.random.default_rng(1).normal(size=(30, 2)).cumsum(axis=0))
-        path.write_bytes(gzip.compress(data) if kind.endswith("gz") else data)
+        path.write_bytes(gzip.compress(data, mtime=0) if kind.endswith("gz") else data)
     else:
         write_csv(path)
         if kind == "csv.gz":
-            path.write_bytes(gzip.compress(path.read_bytes()))
+            path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
         if kind == "comment.csv":  # a reason to read it row by row: a comment in the middle
             lines = path.read_text().splitlines()
             path.write_text("\n".join([*lines[:40], "# a comment", *lines[40:]]) + "\n")

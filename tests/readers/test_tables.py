@@ -196,7 +196,7 @@ def read(tmp_path, text, **options):
 
 def test_standard_input(monkeypatch):
     content = b"particle,frame,x,y\n3,7,1.5,2\n3,8,1,2\n"
-    for data in (content, gzip.compress(content)):
+    for data in (content, gzip.compress(content, mtime=0)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         tracks = read_tracks("-")
         assert tracks.table["frame"].tolist() == [7, 8]
@@ -204,7 +204,7 @@ def test_standard_input(monkeypatch):
 
 
 def test_gzip_by_content(tmp_path):
-    packed = gzip.compress(b"particle,frame,x,y\n3,7,1.5,2\n3,8,1,2\n")
+    packed = gzip.compress(b"particle,frame,x,y\n3,7,1.5,2\n3,8,1,2\n", mtime=0)
     assert read(tmp_path, packed).table["x"].tolist() == [1.5, 1]
 
 
