@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
-from spt_explain.movies.least_mass import SPOT_PIXELS, choose_mass, three_digits
-from spt_explain.movies.locate import band_pass, engine_for, find_spots
+from spt_explain.movies.least_mass import choose_mass, engine_for_sample, three_digits
+from spt_explain.movies.locate import band_pass, find_spots
 from spt_explain.movies.parameters import (
     EstimationSettings,
     Parameters,
@@ -126,7 +126,7 @@ def estimate(
     else:
         diameter = diameters[0]
         bands = [band_pass(frame, diameter, dark=dark) for frame in frames]
-        engine = engine_for(len(bands) * bands[0].size // SPOT_PIXELS, 1, 1)
+        engine = engine_for_sample(bands)
         spots = [find_spots(band, diameter, minmass, engine=engine) for band in bands]
     positions = [one[["y", "x"]].to_numpy() for one in spots]
     peak = wanted.peak

@@ -107,7 +107,7 @@ def choose_mass(
     tried: list[_Tried] = []
     for diameter in diameters:
         bands = [band_pass(frame, diameter, dark=dark) for frame in frames]
-        engine = engine_for(len(bands) * bands[0].size // SPOT_PIXELS, 1, 1)
+        engine = engine_for_sample(bands)
         noise = float(sorted(map(deviation, bands))[len(bands) // 2])
         top = max(float(band.max()) for band in bands)
         if noise <= settings.noise_free * top:
@@ -136,6 +136,11 @@ def choose_mass(
     )
     minmass = three_digits(one.masses[level])
     return LeastMass(one.diameter, minmass, one.lone_mass, why, True, one.bands, one.spots)
+
+
+def engine_for_sample(bands: Sequence[Band]) -> str:
+    """Return trackpy's engine for a few frames in which every peak of noise is looked at."""
+    return engine_for(len(bands) * bands[0].size // SPOT_PIXELS, 1, 1)
 
 
 def _try(
