@@ -173,12 +173,15 @@ def _by_workers(
         pre_dispatch="2 * n_jobs",
         inner_max_num_threads=1,
     )
-    coming = pool(delayed(_in_worker)(*task) for task in tasks)
+    failed: SptError | None = None
+    coming = pool(delayed(_in_worker)(*task) for task in tasks if failed is None)
     try:
         for one in coming:
             if isinstance(one, SptError):
-                raise one
-            yield one
+                # What was handed out is waited for: loky may stumble over work that is withdrawn.
+                failed = failed or one
+            elif failed is None:
+                yield one
     except BrokenProcessPool as error:
         raise SptError(
             f"{name}: the system ended a process that located spots, most often for want of "
@@ -189,6 +192,8 @@ def _by_workers(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that work was left undone
             coming.close()
+    if failed is not None:
+        raise failed
 
 
 def _in_worker(
