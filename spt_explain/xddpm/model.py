@@ -1,0 +1,286 @@
+"""A fitted model: predictions and relevance maps of clips and of movies of any size; files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from spt_explain.errors import SptError
+from spt_explain.xddpm.sufficiency import sufficiency
+from spt_explain.xddpm.tiles import blend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from spt_explain.xddpm.bottleneck import Bottleneck
+    from spt_explain.xddpm.network import MaskNetwork, Regressor
+    from spt_explain.xddpm.scale import Scale
+    from spt_explain.xddpm.signals import Signal
+    from spt_explain.xddpm.sufficiency import Curve
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Relevance of each pixel, of the shape of the clips or the movie, float32.
+
+    Attributes
+    ----------
+    contribution : numpy.ndarray
+        M, from 0 to 1: how much of the pixel the prediction is made of.
+    information : numpy.ndarray
+        Nats that pass of the pixel.
+    """
+
+    contribution: NDArray[np.float32]
+    information: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found.
+
+    Attributes
+    ----------
+    r2, shuffled_r2, train_r2 : float
+        Of the regressor on held-out clips, of the control with shuffled signal, of the regressor
+        on the clips it was trained on; of categories McFadden's.
+    clips : int
+        Clips trained on.
+    held_out : tuple of str
+        Movies or fields held out.
+    regressor_steps : int
+    seconds : float
+        Time the fit took.
+    mean_mask : float
+        Mean M on held-out clips.
+    curve : Curve
+        Sufficiency on held-out clips.
+    recipe : dict
+    """
+
+    r2: float
+    shuffled_r2: float
+    train_r2: float
+    clips: int
+    held_out: tuple[str, ...]
+    regressor_steps: int
+    seconds: float
+    mean_mask: float
+    curve: Curve
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RelevanceModel:
+    """A regressor and the mask before it.
+
+    Attributes
+    ----------
+    regressor, masker
+        Networks on scaled clips; Captum explains the former.
+    bottleneck, scale, signal
+        What they were fitted with.
+    frames : int
+        Frames of a clip.
+    size : tuple of int
+        Height and width of a clip.
+    name : str
+    fitted : Fitted, optional
+        What the fit found.
+    """
+
+    regressor: Regressor
+    masker: MaskNetwork
+    bottleneck: Bottleneck
+    scale: Scale
+    signal: Signal
+    frames: int
+    size: tuple[int, int]
+    name: str = "relevance"
+    fitted: Fitted | None = None
+
+    @property
+    def reference(self) -> float:
+        """Pixel value that stands for nothing: what a removed pixel is set to."""
+        return self.scale.reference
+
+    @property
+    def threshold(self) -> float:
+        """Least contribution of the smallest set of pixels that was sufficient."""
+        if self.fitted is None:
+            raise SptError("the model has no sufficiency curve; fit it again.")
+        return self.fitted.curve.threshold
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.regressor.parameters()).device
+
+    def predict(self, clips: NDArray[np.generic], *, batch: int = 64) -> NDArray[np.float32]:
+        """Return the predicted signal.
+
+        Parameters
+        ----------
+        clips : numpy.ndarray, shape (clips, frames, height, width)
+            Pixel values, of the size of the clips that were trained on.
+        batch : int
+            Clips at a time.
+
+        Returns
+        -------
+        numpy.ndarray, shape (clips, columns), float32
+            In the signal's units; with values for each frame, all those of a frame before those
+            of the next. Of categories, logits.
+        """
+        scaled = self.scale.apply(self._checked(clips))
+        return self.signal.decode(self.outputs_of_scaled(scaled, batch=batch))
+
+    def maps(self, clips: NDArray[np.generic], *, batch: int = 32) -> Maps:
+        """Return the relevance of clips of the size that was trained on, of the same shape."""
+        return self.maps_of_scaled(self.scale.apply(self._checked(clips)), batch=batch)
+
+    def explain(self, movie: NDArray[np.generic], *, overlap: float = 0.5, batch: int = 32) -> Maps:
+        """Return the relevance of a whole movie, from overlapping tiles.
+
+        Parameters
+        ----------
+        movie : numpy.ndarray, shape (frames, height, width)
+            Pixel values; of any size.
+        overlap : float
+            Least share that neighbouring tiles have in common, along time, height and width.
+        batch : int
+            Tiles at a time.
+
+        Raises
+        ------
+        SptError
+            If it has another number of dimensions, or pixels that are not finite.
+        """
+        movie = np.asarray(movie)
+        if movie.ndim != 3 or 0 in movie.shape:
+            raise SptError(
+                f"the movie has the shape {movie.shape}; expected (frames, height, width)."
+            )
+        scaled = self.scale.apply(movie)
+        _insist_finite(scaled)
+
+        def maps(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+            found = self.maps_of_scaled(tiles, batch=batch)
+            return np.stack([found.contribution, found.information], 1)
+
+        tile = (self.frames, *self.size)
+        both = blend(scaled, tile, maps, overlap=overlap, batch=batch)
+        return Maps(both[0], both[1])
+
+    def r2(self, clips: NDArray[np.generic], values: ArrayLike) -> float:
+        """Return R² (of categories: McFadden's) of the regressor on clips and their signal."""
+        targets = torch.from_numpy(self.signal.encode(values))
+        outputs = self.outputs_of_scaled(self.scale.apply(self._checked(clips)))
+        return self.signal.skill(torch.from_numpy(outputs), targets)
+
+    def sufficiency(
+        self,
+        clips: NDArray[np.generic],
+        values: ArrayLike,
+        relevance: NDArray[np.float32] | None = None,
+        *,
+        keep_r2: float = 0.95,
+    ) -> Curve:
+        """Return the sufficiency curve of clips that the model was not trained on.
+
+        Parameters
+        ----------
+        clips : numpy.ndarray, shape (clips, frames, height, width)
+            Pixel values.
+        values : array_like
+            Their signal.
+        relevance : numpy.ndarray, same shape as the clips, optional
+            Of any method; the model's own contribution by default.
+        keep_r2 : float
+            Share of the R² with all pixels that is called sufficient.
+        """
+        scaled = self.scale.apply(self._checked(clips))
+        if relevance is None:
+            relevance = self.maps_of_scaled(scaled).contribution
+        targets = self.signal.encode(values)
+        return self.curve_of_scaled(scaled, targets, relevance, keep_r2=keep_r2)
+
+    def curve_of_scaled(
+        self,
+        scaled: NDArray[np.float32],
+        targets: NDArray[np.float32],
+        relevance: NDArray[np.float32],
+        *,
+        keep_r2: float = 0.95,
+    ) -> Curve:
+        """Return the sufficiency curve of scaled clips and encoded targets."""
+        expected = torch.from_numpy(targets)
+        if not self.signal.plain_loss(expected) > 1e-12:
+            raise SptError(
+                "the signal is the same in all of these clips, so nothing tells which pixels are "
+                "enough to predict it; expected clips in which it differs."
+            )
+
+        def skill(kept: NDArray[np.float32]) -> float:
+            return self.signal.skill(torch.from_numpy(self.outputs_of_scaled(kept)), expected)
+
+        return sufficiency(skill, scaled, relevance, keep_r2=keep_r2)
+
+    def save(self, folder: Path, *, overwrite: bool = False) -> Path:
+        """Write it to a folder; see `spt_explain.xddpm.store.save`."""
+        from spt_explain.xddpm import store
+
+        return store.save(self, folder, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "cpu") -> RelevanceModel:
+        """Read one from a folder; see `spt_explain.xddpm.store.load`."""
+        from spt_explain.xddpm import store
+
+        return store.load(folder, device=device)
+
+    @torch.no_grad()
+    def outputs_of_scaled(
+        self, scaled: NDArray[np.float32], *, batch: int = 64
+    ) -> NDArray[np.float32]:
+        """Return the regressor's outputs, (clips, columns), of scaled clips."""
+        device = self.device
+        parts = [
+            self.regressor(torch.from_numpy(scaled[i : i + batch]).to(device)).cpu().numpy()
+            for i in range(0, len(scaled), batch)
+        ]
+        return np.concatenate(parts)
+
+    @torch.no_grad()
+    def maps_of_scaled(self, scaled: NDArray[np.float32], *, batch: int = 32) -> Maps:
+        """Return the relevance of scaled clips."""
+        masks, nats = [], []
+        for i in range(0, len(scaled), batch):
+            x = torch.from_numpy(scaled[i : i + batch]).to(self.device)
+            raw, xi = self.masker(x)
+            masks.append(self.bottleneck.mask(raw).cpu().numpy())
+            nats.append(self.bottleneck.nats(x, raw, xi).cpu().numpy())
+        return Maps(np.concatenate(masks), np.concatenate(nats))
+
+    def _checked(self, clips: NDArray[np.generic]) -> NDArray[np.generic]:
+        clips = np.asarray(clips)
+        if clips.ndim != 4 or not len(clips) or clips.shape[1:] != (self.frames, *self.size):
+            raise SptError(
+                f"the clips have the shape {clips.shape}; expected (clips, {self.frames}, "
+                f"{self.size[0]}, {self.size[1]})."
+            )
+        _insist_finite(clips)
+        return clips
+
+
+def _insist_finite(pixels: NDArray[np.generic]) -> None:
+    if not np.isfinite(np.asarray(pixels, np.float32)).all():
+        raise SptError(
+            "the movie holds pixels that are not finite numbers; expected finite values. Export it "
+            "again without NaN or infinity."
+        )

@@ -1,0 +1,451 @@
+"""One fit: its data on the device, its networks, its steps, its checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from spt_explain.errors import SptError
+from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.xddpm.augment import augmented
+from spt_explain.xddpm.bottleneck import Bottleneck, printed_term
+from spt_explain.xddpm.model import Fitted, RelevanceModel
+from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
+from spt_explain.xddpm.scale import Scale
+from spt_explain.xddpm.signals import Signal
+from spt_explain.xddpm.split import Split, split
+from spt_explain.xddpm.state import STAGES, Progress, State, peek
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import Tensor
+
+    from spt_explain.training.interrupts import Interrupts
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+
+_RATE_SHARE = 0.08
+"""Share of a stage's time after which its speed is taken as known, and its steps are fixed."""
+_LEAST_STEPS = 20
+_SMOOTHING = 0.95
+"""Of the mean of the loss that the control of the mask looks at."""
+_MOST_MEASURED = 512
+"""Training clips that the regressor is measured on."""
+_MOST_HELD = 256
+"""Held-out clips, evenly spread, that the sufficiency curve is measured on."""
+_LOG_WEIGHT = (math.log(1e-3), math.log(1e5))
+
+
+@dataclass
+class _Sums:
+    loss: Tensor
+    mask: Tensor
+    steps: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Clock:
+    """When to report, to save and to leave."""
+
+    checkpoint: Path | None
+    stop_after_s: float
+    report: Callable[[Progress], None]
+    report_every_s: float
+    save_every_s: float
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+
+class Run:
+    """One fit: its data on the device, its networks, its state."""
+
+    def __init__(
+        self,
+        clips: NDArray[np.generic],
+        values: ArrayLike,
+        groups: Sequence[str],
+        recipe: RelevanceRecipe,
+        names: tuple[str, ...],
+        device: str,
+    ) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.split: Split = split(groups, recipe.data.validation, seed=recipe.seed)
+        train, held = self.split.train, self.split.validation
+        table = np.asarray(values)
+        self.signal = Signal.fit(table[train], names, per=recipe.data.per, kind=recipe.data.kind)
+        self.scale = Scale.fit(clips[train], recipe.data.scale, percentile=recipe.data.percentile)
+        scaled = self.scale.apply(clips)
+        if not np.isfinite(scaled).all():
+            raise SptError(
+                "the movies hold pixels that are not finite numbers; expected finite values. "
+                "Export the movies again without NaN or infinity."
+            )
+        targets = self.signal.encode(table)
+        self.frames, self.size = scaled.shape[1], scaled.shape[2:]
+        if recipe.data.per == "frame":
+            per_frame = targets.shape[1] / (
+                1 if recipe.data.kind == "category" else len(self.signal.names)
+            )
+            if per_frame != self.frames:
+                raise SptError(
+                    f"the signal has values for {per_frame:g} frames of each clip; expected "
+                    f"{self.frames}."
+                )
+        self.train_x = torch.from_numpy(scaled[train]).to(device)
+        self.train_y = torch.from_numpy(targets[train]).to(device)
+        self.held_x = torch.from_numpy(scaled[held]).to(device)
+        self.held_y = torch.from_numpy(targets[held]).to(device)
+        if not self.signal.plain_loss(self.held_y) > 1e-6:
+            raise SptError(
+                "the signal is the same in all clips held out "
+                f"({', '.join(self.split.held_out[:3])}); expected one that varies. Hold out more "
+                "movies (validation in the recipe), or add movies."
+            )
+        rng = np.random.default_rng([recipe.seed, 1])
+        self.shuffled = torch.from_numpy(rng.permutation(len(train))).to(device)
+        self.held_shuffled = torch.from_numpy(rng.permutation(len(held))).to(device)
+        shape = Shape(
+            outputs=self.signal.outputs,
+            per_frame=recipe.data.per == "frame",
+            width=recipe.regressor.width,
+            mask_width=recipe.mask.width,
+            coordinates=recipe.regressor.coordinates,
+            norm=recipe.regressor.norm,
+        )
+        torch.manual_seed(recipe.seed)
+        self.regressor = Regressor(shape)
+        self.control = Regressor(shape)
+        self.masker = MaskNetwork(shape)
+        self.bottleneck = Bottleneck(recipe.mask.bottleneck, recipe.mask.noise)
+        self.masker.start_at(self.bottleneck.start(recipe.mask.opening))
+        self.networks = nn.ModuleDict(
+            {"regressor": self.regressor, "control": self.control, "mask": self.masker}
+        ).to(device)
+        if device.startswith("cuda"):
+            torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.allow_tf32 = True
+        digest = hashlib.sha256(recipe.model_dump_json().encode())
+        digest.update(repr((self.scale, self.signal)).encode())
+        for array in (scaled, targets):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update("\n".join(map(str, groups)).encode())
+        self.state = State(fingerprint=digest.hexdigest())
+        self.optimizer = self._begin()
+
+    def _begin(self) -> torch.optim.AdamW:
+        """Return the optimiser of the current stage."""
+        recipe, stage = self.recipe, self.state.stage
+        own = recipe.regressor.learning_rate
+        modules: list[tuple[nn.Module, float]]
+        if stage == "mask":
+            modules = [(self.masker, recipe.mask.learning_rate)]
+            if recipe.mask.thaw:
+                modules.append((self.regressor, recipe.mask.thaw * own))
+        else:
+            modules = [(self.control if stage == "control" else self.regressor, own)]
+        self.networks.requires_grad_(False)
+        self.networks.eval()
+        groups = []
+        for module, peak in modules:
+            module.requires_grad_(True)
+            # Beside the mask, the regressor keeps the statistics of whole clips.
+            module.train(stage != "mask")
+            parameters = list(module.parameters())
+            for decays in (True, False):
+                decay = recipe.schedule.weight_decay if decays else 0.0
+                chosen = [p for p in parameters if (p.ndim > 1) is decays]
+                groups.append({"params": chosen, "weight_decay": decay, "lr": peak, "peak": peak})
+        return torch.optim.AdamW(groups)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(path, self.networks, self.optimizer, vars(self.state))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = State.restored(peek(path), path)
+        if state.fingerprint != self.state.fingerprint:
+            raise SptError(
+                f"the checkpoint {path} belongs to another recipe or other movies. Start anew "
+                "without --resume."
+            )
+        self.state = state
+        self.optimizer = self._begin()
+        load_checkpoint(path, self.networks, self.optimizer)
+
+    def train(self, clock: Clock, interrupts: Interrupts) -> bool:
+        """Finish the current stage; False if the time was up before."""
+        state = self.state
+        if not state.total:
+            state.total = self._known_total()
+        if not state.step:
+            self._prepare()
+        before = state.elapsed_s
+        started = time.monotonic()
+        sums = self._no_sums()
+        while not (state.total and state.step >= state.total):
+            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
+                return False
+            self._step(sums)
+            state.step += 1
+            if self.device != "cpu" and state.step % 8:
+                continue
+            self._wait()
+            now = time.monotonic()
+            state.elapsed_s = before + now - started
+            budget = self._budget()
+            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
+                state.total = max(
+                    _LEAST_STEPS, state.step + 1, round(state.step * budget / state.elapsed_s)
+                )
+                clock.saved = -math.inf
+            if now - sums.since >= clock.report_every_s:
+                clock.report(self._progress(sums, budget))
+                sums = self._no_sums()
+            if clock.checkpoint is not None and now - clock.saved >= clock.save_every_s:
+                self.save(clock.checkpoint)
+                clock.saved = now
+        self._finish()
+        if clock.checkpoint is not None:
+            self.save(clock.checkpoint)
+        return True
+
+    def _known_total(self) -> int:
+        schedule, stage = self.recipe.schedule, self.state.stage
+        if stage == "control":
+            share = self.recipe.regressor.control_share
+            return max(_LEAST_STEPS, round(share * self.state.regressor_steps))
+        return (schedule.regressor_steps if stage == "regressor" else schedule.mask_steps) or 0
+
+    def _budget(self) -> float:
+        """Return the seconds of this stage."""
+        schedule = self.recipe.schedule
+        seconds = 60 * schedule.minutes
+        if self.state.stage == "mask":
+            return max(seconds - self.state.before_s, seconds * (1 - schedule.regressor_share) / 2)
+        share = schedule.regressor_share / (1 + self.recipe.regressor.control_share)
+        return seconds * share
+
+    def _prepare(self) -> None:
+        some = self.train_x[: min(64, len(self.train_x))]
+        if self.state.stage == "regressor":
+            self.regressor.calibrate(some)
+        elif self.state.stage == "control":
+            self.control.calibrate(some)
+        else:
+            self._measure_open()
+
+    @torch.no_grad()
+    def _measure_open(self) -> None:
+        """Measure what the regressor loses by the bottleneck's noise alone."""
+        state, opening = self.state, self.bottleneck.start(0.999)
+        x, y = self.train_x[:_MOST_MEASURED], self.train_y[:_MOST_MEASURED]
+        generator = self._generator()
+        outputs = []
+        for part in torch.split(x, self.recipe.schedule.batch):
+            raw = torch.full_like(part, opening)
+            passed = self.bottleneck.pass_on(part, raw, torch.zeros_like(part), generator)
+            outputs.append(self.regressor(passed.z))
+        state.plain_loss = self.signal.plain_loss(y)
+        state.open_loss = min(float(self.signal.loss(torch.cat(outputs), y)), state.plain_loss)
+        state.smoothed = state.open_loss
+        state.log_weight = math.log(max(self.recipe.mask.beta, 1e-6))
+
+    @property
+    def target(self) -> float:
+        """Loss that the mask may leave: `keep_r2` of what the open bottleneck explains."""
+        state, keep = self.state, self.recipe.mask.keep_r2 or 0.0
+        return state.plain_loss - keep * (state.plain_loss - state.open_loss)
+
+    def _generator(self) -> torch.Generator:
+        state = self.state
+        words = np.random.SeedSequence(
+            [self.recipe.seed, STAGES.index(state.stage), state.step]
+        ).generate_state(2)
+        generator = torch.Generator(self.device)
+        generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+        return generator
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        state, size = self.state, self.recipe.schedule.batch
+        count = len(self.train_x)
+        rng = np.random.default_rng([self.recipe.seed, 2, STAGES.index(state.stage), state.step])
+        chosen = torch.from_numpy(rng.choice(count, size, replace=count < size)).to(self.device)
+        rows = self.shuffled[chosen] if state.stage == "control" else chosen
+        return self.train_x[chosen], self.train_y[rows]
+
+    def _step(self, sums: _Sums) -> None:
+        x, y = self._batch()
+        generator = self._generator()
+        if self.state.stage == "mask":
+            loss, said, mask = self._mask_loss(x, y, generator)
+            sums.mask += mask
+        else:
+            network = self.regressor if self.state.stage == "regressor" else self.control
+            loss = said = self.signal.loss(
+                network(augmented(x, self.recipe.regressor, generator)), y
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        sums.loss += said.detach()
+        sums.steps += 1
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, self.recipe.schedule.clip_norm)
+        share = self._share_of_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _share_of_rate(self) -> float:
+        """Return a linear warm-up, then half a cosine to zero."""
+        state, warmup = self.state, self.recipe.schedule.warmup_share
+        if state.total:
+            done = (state.step + 1) / state.total
+        else:
+            done = max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
+        if done < warmup:
+            return done / warmup
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-4
+
+    def _mask_loss(
+        self, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        state, how = self.state, self.recipe.mask
+        raw, xi = self.masker(x)
+        passed = self.bottleneck.pass_on(x, raw, xi, generator)
+        said = self.signal.loss(self.regressor(passed.z), y)
+        squeeze = how.price * (passed.mask**2).mean()
+        if how.kl and how.sign == "mended":
+            squeeze = squeeze + how.kl * passed.nats.mean()
+        elif how.kl:
+            mean, variance, _ = self.bottleneck.moments(x, raw, xi)
+            squeeze = squeeze + how.kl * printed_term(mean, variance).mean() / x[0].numel()
+        if how.keep_r2 is not None:
+            state.smoothed = _SMOOTHING * state.smoothed + (1 - _SMOOTHING) * float(said.detach())
+            excess = (state.smoothed - self.target) / max(self.target, 1e-6)
+            moved = state.log_weight + how.control_rate * min(max(excess, -1.0), 1.0)
+            state.log_weight = min(max(moved, _LOG_WEIGHT[0]), _LOG_WEIGHT[1])
+        weight = math.exp(state.log_weight)
+        loss = (weight * said + squeeze) / (1 + weight)
+        if how.thaw and how.anchor:
+            whole = augmented(x, self.recipe.regressor, generator)
+            loss = loss + self.signal.loss(self.regressor(whole), y)
+        return loss, said, passed.mask.detach().mean()
+
+    def _finish(self) -> None:
+        """Measure what the stage gave, and go to the next."""
+        state = self.state
+        self.networks.eval()
+        if not all(bool(torch.isfinite(p).all()) for p in self.networks.parameters()):
+            raise SptError(
+                f"the fit diverged (stage {state.stage}): its parameters are not finite. Lower the "
+                "learning rate of that stage in the recipe.",
+                exit_code=1,
+            )
+        if state.stage == "regressor":
+            state.regressor_steps = state.total
+            state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
+            some = slice(0, _MOST_MEASURED)
+            state.train_r2 = self._r2(self.regressor, self.train_x[some], self.train_y[some])
+        elif state.stage == "control":
+            shuffled = self.held_y[self.held_shuffled]
+            state.shuffled_r2 = self._r2(self.control, self.held_x, shuffled)
+            self._insist_on_prediction()
+        elif self.recipe.mask.thaw:
+            state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
+        state.stage = STAGES[STAGES.index(state.stage) + 1]
+        state.before_s += state.elapsed_s
+        state.step = state.total = 0
+        state.elapsed_s = 0.0
+        self.optimizer = self._begin()
+
+    def _insist_on_prediction(self) -> None:
+        state, least = self.state, self.recipe.regressor.min_r2
+        found = (
+            f"R² is {state.r2:.2f} on clips of movies held out and {state.shuffled_r2:.2f} with "
+            "the signal shuffled"
+        )
+        if state.r2 < least:
+            raise SptError(
+                f"the signal can't be predicted from the movies: {found}; expected at least "
+                f"{least:g}. Check that each row of the signal belongs to its movie, take more "
+                "clips, or train for more minutes.",
+                exit_code=1,
+            )
+        if state.r2 - max(state.shuffled_r2, 0.0) < least:
+            raise SptError(
+                f"the signal can't be predicted from the movies: {found}; expected a lead of at "
+                f"least {least:g}. Clips held out and clips trained on seem to be of the same "
+                "movies: give each movie or field its own name.",
+                exit_code=1,
+            )
+
+    @torch.no_grad()
+    def _r2(self, network: Regressor, x: Tensor, y: Tensor) -> float:
+        outputs = torch.cat([network(part) for part in torch.split(x, 64)])
+        r2 = self.signal.skill(outputs, y)
+        return r2 if math.isfinite(r2) else -1.0
+
+    def _no_sums(self) -> _Sums:
+        zero = torch.zeros((), device=self.device)
+        return _Sums(zero, zero.clone())
+
+    def _wait(self) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+
+    def _progress(self, sums: _Sums, budget: float) -> Progress:
+        state, steps = self.state, max(sums.steps, 1)
+        if state.total:
+            left = (state.total - state.step) * (time.monotonic() - sums.since) / steps
+        else:
+            left = budget - state.elapsed_s
+        mask = sums.mask.item() / steps if state.stage == "mask" else math.nan
+        return Progress(
+            state.stage, state.step, state.total, sums.loss.item() / steps, mask, max(left, 0.0)
+        )
+
+    def model(self) -> RelevanceModel:
+        """Return the fitted model, with the curve of held-out clips."""
+        state = self.state
+        self.networks.requires_grad_(True)
+        model = RelevanceModel(
+            regressor=self.regressor.eval(),
+            masker=self.masker.eval(),
+            bottleneck=self.bottleneck,
+            scale=self.scale,
+            signal=self.signal,
+            frames=self.frames,
+            size=(self.size[0], self.size[1]),
+            name=self.recipe.name,
+        )
+        some = np.unique(np.linspace(0, len(self.held_x) - 1, _MOST_HELD).round().astype(int))
+        held = self.held_x.cpu().numpy()[some]
+        maps = model.maps_of_scaled(held)
+        keep = self.recipe.mask.keep_r2 or 0.95
+        targets = self.held_y.cpu().numpy()[some]
+        model.fitted = Fitted(
+            r2=state.r2,
+            shuffled_r2=state.shuffled_r2,
+            train_r2=state.train_r2,
+            clips=len(self.train_x),
+            held_out=self.split.held_out,
+            regressor_steps=state.regressor_steps,
+            seconds=state.before_s,
+            mean_mask=float(maps.contribution.mean()),
+            curve=model.curve_of_scaled(held, targets, maps.contribution, keep_r2=keep),
+            recipe=self.recipe.model_dump(),
+        )
+        return model

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from spt_explain.errors import SptError
+from spt_explain.xddpm.bottleneck import Bottleneck
+from spt_explain.xddpm.model import RelevanceModel
+from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
+from spt_explain.xddpm.scale import Scale
+from spt_explain.xddpm.signals import Signal
+
+
+class _Known(MaskNetwork):
+    """A mask that is open where the pixel is bright."""
+
+    def forward(self, clips):
+        return 20 * (clips - 0.5), torch.zeros_like(clips)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(1)
+    shape = Shape(outputs=1, width=4, mask_width=4)
+    return RelevanceModel(
+        regressor=Regressor(shape).eval(),
+        masker=_Known(shape),
+        bottleneck=Bottleneck("fixed", 0.1),
+        scale=Scale(100.0, 50.0),
+        signal=Signal.fit(np.arange(10.0)),
+        frames=4,
+        size=(16, 16),
+    )
+
+
+def _movie(*shape, seed=1):
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(shape) < 0.3, 150, 100).astype(np.uint16)
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (11, 50, 37), (2, 5, 40), (1, 1, 1)])
+def test_a_movie_of_any_size_is_explained_pixel_by_pixel(model, shape):
+    movie = _movie(*shape)
+    maps = model.explain(movie)
+    assert maps.contribution.shape == maps.information.shape == shape
+    bright = movie == 150
+    assert (maps.contribution[bright] > 0.999).all()
+    assert (maps.contribution[~bright] < 0.001).all()
+    # ½ M² x̃² / s₀² with M = x̃ = 1
+    np.testing.assert_allclose(maps.information[bright], 0.5 / 0.1, rtol=1e-3)
+    np.testing.assert_allclose(maps.information[~bright], 0, atol=1e-6)
+
+
+def test_one_tile_is_the_same_as_a_clip(model):
+    movie = _movie(4, 16, 16)
+    np.testing.assert_allclose(
+        model.explain(movie).contribution, model.maps(movie[None]).contribution[0], atol=1e-6
+    )
+
+
+def test_predictions_are_in_the_signal_s_units(model):
+    clips = _movie(7, 4, 16, 16)
+    outputs = model.regressor(torch.from_numpy(model.scale.apply(clips))).detach().numpy()
+    values = np.arange(10.0)
+    expected = outputs * values.std() + values.mean()
+    np.testing.assert_allclose(model.predict(clips, batch=3), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_clips_and_movies_that_can_t_be_used(model):
+    with pytest.raises(SptError, match=r"expected \(clips, 4, 16, 16\)"):
+        model.predict(np.zeros((3, 5, 16, 16)))
+    with pytest.raises(SptError, match="finite"):
+        model.maps(np.full((1, 4, 16, 16), np.inf))
+    with pytest.raises(SptError, match="expected \\(frames, height, width\\)"):
+        model.explain(np.zeros((16, 16)))
+    with pytest.raises(SptError, match="finite"):
+        model.explain(np.full((4, 16, 16), np.nan))
+    with pytest.raises(SptError, match="sufficiency"):
+        _ = model.threshold
