@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.diffusion.classes import CLASSES
 from spt_explain.diffusion.recording import Recording
 from spt_explain.movies.render import Optics
 
@@ -17,10 +16,50 @@ if TYPE_CHECKING:
 
     from spt_explain.simulation import Result
 
-_NAMES = ", ".join(kind.name for kind in CLASSES)
+
+class _ByKind(click.Command):
+    """The command for tracks, which leaves kinds of movies to theirs."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        from spt_explain.cli.simulate_movies import find_kind, movies_command
+
+        at = find_kind(args)
+        if at is None:
+            context = super().make_context(info_name, args, parent, **extra)
+            _hint_at_movies(context)
+            return context
+        kind = args[at].lower()
+        rest = [*args[:at], *args[at + 1 :]]
+        return movies_command(kind).make_context(f"{info_name} {kind}", rest, parent, **extra)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from spt_explain.xddpm.simulate.described import summary
+        from spt_explain.xddpm.simulate.kinds import KINDS
+
+        with formatter.section("Movies with signals and truth: spt-explain simulate KIND --help"):
+            formatter.write_dl([(kind, summary(kind)) for kind in KINDS])
 
 
-@click.command("simulate")
+def _hint_at_movies(context: click.Context) -> None:
+    """Fail on what looks like a mistyped kind of movies."""
+    import difflib
+
+    from spt_explain.errors import SptError
+    from spt_explain.xddpm.simulate.kinds import KINDS
+
+    given = str(context.params.get("kind", ""))
+    near = difflib.get_close_matches(given.lower(), KINDS, n=1, cutoff=0.75)
+    if near and not set(",:") & set(given):
+        raise SptError(f"there is no kind {given!r}. Did you mean {near[0]}?")
+
+
+@click.command("simulate", cls=_ByKind)
 @click.argument("kind", metavar="KIND")
 @click.option(
     "--tracks",
@@ -220,11 +259,12 @@ def command(
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
 ) -> int:
-    """Simulate tracks as a lab would record them, each labelled with its truth.
+    """Simulate tracks as a lab would record them, or movies, each labelled with its truth.
 
-    KIND is one class, several with or without shares (SubFBM:0.3,BM:0.7), or all. The classes:
-    SubATTM, SubCTRW, SubFBM, SubSBM, SupFBM, SupLW, SupSBM, BM. Where an option takes A-B, one
-    number does, too; a value is drawn for each track.
+    Kinds of movies are listed at the end, and have their own options. For tracks, KIND is one
+    class, several with or without shares (SubFBM:0.3,BM:0.7), or all. The classes: SubATTM,
+    SubCTRW, SubFBM, SubSBM, SupFBM, SupLW, SupSBM, BM. Where an option takes A-B, one number does,
+    too; a value is drawn for each track.
 
     \b
     Example:

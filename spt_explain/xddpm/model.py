@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from spt_explain.errors import SptError
+from spt_explain.xddpm.layout import Layout, blend_frames
 from spt_explain.xddpm.sufficiency import sufficiency
-from spt_explain.xddpm.tiles import blend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -92,6 +93,11 @@ class RelevanceModel:
     name : str
     fitted : Fitted, optional
         What the fit found.
+    layout : Layout, optional
+        How its clips were cut from movies; without it, movies are taken as they are.
+    judge : Regressor, optional
+        A regressor that was shown clips with pixels missing, at random: it says what a part of the
+        pixels tells. Without it the regressor is asked, which has never seen a hole.
     """
 
     regressor: Regressor
@@ -103,6 +109,13 @@ class RelevanceModel:
     size: tuple[int, int]
     name: str = "relevance"
     fitted: Fitted | None = None
+    layout: Layout | None = None
+    judge: Regressor | None = None
+
+    @property
+    def cutting(self) -> Layout:
+        """How movies are cut, also where nothing was said: as they are, in tiles of its size."""
+        return self.layout or Layout(None, self.frames, self.frames, 1)
 
     @property
     def reference(self) -> float:
@@ -150,11 +163,18 @@ class RelevanceModel:
         Parameters
         ----------
         movie : numpy.ndarray, shape (frames, height, width)
-            Pixel values; of any size.
+            Pixel values as they are in the file; of any size. They are binned and cut as the
+            clips were that the model was fitted to.
         overlap : float
             Least share that neighbouring tiles have in common, along time, height and width.
         batch : int
             Tiles at a time.
+
+        Returns
+        -------
+        Maps
+            Of the movie's shape. Of binned pixels, each pixel has the contribution of its square,
+            and an equal share of its nats.
 
         Raises
         ------
@@ -166,16 +186,74 @@ class RelevanceModel:
             raise SptError(
                 f"the movie has the shape {movie.shape}; expected (frames, height, width)."
             )
-        scaled = self.scale.apply(movie)
-        _insist_finite(scaled)
+        both = np.empty((2, *movie.shape), np.float32)
+        shape = (movie.shape[0], movie.shape[1], movie.shape[2])
+        for first, maps in self.explain_frames(
+            lambda i: movie[i], shape, overlap=overlap, batch=batch
+        ):
+            done = slice(first, first + len(maps.contribution))
+            both[0, done], both[1, done] = maps.contribution, maps.information
+        return Maps(both[0], both[1])
+
+    def explain_frames(
+        self,
+        frame: Callable[[int], NDArray[np.generic]],
+        shape: tuple[int, int, int],
+        *,
+        overlap: float = 0.5,
+        batch: int = 32,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[tuple[int, Maps]]:
+        """Give the relevance of a movie that is read frame by frame; memory doesn't grow with it.
+
+        Parameters
+        ----------
+        frame : callable
+            Returns frame i, (height, width), e.g. `spt_explain.movies.stack.Stack.frame`; each is
+            asked for once, in order.
+        shape : tuple of int
+            Frames, height and width of the movie.
+        overlap, batch
+            As for `explain`.
+        progress : callable, optional
+            Called with frames done and their number.
+
+        Yields
+        ------
+        first : int
+            Number of the first frame of a block; blocks follow one another without a gap.
+        maps : Maps
+            Of the frames of the block, (frames, height, width).
+
+        Raises
+        ------
+        SptError
+            If a pixel is not a finite number.
+        """
+        cutting = self.cutting
+        frames, height, width = shape
+
+        def read(i: int) -> NDArray[np.float32]:
+            pixels = frame(i)
+            _insist_finite(pixels)
+            return self.scale.apply(cutting.binned(pixels))
 
         def maps(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
             found = self.maps_of_scaled(tiles, batch=batch)
             return np.stack([found.contribution, found.information], 1)
 
-        tile = (self.frames, *self.size)
-        both = blend(scaled, tile, maps, overlap=overlap, batch=batch)
-        return Maps(both[0], both[1])
+        share = cutting.share(height, width)
+        for first, both in blend_frames(
+            read,
+            (frames, *cutting.size_of(height, width)),
+            (self.frames, *self.size),
+            maps,
+            overlap=overlap,
+            batch=batch,
+            progress=progress,
+        ):
+            large = cutting.spread(both, height, width)
+            yield first, Maps(large[0], large[1] * share)
 
     def r2(self, clips: NDArray[np.generic], values: ArrayLike) -> float:
         """Return R² (of categories: McFadden's) of the regressor on clips and their signal."""
@@ -227,7 +305,8 @@ class RelevanceModel:
             )
 
         def skill(kept: NDArray[np.float32]) -> float:
-            return self.signal.skill(torch.from_numpy(self.outputs_of_scaled(kept)), expected)
+            told = self.outputs_of_scaled(kept, by=self.judge)
+            return self.signal.skill(torch.from_numpy(told), expected)
 
         return sufficiency(skill, scaled, relevance, keep_r2=keep_r2)
 
@@ -246,12 +325,12 @@ class RelevanceModel:
 
     @torch.no_grad()
     def outputs_of_scaled(
-        self, scaled: NDArray[np.float32], *, batch: int = 64
+        self, scaled: NDArray[np.float32], *, batch: int = 64, by: Regressor | None = None
     ) -> NDArray[np.float32]:
-        """Return the regressor's outputs, (clips, columns), of scaled clips."""
-        device = self.device
+        """Return outputs, (clips, columns), of scaled clips: the regressor's, or those of `by`."""
+        device, network = self.device, by or self.regressor
         parts = [
-            self.regressor(torch.from_numpy(scaled[i : i + batch]).to(device)).cpu().numpy()
+            network(torch.from_numpy(scaled[i : i + batch]).to(device)).cpu().numpy()
             for i in range(0, len(scaled), batch)
         ]
         return np.concatenate(parts)

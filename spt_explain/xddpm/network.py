@@ -195,7 +195,7 @@ def _with_coordinates(clips: Tensor, wanted: bool) -> Tensor:
     """Return (batch, 1 or 4, frames, height, width): pixels, and t, y, x from -1 to 1."""
     x = clips.unsqueeze(1)
     if not wanted:
-        return x
+        return x.contiguous(memory_format=torch.channels_last_3d)
     _, frames, height, width = clips.shape
     axes = [
         torch.linspace(-1, 1, size, device=clips.device, dtype=clips.dtype)
@@ -204,4 +204,5 @@ def _with_coordinates(clips: Tensor, wanted: bool) -> Tensor:
         for size in (frames, height, width)
     ]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    return torch.cat([x, grid.expand(clips.shape[0], -1, -1, -1, -1)], 1)
+    both = torch.cat([x, grid.expand(clips.shape[0], -1, -1, -1, -1)], 1)
+    return both.contiguous(memory_format=torch.channels_last_3d)  # convolutions are twice as fast

@@ -50,6 +50,11 @@ class RegressorRecipe(_Strict):
     noise_max: float = Field(
         0.5, ge=0, description="Largest standard deviation of that noise, in scaled units."
     )
+    flips: bool = Field(
+        False,
+        description="Whether clips are mirrored and turned by chance: for signals that stay the "
+        "same then, as an area does and a force does not.",
+    )
     learning_rate: float = Field(2e-3, gt=0, description="Peak rate of AdamW.")
     control_share: float = Field(
         0.5, gt=0, le=1, description="Steps of the control with shuffled signal, as a share."
@@ -101,6 +106,18 @@ class MaskRecipe(_Strict):
     learning_rate: float = Field(0.015, gt=0, description="Peak rate of AdamW.")
 
 
+class JudgeRecipe(_Strict):
+    """A copy of the regressor that learns to see clips with pixels missing.
+
+    It tells how much of the signal is left in some of the pixels: the sufficiency curve.
+    """
+
+    share: float = Field(
+        0.5, ge=0, le=1, description="Steps, as a share of the regressor's; 0: the regressor judges."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Peak rate of AdamW.")
+
+
 class ScheduleRecipe(_Strict):
     """How long, how fast, and how many at a time."""
 
@@ -124,6 +141,7 @@ class RelevanceRecipe(_Strict):
     data: DataRecipe = Field(default_factory=lambda: DataRecipe())
     regressor: RegressorRecipe = Field(default_factory=lambda: RegressorRecipe())
     mask: MaskRecipe = Field(default_factory=lambda: MaskRecipe())
+    judge: JudgeRecipe = Field(default_factory=lambda: JudgeRecipe())
     schedule: ScheduleRecipe = Field(default_factory=lambda: ScheduleRecipe())
 
     @classmethod

@@ -14,14 +14,14 @@ from torch import nn
 
 from spt_explain.errors import SptError
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
-from spt_explain.xddpm.augment import augmented
+from spt_explain.xddpm.augment import augmented, turned
 from spt_explain.xddpm.bottleneck import Bottleneck, printed_term
 from spt_explain.xddpm.model import Fitted, RelevanceModel
 from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
 from spt_explain.xddpm.scale import Scale
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
-from spt_explain.xddpm.state import STAGES, Progress, State, peek
+from spt_explain.xddpm.state import JUDGED, Progress, State, peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,9 +80,11 @@ class Run:
     ) -> None:
         self.recipe = recipe
         self.device = device
-        self.split: Split = split(groups, recipe.data.validation, seed=recipe.seed)
-        train, held = self.split.train, self.split.validation
         table = np.asarray(values)
+        self.split: Split = split(
+            groups, recipe.data.validation, seed=recipe.seed, values=table
+        )
+        train, held = self.split.train, self.split.validation
         self.signal = Signal.fit(table[train], names, per=recipe.data.per, kind=recipe.data.kind)
         self.scale = Scale.fit(clips[train], recipe.data.scale, percentile=recipe.data.percentile)
         scaled = self.scale.apply(clips)
@@ -126,11 +128,17 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.regressor = Regressor(shape)
         self.control = Regressor(shape)
+        self.judge = Regressor(shape)
         self.masker = MaskNetwork(shape)
         self.bottleneck = Bottleneck(recipe.mask.bottleneck, recipe.mask.noise)
         self.masker.start_at(self.bottleneck.start(recipe.mask.opening))
         self.networks = nn.ModuleDict(
-            {"regressor": self.regressor, "control": self.control, "mask": self.masker}
+            {
+                "regressor": self.regressor,
+                "control": self.control,
+                "mask": self.masker,
+                "judge": self.judge,
+            }
         ).to(device)
         if device.startswith("cuda"):
             torch.set_float32_matmul_precision("high")
@@ -152,6 +160,8 @@ class Run:
             modules = [(self.masker, recipe.mask.learning_rate)]
             if recipe.mask.thaw:
                 modules.append((self.regressor, recipe.mask.thaw * own))
+        elif stage == "judge":
+            modules = [(self.judge, recipe.judge.learning_rate)]
         else:
             modules = [(self.control if stage == "control" else self.regressor, own)]
         self.networks.requires_grad_(False)
@@ -224,8 +234,9 @@ class Run:
 
     def _known_total(self) -> int:
         schedule, stage = self.recipe.schedule, self.state.stage
-        if stage == "control":
-            share = self.recipe.regressor.control_share
+        if stage in ("control", "judge"):
+            recipe = self.recipe
+            share = recipe.regressor.control_share if stage == "control" else recipe.judge.share
             return max(_LEAST_STEPS, round(share * self.state.regressor_steps))
         return (schedule.regressor_steps if stage == "regressor" else schedule.mask_steps) or 0
 
@@ -234,9 +245,14 @@ class Run:
         schedule = self.recipe.schedule
         seconds = 60 * schedule.minutes
         if self.state.stage == "mask":
-            return max(seconds - self.state.before_s, seconds * (1 - schedule.regressor_share) / 2)
-        share = schedule.regressor_share / (1 + self.recipe.regressor.control_share)
-        return seconds * share
+            left = seconds - self.state.before_s - self.recipe.judge.share * self._first(seconds)
+            return max(left, seconds * (1 - schedule.regressor_share) / 2)
+        return self._first(seconds)
+
+    def _first(self, seconds: float) -> float:
+        """Return the seconds of the regressor, of those of the whole fit."""
+        recipe = self.recipe
+        return seconds * recipe.schedule.regressor_share / (1 + recipe.regressor.control_share)
 
     def _prepare(self) -> None:
         some = self.train_x[: min(64, len(self.train_x))]
@@ -244,6 +260,8 @@ class Run:
             self.regressor.calibrate(some)
         elif self.state.stage == "control":
             self.control.calibrate(some)
+        elif self.state.stage == "judge":
+            self.judge.load_state_dict(self.regressor.state_dict())
         else:
             self._measure_open()
 
@@ -272,7 +290,7 @@ class Run:
     def _generator(self) -> torch.Generator:
         state = self.state
         words = np.random.SeedSequence(
-            [self.recipe.seed, STAGES.index(state.stage), state.step]
+            [self.recipe.seed, JUDGED.index(state.stage), state.step]
         ).generate_state(2)
         generator = torch.Generator(self.device)
         generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
@@ -281,10 +299,13 @@ class Run:
     def _batch(self) -> tuple[Tensor, Tensor]:
         state, size = self.state, self.recipe.schedule.batch
         count = len(self.train_x)
-        rng = np.random.default_rng([self.recipe.seed, 2, STAGES.index(state.stage), state.step])
+        rng = np.random.default_rng([self.recipe.seed, 2, JUDGED.index(state.stage), state.step])
         chosen = torch.from_numpy(rng.choice(count, size, replace=count < size)).to(self.device)
         rows = self.shuffled[chosen] if state.stage == "control" else chosen
-        return self.train_x[chosen], self.train_y[rows]
+        x = self.train_x[chosen]
+        if self.recipe.regressor.flips:
+            x = turned(x, int(rng.integers(8)))
+        return x, self.train_y[rows]
 
     def _step(self, sums: _Sums) -> None:
         x, y = self._batch()
@@ -293,10 +314,15 @@ class Run:
             loss, said, mask = self._mask_loss(x, y, generator)
             sums.mask += mask
         else:
-            network = self.regressor if self.state.stage == "regressor" else self.control
-            loss = said = self.signal.loss(
-                network(augmented(x, self.recipe.regressor, generator)), y
-            )
+            network, how = self.regressor, self.recipe.regressor
+            if self.state.stage == "control":
+                network = self.control
+            elif self.state.stage == "judge":
+                network, how = self.judge, how.model_copy(update={"augment": "masks"})
+            seen = augmented(x, how, generator, self._done())
+            with self._fast():
+                told = network(seen)
+            loss = said = self.signal.loss(told.float(), y)
         loss.backward()  # type: ignore[no-untyped-call]
         sums.loss += said.detach()
         sums.steps += 1
@@ -310,22 +336,33 @@ class Run:
 
     def _share_of_rate(self) -> float:
         """Return a linear warm-up, then half a cosine to zero."""
-        state, warmup = self.state, self.recipe.schedule.warmup_share
-        if state.total:
-            done = (state.step + 1) / state.total
-        else:
-            done = max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
+        done, warmup = self._done(), self.recipe.schedule.warmup_share
         if done < warmup:
             return done / warmup
         return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-4
+
+    def _done(self) -> float:
+        """Return how much of the stage is done, above 0."""
+        state = self.state
+        if state.total:
+            return (state.step + 1) / state.total
+        return max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
+
+    def _fast(self) -> torch.autocast:
+        """Return bfloat16 where a GPU is quicker with it."""
+        return torch.autocast("cuda", torch.bfloat16, enabled=self.device.startswith("cuda"))
 
     def _mask_loss(
         self, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         state, how = self.state, self.recipe.mask
-        raw, xi = self.masker(x)
+        with self._fast():
+            raw, xi = self.masker(x)
+        raw, xi = raw.float(), xi.float()
         passed = self.bottleneck.pass_on(x, raw, xi, generator)
-        said = self.signal.loss(self.regressor(passed.z), y)
+        with self._fast():
+            told = self.regressor(passed.z)
+        said = self.signal.loss(told.float(), y)
         squeeze = how.price * (passed.mask**2).mean()
         if how.kl and how.sign == "mended":
             squeeze = squeeze + how.kl * passed.nats.mean()
@@ -363,9 +400,11 @@ class Run:
             shuffled = self.held_y[self.held_shuffled]
             state.shuffled_r2 = self._r2(self.control, self.held_x, shuffled)
             self._insist_on_prediction()
-        elif self.recipe.mask.thaw:
+        elif state.stage == "mask" and self.recipe.mask.thaw:
             state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
-        state.stage = STAGES[STAGES.index(state.stage) + 1]
+        state.stage = JUDGED[JUDGED.index(state.stage) + 1]
+        if state.stage == "judge" and not self.recipe.judge.share:
+            state.stage = "done"
         state.before_s += state.elapsed_s
         state.step = state.total = 0
         state.elapsed_s = 0.0
@@ -430,6 +469,7 @@ class Run:
             frames=self.frames,
             size=(self.size[0], self.size[1]),
             name=self.recipe.name,
+            judge=self.judge.eval() if self.recipe.judge.share else None,
         )
         some = np.unique(np.linspace(0, len(self.held_x) - 1, _MOST_HELD).round().astype(int))
         held = self.held_x.cpu().numpy()[some]

@@ -68,7 +68,7 @@ class Scale:
                 "Export the movies again without NaN or infinity."
             )
         if kind == "fluorescence":
-            reference = float(np.median(values[values <= _otsu(values)]))
+            reference = float(np.median(values[values <= otsu(values)]))
             spread = float(np.percentile(values, percentile)) - reference
             if spread <= 0:  # a few bright pixels on an even ground
                 spread = float(values.max()) - reference
@@ -94,7 +94,7 @@ class Scale:
         return np.asarray(values + np.float32(self.reference), np.float32)
 
 
-def _otsu(values: NDArray[np.float64], bins: int = 256) -> float:
+def otsu(values: NDArray[np.float64], bins: int = 256) -> float:
     """Return the threshold with the largest variance between both classes (Otsu 1979)."""
     low, high = float(values.min()), float(values.max())
     if low == high:

@@ -32,7 +32,13 @@ class Split:
     held_out: tuple[str, ...]
 
 
-def split(groups: Sequence[str], share: float = 0.2, *, seed: int = 0) -> Split:
+def split(
+    groups: Sequence[str],
+    share: float = 0.2,
+    *,
+    seed: int = 0,
+    values: NDArray[np.generic] | None = None,
+) -> Split:
     """Hold out whole movies (or fields).
 
     Clips of one movie overlap in time or show the same cells: apart, they would let a model
@@ -46,6 +52,8 @@ def split(groups: Sequence[str], share: float = 0.2, *, seed: int = 0) -> Split:
         Share of the clips to hold out, at least about that and at least one movie.
     seed : int
         Which movies.
+    values : numpy.ndarray, shape (clips, ...), optional
+        The signal. While it is the same in all clips held out, further movies are.
 
     Raises
     ------
@@ -61,7 +69,14 @@ def split(groups: Sequence[str], share: float = 0.2, *, seed: int = 0) -> Split:
     counts = np.bincount(of_clip)
     order = np.random.default_rng([seed, 7]).permutation(len(names))
     out: list[int] = []
-    while sum(counts[out]) < share * len(of_clip) and len(out) < len(names) - 1:
+
+    def alike() -> bool:
+        if values is None:
+            return False
+        rows = np.asarray(values)[np.isin(of_clip, out)]
+        return bool((rows == rows[:1]).all())
+
+    while len(out) < len(names) - 1 and (sum(counts[out]) < share * len(of_clip) or alike()):
         out.append(int(order[len(out)]))
     held = np.isin(of_clip, out)
     return Split(

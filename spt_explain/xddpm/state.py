@@ -12,8 +12,10 @@ from spt_explain.errors import SptError
 if TYPE_CHECKING:
     from pathlib import Path
 
-Stage = Literal["regressor", "control", "mask", "done"]
+Stage = Literal["regressor", "control", "mask", "judge", "done"]
 STAGES: tuple[Stage, ...] = ("regressor", "control", "mask", "done")
+JUDGED: tuple[Stage, ...] = ("regressor", "control", "mask", "judge", "done")
+"""Stages of movies, whose sufficiency is measured by a network that knows missing pixels."""
 
 
 @dataclass
@@ -24,7 +26,7 @@ class State:
     ----------
     fingerprint : str
         Of recipe and data.
-    stage : {"regressor", "control", "mask", "done"}
+    stage : {"regressor", "control", "mask", "judge", "done"}
     step, total : int
         Steps of this stage, done and in all; the total is 0 until it is known.
     elapsed_s, before_s : float
@@ -69,7 +71,7 @@ class State:
             and (isinstance(value, str) or math.isfinite(values[name]))
             for name, value in plain.items()
         )
-        if not whole or values["stage"] not in STAGES:
+        if not whole or values["stage"] not in JUDGED:
             raise SptError(
                 f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
                 "Start anew without --resume."

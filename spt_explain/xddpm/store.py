@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from spt_explain.errors import SptError
 from spt_explain.version import __version__
 from spt_explain.xddpm.bottleneck import Bottleneck
+from spt_explain.xddpm.layout import LEAST_TILE, Layout
 from spt_explain.xddpm.model import Fitted, RelevanceModel
 from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
 from spt_explain.xddpm.scale import Scale
@@ -89,6 +90,15 @@ class _FittedCard(_Strict):
     recipe: dict[str, Any]
 
 
+class _LayoutCard(_Strict):
+    tile: int | None = Field(ge=LEAST_TILE, le=100_000)
+    frames: int = Field(ge=1, le=100_000)
+    stride: int = Field(ge=1)
+    bin: int = Field(ge=1, le=100_000)
+    channel: int | None = Field(None, ge=1)
+    z: Literal["max", "mean"] | Annotated[int, Field(ge=1)] = "max"
+
+
 class _Card(_Strict):
     format: Literal["spt-explain relevance 1"]
     made_by: str
@@ -101,6 +111,8 @@ class _Card(_Strict):
     scale: _ScaleCard
     signal: _SignalCard
     fitted: _FittedCard | None
+    layout: _LayoutCard | None = None
+    judge: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> _Card:
@@ -109,6 +121,10 @@ class _Card(_Strict):
             raise ValueError("the size of its clips is impossible")
         if self.shape.per_frame != (signal.per == "frame"):
             raise ValueError("network and signal differ")
+        if self.layout is not None:
+            tile = self.layout.tile
+            if self.layout.frames != self.frames or (tile and self.size != (tile, tile)):
+                raise ValueError("its clips and their layout differ")
         if signal.kind == "category":
             whole = len(signal.categories) == self.shape.outputs >= 2 and len(signal.names) == 1
         else:
@@ -139,9 +155,12 @@ def save(model: RelevanceModel, folder: Path, *, overwrite: bool = False) -> Pat
     card_path = folder / CARD
     if card_path.exists() and not overwrite:
         raise SptError(f"{folder} holds a model already. Add --overwrite, or name another folder.")
+    networks: dict[str, nn.Module] = {"regressor": model.regressor, "mask": model.masker}
+    if model.judge is not None:
+        networks["judge"] = model.judge
     tensors = {
         f"{part}.{name}": value.detach().cpu().contiguous()
-        for part, network in (("regressor", model.regressor), ("mask", model.masker))
+        for part, network in networks.items()
         for name, value in network.state_dict().items()
         if not name.endswith(".num_batches_tracked")  # counts only; torch does without
     }
@@ -163,6 +182,8 @@ def save(model: RelevanceModel, folder: Path, *, overwrite: bool = False) -> Pat
         "scale": {"reference": model.scale.reference, "spread": model.scale.spread},
         "signal": model.signal.to_dict(),
         "fitted": fitted,
+        "judge": model.judge is not None,
+        "layout": None if model.layout is None else model.layout.to_dict(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +224,9 @@ def load(folder: Path, *, device: str = "cpu") -> RelevanceModel:
     shape = Shape(**card.shape.model_dump())
     with torch.device("meta"):
         regressor, masker = Regressor(shape), MaskNetwork(shape)
-    _fill({"regressor": regressor, "mask": masker}, data, weights)
+        judge = Regressor(shape) if card.judge else None
+    networks: dict[str, nn.Module] = {"regressor": regressor, "mask": masker}
+    _fill(networks | ({} if judge is None else {"judge": judge}), data, weights)
     fitted = None
     if card.fitted is not None:
         values = card.fitted.model_dump()
@@ -219,6 +242,8 @@ def load(folder: Path, *, device: str = "cpu") -> RelevanceModel:
         size=card.size,
         name=card.name,
         fitted=fitted,
+        layout=None if card.layout is None else Layout(**card.layout.model_dump()),
+        judge=None if judge is None else judge.to(device).eval(),
     )
 
 

@@ -102,7 +102,7 @@ def test_a_seed_is_drawn_and_said_and_gives_the_same_again(run, tmp_path):
     ("arguments", "said"),
     [
         (["SubFBN"], "'SubFBN' is no class"),
-        (["wetting"], "can't be simulated yet"),
+        (["BM,wetting"], "wetting"),
         (["BM", "--alpha", "0.5"], "--alpha 0.5 can't be had from BM"),
         (["SubFBM", "--alpha", "0.5-1.2"], "its exponents are 0.05 to below 1"),
         (["BM", "--length", "-5"], "--length '-5' was not understood"),

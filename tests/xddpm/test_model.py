@@ -4,6 +4,7 @@ import torch
 
 from spt_explain.errors import SptError
 from spt_explain.xddpm.bottleneck import Bottleneck
+from spt_explain.xddpm.layout import Layout
 from spt_explain.xddpm.model import RelevanceModel
 from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
 from spt_explain.xddpm.scale import Scale
@@ -48,6 +49,21 @@ def test_a_movie_of_any_size_is_explained_pixel_by_pixel(model, shape):
     # ½ M² x̃² / s₀² with M = x̃ = 1
     np.testing.assert_allclose(maps.information[bright], 0.5 / 0.1, rtol=1e-3)
     np.testing.assert_allclose(maps.information[~bright], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4, 32, 32), (9, 33, 45), (2, 3, 5)])
+def test_binned_maps_come_back_to_the_pixels_of_the_movie(model, shape):
+    model.layout = Layout(None, 4, 4, 2)
+    squares = _movie(shape[0], -(-shape[1] // 2), -(-shape[2] // 2))
+    movie = squares.repeat(2, 1).repeat(2, 2)[:, : shape[1], : shape[2]]
+    maps = model.explain(movie)
+    assert maps.contribution.shape == maps.information.shape == shape
+    bright = movie == 150
+    assert (maps.contribution[bright] > 0.999).all()
+    assert (maps.contribution[~bright] < 0.001).all()
+    # the nats of a square are shared by its pixels
+    total = 0.5 / 0.1 * (squares == 150).sum()
+    assert maps.information.sum() == pytest.approx(total, rel=1e-3)
 
 
 def test_one_tile_is_the_same_as_a_clip(model):

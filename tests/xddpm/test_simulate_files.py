@@ -11,7 +11,8 @@ from spt_explain.xddpm.simulate import KINDS, files, read_labelled, simulate, wr
 
 
 def _made(kind="spots", n=3):
-    return simulate(kind, n, frames=4, size=16, seed=1)
+    quick = {"grid": 32, "steps": 40, "settle": 0.2} if kind == "jellyfish" else {}
+    return simulate(kind, n, frames=4, size=16, seed=1, settings=quick)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,12 +7,13 @@ from spt_explain.errors import SptError
 from spt_explain.xddpm.simulate import KINDS, simulate
 from spt_explain.xddpm.simulate.measures import ring
 
+QUICK = {"jellyfish": {"grid": 32, "steps": 40, "settle": 0.2}}
 CELLS = ("tension", "wetting", "two-cells", "textured")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shapes_types_and_determinism(kind):
-    made = simulate(kind, 5, frames=6, size=24, seed=11)
+    made = simulate(kind, 5, frames=6, size=24, seed=11, settings=QUICK.get(kind))
     assert made.clips.shape == (5, 6, 24, 24)
     assert made.clips.dtype == np.float32
     assert np.isfinite(made.clips).all()
@@ -23,8 +24,8 @@ def test_shapes_types_and_determinism(kind):
         assert made.truth[name].shape == made.clips.shape
         assert made.truth[name].dtype == np.bool_
         assert signal.std() > 0
-    again = simulate(kind, 5, frames=6, size=24, seed=11)
-    other = simulate(kind, 5, frames=6, size=24, seed=12)
+    again = simulate(kind, 5, frames=6, size=24, seed=11, settings=QUICK.get(kind))
+    other = simulate(kind, 5, frames=6, size=24, seed=12, settings=QUICK.get(kind))
     np.testing.assert_array_equal(made.clips, again.clips)
     for name, signal in made.signals.items():
         np.testing.assert_array_equal(signal, again.signals[name])

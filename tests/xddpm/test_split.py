@@ -31,3 +31,13 @@ def test_about_the_share_is_held_out():
 def test_one_movie_can_t_be_split():
     with pytest.raises(SptError, match="one movie"):
         split(["a"] * 10)
+
+
+def test_more_is_held_out_until_the_signal_varies_there():
+    groups = [f"m{i // 5}" for i in range(50)]
+    values = np.array([i // 5 == 0 for i in range(50)], float)
+    for seed in range(5):
+        plain = split(groups, 0.1, seed=seed)
+        found = split(groups, 0.1, seed=seed, values=values)
+        assert set(plain.held_out) <= set(found.held_out)
+        assert len(np.unique(values[found.validation])) == 2 or len(found.held_out) == 9

@@ -7,6 +7,7 @@ import torch
 
 from spt_explain.errors import SptError
 from spt_explain.xddpm.bottleneck import Bottleneck
+from spt_explain.xddpm.layout import Layout
 from spt_explain.xddpm.model import Fitted, RelevanceModel
 from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
 from spt_explain.xddpm.scale import Scale
@@ -64,6 +65,28 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     assert again.signal == model.signal
     assert again.threshold == 0.5
     assert not list((tmp_path / "new" / "model").glob("*.part"))
+
+
+def test_the_layout_of_its_clips_comes_back_and_may_be_absent(tmp_path):
+    layout = Layout(None, 3, 2, 4, channel=2, z="mean")
+    save(make(layout=layout), tmp_path)
+    assert load(tmp_path).layout == layout
+    card = _card(tmp_path)
+    del card["layout"]  # models of before
+    _write(tmp_path, card)
+    assert load(tmp_path).layout is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"bin": 0}, {"tile": 3}, {"frames": 4}, {"tile": 12}, {"z": "min"}, {"channel": 0}]
+)
+def test_layouts_that_make_no_sense(tmp_path, change):
+    save(make(layout=Layout(None, 3, 2, 4)), tmp_path)
+    card = _card(tmp_path)
+    card["layout"] |= change
+    _write(tmp_path, card)
+    with pytest.raises(SptError, match="damaged"):
+        load(tmp_path)
 
 
 def test_the_card_holds_the_hash_of_the_parameters(tmp_path):

@@ -85,7 +85,7 @@ def unrelated(maps: NDArray[Kind], seed: int = 0) -> NDArray[Kind]:
 
 def floors(
     clips: ArrayLike,
-    truth: ArrayLike,
+    truth: ArrayLike | None,
     *,
     reference: ArrayLike = 0.0,
     cell: ArrayLike | None = None,
@@ -96,8 +96,9 @@ def floors(
     Parameters
     ----------
     clips : array_like, shape (videos, frames, height, width)
-    truth : array_like of bool
-        Their true maps; the floor "unrelated video" is that of another video.
+    truth : array_like of bool, or None
+        Their true maps; the floor "unrelated video" is that of another video, and is not there
+        without them.
     reference : float or array_like
         The background's level.
     cell : array_like of bool, optional
@@ -108,20 +109,22 @@ def floors(
     ------
     SptError
     """
-    videos, marks = checked_clips(clips), checked_truth(truth)
-    if marks.shape != videos.shape:
+    videos = checked_clips(clips)
+    marks = None if truth is None else checked_truth(truth)
+    if marks is not None and marks.shape != videos.shape:
         raise SptError(f"true maps have the shape {marks.shape}, clips {videos.shape}.")
     inside = whole_cell(videos, reference) if cell is None else checked_truth(cell)
     if inside.shape != videos.shape:
         raise SptError(f"the cells' masks have the shape {inside.shape}, clips {videos.shape}.")
-    maps = (
+    maps = [
         random_maps(videos.shape, seed),
         brightness(videos, reference),
         inside.astype(np.float32),
         edges(videos),
-        unrelated(marks, seed).astype(np.float32),
-    )
-    return dict(zip(FLOORS, maps, strict=True))
+    ]
+    if marks is not None:
+        maps.append(unrelated(marks, seed).astype(np.float32))
+    return dict(zip(FLOORS, maps, strict=False))
 
 
 def _otsu(values: NDArray[np.float32]) -> float:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from spt_explain.xddpm.augment import random_field
+
 Output = int | Literal["sum"]
 """One value of a signal, counted from 0, or the sum of all."""
 
@@ -40,6 +42,9 @@ class RandomMask(nn.Module):
         What a missing pixel holds; broadcasts to a clip.
     keep : (float, float)
         Limits of the share that is kept.
+    blocks : float
+        Share of the clips whose pixels are missing in blocks of 1 to 16 px, as whole objects are
+        when the most relevant pixels go first; in the others each pixel by itself.
     """
 
     reference: torch.Tensor
@@ -50,10 +55,12 @@ class RandomMask(nn.Module):
         reference: torch.Tensor | float = 0.0,
         *,
         keep: tuple[float, float] = (0.0, 1.0),
+        blocks: float = 0.0,
     ) -> None:
         super().__init__()
         self.regressor = regressor
         self.keep = keep
+        self.blocks = blocks
         self.register_buffer("reference", torch.as_tensor(reference, dtype=torch.float32))
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
@@ -64,7 +71,14 @@ class RandomMask(nn.Module):
         """Return clips with random pixels missing."""
         low, high = self.keep
         share = low + (high - low) * torch.rand(len(clips), 1, 1, 1, device=clips.device)
-        return torch.where(torch.rand_like(clips) < share, clips, self.reference)
+        drawn = torch.rand_like(clips)
+        if self.blocks:
+            chosen = torch.rand(len(clips), 1, 1, 1, device=clips.device) < self.blocks
+            # its own generator, from torch's: `random_field` can't do with the default one
+            generator = torch.Generator(clips.device)
+            generator.manual_seed(int(torch.randint(2**62, ())))
+            drawn = torch.where(chosen, random_field(clips, generator), drawn)
+        return torch.where(drawn < share, clips, self.reference)
 
     def calibrate(self, clips: torch.Tensor) -> None:
         """Calibrate the regressor, if it can be, on clips as it will see them.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from spt_explain.errors import SptError
-from spt_explain.xddpm.evaluate.arrays import checked_clips, checked_maps, checked_truth
-from spt_explain.xddpm.evaluate.curves import STEPS, insertion_deletion
+from spt_explain.xddpm.evaluate.arrays import checked_truth
+from spt_explain.xddpm.evaluate.curves import STEPS
 from spt_explain.xddpm.evaluate.floors import CEILING, floors
 from spt_explain.xddpm.evaluate.intervals import (
     LEVEL,
@@ -18,14 +18,9 @@ from spt_explain.xddpm.evaluate.intervals import (
     bootstrap_mean,
     bootstrap_ratio,
 )
-from spt_explain.xddpm.evaluate.overlap import (
-    CANDIDATES,
-    average_precision,
-    choose_threshold,
-    iou_at,
-    top_iou,
-)
-from spt_explain.xddpm.evaluate.sensitivity import SHARES, SUBSETS, occlude
+from spt_explain.xddpm.evaluate.measure import Bench, Videos
+from spt_explain.xddpm.evaluate.overlap import CANDIDATES
+from spt_explain.xddpm.evaluate.sensitivity import SHARES, SUBSETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,24 +32,6 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.evaluate.overlap import Threshold
 
 Role = Literal["method", "baseline", "floor", "ceiling"]
-
-
-@dataclass(frozen=True, eq=False)
-class Videos:
-    """Clips whose relevant pixels are known.
-
-    Attributes
-    ----------
-    clips : numpy.ndarray, shape (videos, frames, height, width)
-        On the regressor's scale.
-    truth : numpy.ndarray of bool, same shape
-    cell : numpy.ndarray of bool, same shape, optional
-        Where cells are; by Otsu's threshold without it.
-    """
-
-    clips: NDArray[np.float32]
-    truth: NDArray[np.bool_]
-    cell: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +153,7 @@ def compare(
     seed : int
         Of subsets, floors, ties and bootstrap.
     progress : callable, optional
-        Called with methods done and their number.
+        Called with maps measured (a method's of each seed) and their number.
 
     Returns
     -------
@@ -187,53 +164,62 @@ def compare(
     SptError
     """
     entries = _with_floors(validation, test, candidates, reference, seed)
-    clips, truth = checked_clips(test.clips), checked_truth(test.truth)
-    some = slice(0, len(clips) if most_predicted is None else min(most_predicted, len(clips)))
-    for name, each in entries.items():
-        for maps in each.test:
-            checked_maps(maps, clips, f"the maps of {name}")
-    answers: dict[tuple[str, int], NDArray[np.float64]] = {}
-    if predict is not None:
-        seen = occlude(
-            predict, clips[some], reference, shares=shares, n_subsets=n_subsets, seed=seed
-        )
-        answers = seen.correlate(
-            {
-                (name, at): np.asarray(maps)[some]
-                for name, each in entries.items()
-                for at, maps in enumerate(each.test)
-            }
-        )
+    bench = Bench(
+        validation,
+        test,
+        predict,
+        reference,
+        shares=shares,
+        n_subsets=n_subsets,
+        curves=curves,
+        steps=steps,
+        most_predicted=most_predicted,
+        thresholds=thresholds,
+        seed=seed,
+    )
+    measured = bench.measure(
+        {
+            (name, at): pair
+            for name, each in entries.items()
+            for at, pair in enumerate(zip(each.validation, each.test, strict=True))
+        },
+        progress=progress,
+    )
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     chosen: dict[str, list[Threshold]] = {}
-    for done, (name, each) in enumerate(entries.items()):
-        chosen[name] = [
-            choose_threshold(maps, validation.truth, candidates=thresholds)
-            for maps in each.validation
-        ]
-        measured = []
-        for at, (maps, threshold) in enumerate(zip(each.test, chosen[name], strict=True)):
-            one = {
-                "iou": iou_at(maps, truth, threshold),
-                "auprc": average_precision(maps, truth),
-                "top_iou": top_iou(maps, truth),
-            }
-            if predict is not None:
-                one |= _sensitivities(answers[name, at], shares)
-            if predict is not None and curves:
-                drawn = insertion_deletion(
-                    predict, clips[some], np.asarray(maps)[some], reference, shares=steps, seed=seed
-                )
-                one |= {"insertion": drawn.insertion_area, "deletion": drawn.deletion_area}
-            measured.append(one)
+    for name, each in entries.items():
+        seeds = [measured[name, at] for at in range(len(each.test))]
+        chosen[name] = [one.threshold for one in seeds if one.threshold is not None]
         found[name] = {
-            measure: np.stack([_padded(one[measure], len(clips)) for one in measured])
-            for measure in measured[0]
+            measure: np.stack([one.of_videos[measure] for one in seeds])
+            for measure in seeds[0].of_videos
         }
-        if progress is not None:
-            progress(done + 1, len(entries))
-    settings = {"resamples": resamples, "level": level, "seed": seed}
-    return Comparison(_table(entries, found, chosen, settings), found, chosen, settings)
+    roles = {name: each.role for name, each in entries.items()}
+    return comparison(found, chosen, roles, {"resamples": resamples, "level": level, "seed": seed})
+
+
+def comparison(
+    values: dict[str, dict[str, NDArray[np.float64]]],
+    thresholds: dict[str, list[Threshold]],
+    roles: Mapping[str, Role],
+    settings: dict[str, float] | None = None,
+) -> Comparison:
+    """Make a table of what was measured, perhaps at several times and places.
+
+    Parameters
+    ----------
+    values : dict
+        Method, then measure, to an array (seeds, videos).
+    thresholds : dict
+        Method to the thresholds of its seeds.
+    roles : mapping
+        Method to its role.
+    settings : dict, optional
+        ``resamples``, ``level`` and ``seed`` of the bootstrap.
+    """
+    chosen: dict[str, float] = {"resamples": RESAMPLES, "level": LEVEL, "seed": 0}
+    chosen |= settings or {}
+    return Comparison(_table(values, thresholds, roles, chosen), values, thresholds, chosen)
 
 
 def table(
@@ -280,8 +266,9 @@ def _with_floors(
     last: dict[str, Candidate] = {
         name: Candidate([both[0][name]], [both[1][name]], "floor") for name in both[0]
     }
-    true = [checked_truth(each.truth).astype(np.float32) for each in (validation, test)]
-    last[CEILING] = Candidate([true[0]], [true[1]], "ceiling")
+    if validation.truth is not None and test.truth is not None:
+        true = [checked_truth(each).astype(np.float32) for each in (validation.truth, test.truth)]
+        last[CEILING] = Candidate([true[0]], [true[1]], "ceiling")
     taken = sorted({f"floor: {name}" for name in last} & set(candidates))
     if taken:
         raise SptError(f"the name {taken[0]!r} is that of a floor; call the method otherwise.")
@@ -295,40 +282,29 @@ def _with_floors(
     return {**dict(mine), **named}
 
 
-def _sensitivities(
-    values: NDArray[np.float64], shares: Sequence[float]
-) -> dict[str, NDArray[np.float64]]:
-    found = {"sensitivity_n": values.mean(axis=1)}
-    if len(shares) > 1:
-        for at, share in enumerate(shares):
-            found[f"sensitivity_n_{100 * share:g}"] = values[:, at]
-    return found
-
-
-def _padded(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    return np.pad(values, (0, n - len(values)), constant_values=np.nan)
-
-
 def _table(
-    entries: Mapping[str, Candidate],
     found: Mapping[str, Mapping[str, NDArray[np.float64]]],
     chosen: Mapping[str, Sequence[Threshold]],
+    roles: Mapping[str, Role],
     settings: Mapping[str, float],
 ) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for name, each in entries.items():
+    for name, measures in found.items():
         scalings = sorted({one.scaling for one in chosen[name]})
+        if not measures:
+            raise SptError("without true pixels and without a regressor nothing can be measured.")
+        n_seeds, n_videos = next(iter(measures.values())).shape
         row: dict[str, object] = {
             "method": name,
-            "role": each.role,
-            "n_seeds": len(each.test),
-            "n_videos": found[name]["iou"].shape[1],
-            "tau": float(np.median([one.tau for one in chosen[name]])),
+            "role": roles[name],
+            "n_seeds": n_seeds,
+            "n_videos": n_videos,
+            "tau": float(np.median([one.tau for one in chosen[name]])) if chosen[name] else np.nan,
             "scaling": " and ".join(scalings),
         }
-        for measure, values in found[name].items():
+        for measure, values in measures.items():
             at = bootstrap_mean(
                 values,
                 resamples=int(settings["resamples"]),

@@ -13,7 +13,7 @@ from spt_explain.errors import SptError
 from spt_explain.xddpm.simulate.labelled import Labelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -55,7 +55,7 @@ def write_labelled(
         If the folder exists (and may not be replaced, or holds other things), or can't be written.
     """
     folder = Path(folder)
-    _check_target(folder, overwrite=overwrite)
+    check_target(folder, overwrite=overwrite)
     part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
         part.mkdir()
@@ -64,11 +64,7 @@ def write_labelled(
             shutil.rmtree(folder)
         part.replace(folder)
     except OSError as error:
-        raise SptError(
-            f"{folder} could not be written ({error.strerror or error}). "
-            "Check the disk's space and the folder's permissions, or choose another folder.",
-            exit_code=1,
-        ) from error
+        raise unwritable(folder, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return [folder / path.relative_to(part) for path in written]
@@ -106,7 +102,15 @@ def read_labelled(folder: str | Path) -> Labelled:
         raise SptError(f"{folder} doesn't fit together ({error}). Simulate it again.") from error
 
 
-def _check_target(folder: Path, *, overwrite: bool) -> None:
+def check_target(folder: Path, *, overwrite: bool) -> None:
+    """Raise unless a folder of movies may be written there.
+
+    Raises
+    ------
+    SptError
+        If something is there that is no folder of simulated movies, or is one and `overwrite` is
+        off, or there is no folder above it.
+    """
     if folder.exists() or folder.is_symlink():
         if not folder.is_dir() or folder.is_symlink():
             raise SptError(f"{folder} is no folder: name one that doesn't exist yet.")
@@ -126,20 +130,46 @@ def _check_target(folder: Path, *, overwrite: bool) -> None:
         raise SptError(f"there is no folder {folder.parent}: make it first, or choose another.")
 
 
+def unwritable(folder: Path, error: OSError) -> SptError:
+    """Return what is raised where a folder can't be written."""
+    return SptError(
+        f"{folder} could not be written ({error.strerror or error}). "
+        "Check the disk's space and the folder's permissions, or choose another folder.",
+        exit_code=1,
+    )
+
+
+def movie_names(n: int) -> list[str]:
+    """Return the names of `n` movies; sorted, they are in order."""
+    digits = max(4, len(str(n - 1)))
+    return [f"movie-{i:0{digits}d}.tif" for i in range(n)]
+
+
 def _write(labelled: Labelled, folder: Path) -> list[Path]:
+    names = movie_names(len(labelled))
+    written = [*write_stacks(labelled, folder, names), *write_tables(labelled, folder, names)]
+    return [*written, write_settings(labelled.settings, folder)]
+
+
+def write_stacks(labelled: Labelled, folder: Path, names: Sequence[str]) -> list[Path]:
+    """Write movies and masks of these names into a folder; what is there is replaced."""
     import numpy as np
 
-    n, n_frames = labelled.clips.shape[:2]
-    digits = max(4, len(str(n - 1)))
-    names = [f"movie-{i:0{digits}d}.tif" for i in range(n)]
     written = []
     for name, clip in zip(names, labelled.clips, strict=True):
         written.append(_write_stack(folder / name, clip))
     for signal, masks in labelled.truth.items():
-        (folder / TRUTH / signal).mkdir(parents=True)
+        (folder / TRUTH / signal).mkdir(parents=True, exist_ok=True)
         for name, mask in zip(names, masks, strict=True):
             grey = mask.astype(np.uint8) * np.uint8(255)
             written.append(_write_stack(folder / TRUTH / signal / name, grey))
+    return written
+
+
+def write_tables(labelled: Labelled, folder: Path, names: Sequence[str]) -> list[Path]:
+    """Write the signals of movies of these names into a folder; what is there is replaced."""
+    written = []
+    n_frames = labelled.clips.shape[1]
     per_movie = {k: v for k, v in labelled.signals.items() if v.ndim == 1}
     per_frame = {k: v for k, v in labelled.signals.items() if v.ndim == 2}
     if per_movie:
@@ -152,9 +182,15 @@ def _write(labelled: Labelled, folder: Path) -> list[Path]:
             for t in range(n_frames)
         )
         written.append(_write_table(folder / PER_FRAME, ["movie", "frame", *per_frame], rows))
+    return written
+
+
+def write_settings(settings: Mapping[str, Any], folder: Path) -> Path:
+    """Write how the movies were made into their folder."""
     path = folder / SETTINGS
-    path.write_text(json.dumps(labelled.settings, indent=2) + "\n", encoding="utf-8")
-    return [*written, path]
+    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def _write_stack(path: Path, frames: npt.NDArray[Any]) -> Path:

@@ -9,7 +9,8 @@ from spt_explain.diffusion.population import check_seed
 from spt_explain.errors import SptError
 from spt_explain.xddpm.simulate.labelled import Labelled
 from spt_explain.xddpm.simulate.settings import (
-    Cell,
+    Chosen,
+    Jellyfish,
     Pressure,
     SomeFrames,
     Spots,
@@ -23,7 +24,7 @@ from spt_explain.xddpm.simulate.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-KINDS: dict[str, type[Cell] | type[Spots] | type[Pressure]] = {
+KINDS: dict[str, type[Chosen]] = {
     "tension": Tension,
     "wetting": Wetting,
     "spots": Spots,
@@ -31,8 +32,12 @@ KINDS: dict[str, type[Cell] | type[Spots] | type[Pressure]] = {
     "textured": Textured,
     "some-frames": SomeFrames,
     "pressure": Pressure,
+    "jellyfish": Jellyfish,
 }
 """Kinds of movies and what can be set for each."""
+
+SIZES = dict.fromkeys(KINDS, 32) | {"jellyfish": 64}
+"""Side of a frame in px where none is given."""
 
 MAX_FRAMES = 2_000
 MIN_SIZE, MAX_SIZE = 16, 1_024
@@ -46,8 +51,9 @@ def simulate(
     n: int,
     *,
     frames: int = 20,
-    size: int = 32,
+    size: int | None = None,
     seed: int | None = None,
+    block: int = 0,
     settings: Mapping[str, Any] | None = None,
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
@@ -63,19 +69,22 @@ def simulate(
         ``circumference``, ``intensity`` of the dimmer one), ``textured`` (a cell before a drifting
         texture: ``area``, ``circumference``), ``some-frames`` (mean ``area`` and ``intensity`` of
         some frames only, one number per movie), ``pressure`` (around a body: ``force-x`` and
-        ``force-y`` on it).
+        ``force-y`` on it), ``jellyfish`` (pressure of the flow around two beating wings:
+        ``force-x`` and ``momentum-x``).
     n : int
         Number of movies.
     frames, size : int
-        Frames of a movie, and the side of a frame in px.
+        Frames of a movie, and the side of a frame in px (by default that in `SIZES`).
     seed : int, optional
         Same seed, kind, `n` and settings, same movies; drawn where not given, and kept in the
         settings of the result.
+    block : int
+        Other movies of the same seed, independent of those with another number.
     settings : mapping, optional
         What differs from the kind's defaults (the fields of its class in `KINDS`); of a range, one
         number stands for both ends.
     device : str
-        Where torch moves the phase fields (``"cpu"``, ``"cuda"``).
+        Where torch moves phase fields and flows (``"cpu"``, ``"cuda"``).
     progress : callable, optional
         Called with movies done and their number.
 
@@ -91,18 +100,12 @@ def simulate(
     import numpy as np
 
     from spt_explain.xddpm.simulate.cells import make_cells
+    from spt_explain.xddpm.simulate.jellyfish import make_jellyfish
     from spt_explain.xddpm.simulate.pressure import make_pressure
     from spt_explain.xddpm.simulate.spots import make_spots
 
-    if kind not in KINDS:
-        raise SptError(f"there is no kind {kind!r} of movies: expected {', '.join(KINDS)}.")
-    for what, value, least, most in (
-        ("the number of movies", n, 1, 10_000_000),
-        ("the number of frames", frames, 2, MAX_FRAMES),
-        ("the side of a frame", size, MIN_SIZE, MAX_SIZE),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SptError(f"{what} is {value}: expected a whole number from {least} to {most:,}.")
+    chosen = checked(kind, n, frames=frames, size=size, settings=settings)
+    size = SIZES[kind] if size is None else size
     needed = n * frames * size**2 * _BYTES_PER_PIXEL
     if needed > MAX_BYTES:
         raise SptError(
@@ -110,17 +113,51 @@ def simulate(
             f"of memory: at most {MAX_BYTES / 1e9:g} GB are made at once. "
             "Ask for fewer or smaller movies, with several seeds."
         )
-    chosen = settings_of(KINDS[kind], kind, settings or {})
     seed = check_seed(seed)
-    rng = np.random.default_rng([list(KINDS).index(kind), seed])
+    words = [list(KINDS).index(kind), seed]
+    # The first block is what no blocks gave; the others have their own spawn keys.
+    rng = np.random.default_rng(np.random.SeedSequence(words, spawn_key=(block,) if block else ()))
     if isinstance(chosen, Spots):
         made = make_spots(chosen, n, frames=frames, size=size, rng=rng, progress=progress)
     elif isinstance(chosen, Pressure):
         made = make_pressure(chosen, n, frames=frames, size=size, rng=rng, progress=progress)
+    elif isinstance(chosen, Jellyfish):
+        made = make_jellyfish(
+            chosen, n, frames=frames, size=size, rng=rng, device=device, progress=progress
+        )
     else:
         made = make_cells(
             chosen, n, frames=frames, size=size, rng=rng, device=device, progress=progress
         )
     told: dict[str, Any] = {"kind": kind, "n": n, "frames": frames, "size": size, "seed": seed}
+    if block:
+        told["block"] = block
     told |= {"settings": asdict(chosen), "signals": list(made.signals)}
     return Labelled(made.clips, made.signals, made.truth, told)
+
+
+def checked(
+    kind: str,
+    n: int,
+    *,
+    frames: int = 20,
+    size: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Chosen:
+    """Return the settings of a kind, all that `simulate` is given having been checked.
+
+    Raises
+    ------
+    SptError
+        As `simulate`.
+    """
+    if kind not in KINDS:
+        raise SptError(f"there is no kind {kind!r} of movies: expected {', '.join(KINDS)}.")
+    for what, value, least, most in (
+        ("the number of movies", n, 1, 10_000_000),
+        ("the number of frames", frames, 2, MAX_FRAMES),
+        ("the side of a frame", SIZES[kind] if size is None else size, MIN_SIZE, MAX_SIZE),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SptError(f"{what} is {value}: expected a whole number from {least} to {most:,}.")
+    return settings_of(KINDS[kind], kind, settings or {})

@@ -252,9 +252,99 @@ class Pressure:
     noise: float = 0.0
 
 
-def settings_of(
-    kind: type[Cell] | type[Spots] | type[Pressure], name: str, given: Mapping[str, Any]
-) -> Cell | Spots | Pressure:
+@dataclass(frozen=True)
+class Jellyfish:
+    """Two wings that open and close in a fluid; the pressure around them, and the force on them.
+
+    Lengths are in sides of the frame, times in periods of the wings; the unit of pressure is the
+    fluid's density times (wing / period)².
+
+    Attributes
+    ----------
+    mean_deg : tuple of (float, float)
+        Mean angle between a wing and the jellyfish's axis.
+    amplitude_deg : tuple of (float, float)
+        How far the angle goes to either side of its mean; no farther than between 0 and widest_deg.
+    widest_deg : float
+        Widest angle between a wing and the axis.
+    closing : tuple of (float, float)
+        Share of a period in which the wings close.
+    wing : tuple of (float, float)
+        Length of a wing, an ellipse.
+    slenderness : float
+        Short over long axis of a wing.
+    head_x, head_y : tuple of (float, float)
+        Where the wings meet.
+    heading_deg : tuple of (float, float)
+        Angle by which all is turned about the frame's middle; where it isn't 0, the force along y
+        is a signal, too.
+    stream : tuple of (float, float)
+        Velocity of the fluid far away, along the axis from head to tail.
+    viscosity : float
+        Kinematic viscosity.
+    settle : float
+        Time before the first frame.
+    frame_interval : float
+        Time between frames.
+    grid : int
+        Least number of the flow's cells along a side of the frame; a multiple of the frame's
+        pixels is taken.
+    steps : int
+        Least number of steps in a period.
+    edge_px : float
+        Width of the wings' edge in the frame; the pixels in it carry the force.
+    wings : {"seen", "hidden"}
+        seen: the frame is p (1 - χ), 0 within a wing. hidden: it is p, which goes on through the
+        wings.
+    noise : float
+        Standard deviation of noise in each pixel; the pressure's is about 2.
+    """
+
+    limits: ClassVar[dict[str, Span]] = {
+        "mean_deg": (5.0, 85.0),
+        "amplitude_deg": (1.0, 80.0),
+        "widest_deg": (10.0, 90.0),
+        "closing": (0.05, 0.95),
+        "wing": (0.1, 0.5),
+        "slenderness": (0.05, 1.0),
+        "head_x": (0.05, 0.95),
+        "head_y": (0.05, 0.95),
+        "heading_deg": (-180.0, 180.0),
+        "stream": (-2.0, 2.0),
+        "viscosity": (1e-4, 1.0),
+        "settle": (0.0, 100.0),
+        "frame_interval": (0.005, 1.0),
+        "grid": (32, 2048),
+        "steps": (20, 10_000),
+        "edge_px": (1.0, 10.0),
+        "noise": (0.0, 10.0),
+    }
+
+    mean_deg: Span = (20.0, 40.0)
+    amplitude_deg: Span = (10.0, 40.0)
+    widest_deg: float = 60.0
+    closing: Span = (0.2, 0.8)
+    wing: Span = (0.3, 0.3)
+    slenderness: float = 0.15
+    head_x: Span = (0.2, 0.2)
+    head_y: Span = (0.5, 0.5)
+    heading_deg: Span = (0.0, 0.0)
+    stream: Span = (0.0, 0.0)
+    viscosity: float = 4e-4
+    settle: float = 1.0
+    frame_interval: float = 0.05
+    grid: int = 128
+    steps: int = 200
+    edge_px: float = 2.0
+    wings: Literal["seen", "hidden"] = "seen"
+    noise: float = 0.0
+
+
+Chosen = Cell | Spots | Pressure | Jellyfish
+"""What is set for a kind."""
+
+
+def settings_of(kind: type[Chosen], name: str, given: Mapping[str, Any]) -> Chosen:
     """Return the settings of a kind, those in `given` in place of the defaults, checked.
 
     Raises
@@ -274,7 +364,7 @@ def settings_of(
 
 
 def _checked(what: str, value: Any, default: Any, limits: Span | None) -> Any:
-    if key_choices := _CHOICES.get(what.rsplit(": ")[-1]):
+    if key_choices := CHOICES.get(what.rsplit(": ")[-1]):
         if value not in key_choices:
             raise SptError(f"{what} is {value!r}: expected {' or '.join(key_choices)}.")
         return value
@@ -283,6 +373,12 @@ def _checked(what: str, value: Any, default: Any, limits: Span | None) -> Any:
             raise SptError(f"{what} is {value!r}: expected the number of a frame, from 0.")
         return value
     least, most = limits or (-float("inf"), float("inf"))
+    if isinstance(default, int):
+        if not _is_whole(value) or not least <= value <= most:
+            raise SptError(
+                f"{what} is {value!r}: expected a whole number from {least:g} to {most:g}."
+            )
+        return value
     if not isinstance(default, tuple):
         if not _is_number(value) or not least <= value <= most:
             raise SptError(f"{what} is {value!r}: expected a number from {least:g} to {most:g}.")
@@ -303,7 +399,11 @@ def _checked(what: str, value: Any, default: Any, limits: Span | None) -> Any:
     return tuple(int(v) if whole else float(v) for v in pair)
 
 
-_CHOICES = {"circumference": ("pixels", "length"), "signal_from": ("dim", "bright")}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "circumference": ("pixels", "length"),
+    "signal_from": ("dim", "bright"),
+    "wings": ("seen", "hidden"),
+}
 
 
 def _is_number(value: Any) -> bool:

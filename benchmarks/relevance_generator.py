@@ -1,0 +1,415 @@
+"""Samples and training time of the generator with and without the mask (shows 3 and 5 of issue 6).
+
+    python benchmarks/relevance_generator.py --tiny --out /tmp/gen        # 60 s on a CPU
+    python benchmarks/relevance_generator.py --out $OUT --seconds 280     # 9 minutes on one GPU
+
+One call simulates tension movies, fits the relevance model, trains `w`, `eps-mask` and `plain` side
+by side for as many seconds, samples them and writes results.json, history.csv, samples-*.npz and
+sheet-*.png into --out. Checkpoints are in --work; the same call again goes on from them, for as
+many seconds more. Times are of training steps alone, with all jobs sharing the GPU: compare them
+with one another; --one-by-one trains them in turn, each with a share of the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spt_explain.training.interrupts import Interrupts
+from spt_explain.xddpm.fit import fit
+from spt_explain.xddpm.generator.quality import quality, signal_distance
+from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+from spt_explain.xddpm.generator.run import GeneratorClock, GeneratorRun
+from spt_explain.xddpm.generator.sampler import expected_std
+from spt_explain.xddpm.model import RelevanceModel
+from spt_explain.xddpm.recipe import RelevanceRecipe
+from spt_explain.xddpm.run import Run
+from spt_explain.xddpm.simulate.kinds import simulate
+from spt_explain.xddpm.split import split
+
+if TYPE_CHECKING:
+    from spt_explain.xddpm.generator.generator import Generator
+
+SAMPLED = {
+    "w": (("ddim", 10), ("ddpm", 10)),
+    "eps-mask": (("ddpm", 1), ("ddim", 10), ("paper", 1), ("clip", 1)),
+    "plain": (("ddim", 10),),
+}
+"""Samplers by objective, the default first, and the steps of the chain to each of theirs."""
+WITHIN = 1.05
+
+
+def say(*words: object) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}]", *words, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="results (small files)")
+    parser.add_argument("--work", type=Path, default=Path("/tmp/relevance-generator"))
+    parser.add_argument("--objectives", nargs="+", default=["w", "eps-mask", "plain"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seconds", type=float, default=280, help="of training, in this call")
+    parser.add_argument("--steps", type=int, help="in all, where it ends before the seconds do")
+    parser.add_argument("--kind", default="tension")
+    parser.add_argument("--signal", default="area")
+    parser.add_argument("--clips", type=int, default=2500)
+    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--mask", choices=("model", "truth"), default="model")
+    parser.add_argument("--model", type=Path, help="fitted before; of the same signal and size")
+    parser.add_argument("--fit-seconds", type=float, default=90)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--multipliers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--output", default="v", help="v or eps: what the U-Net gives")
+    parser.add_argument("--timesteps", type=int, default=1000)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
+    parser.add_argument("--samples", type=int, default=1024, help="128 of slow samplers")
+    parser.add_argument("--measure-every", type=int, default=200)
+    parser.add_argument("--speed", default="auto", help="auto, eager, graphs, compile")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--one-by-one", action="store_true")
+    parser.add_argument("--tiny", action="store_true", help="60 s on a CPU")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.tiny:
+        options.clips, options.frames, options.size = 160, 4, 16
+        options.width, options.multipliers, options.batch = 8, [1, 2], 16
+        options.seconds, options.fit_seconds = 8, 12
+        options.timesteps = 50
+        options.samples, options.measure_every, options.mask = 8, 10, "truth"
+    return options
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Simulate and fit, unless that was done."""
+    work = options.work
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "data.npz").exists():
+        started = time.monotonic()
+        made = {}
+        for part, number, seed in (("train", options.clips, 1), ("test", 1000, 2)):
+            number = min(number, options.clips)
+            found = simulate(
+                options.kind,
+                number,
+                frames=options.frames,
+                size=options.size,
+                seed=seed,
+                device=options.device,
+            )
+            made[f"{part}_clips"] = found.clips
+            made[f"{part}_signal"] = found.signals[options.signal]
+            made[f"{part}_truth"] = np.packbits(found.truth[options.signal])
+        np.savez(work / "data.part.npz", **made)
+        (work / "data.part.npz").replace(work / "data.npz")
+        say(f"simulated {options.clips} movies in {time.monotonic() - started:.0f} s")
+    if options.model is not None or (work / "model" / "relevance.json").exists():
+        return
+    data = np.load(work / "data.npz")
+    signal = data["train_signal"]
+    recipe = RelevanceRecipe.of(
+        {
+            "data": {"per": "frame" if signal.ndim == 2 else "clip"},
+            "schedule": {"minutes": options.fit_seconds / 60},
+        },
+        "benchmark",
+    )
+    names = [str(i) for i in range(len(signal))]
+    if options.tiny:
+        unfitted(Run(data["train_clips"], signal, names, recipe, (options.signal,), "cpu")).save(
+            work / "model"
+        )
+        return
+    model = fit(
+        data["train_clips"],
+        signal,
+        names,
+        recipe,
+        names=(options.signal,),
+        device=options.device,
+        report=lambda p: say(f"{p.stage} {p.step}/{p.total} loss {p.loss:.4f} M {p.mask:.3f}"),
+        report_every_s=15,
+    )
+    assert model is not None
+    model.save(work / "model")
+    assert model.fitted is not None
+    say(f"model: R² {model.fitted.r2:.3f}, mean M {model.fitted.mean_mask:.3f}")
+    model.save(options.out / "model", overwrite=True)
+
+
+def unfitted(run: Run) -> RelevanceModel:
+    """Return a model with random parameters: what --tiny goes through with."""
+    return RelevanceModel(
+        run.regressor, run.masker, run.bottleneck, run.scale, run.signal, run.frames, run.size
+    )
+
+
+def loaded(options: argparse.Namespace) -> tuple[RelevanceModel, dict[str, np.ndarray]]:
+    model = RelevanceModel.load(options.model or options.work / "model", device=options.device)
+    with np.load(options.work / "data.npz") as file:
+        data = dict(file)
+    for part in ("train", "test"):
+        shape = data[f"{part}_clips"].shape
+        bits = np.unpackbits(data[f"{part}_truth"], count=int(np.prod(shape)))
+        data[f"{part}_truth"] = bits.reshape(shape).astype(np.float32)
+    return model, data
+
+
+def job(options: argparse.Namespace) -> None:
+    """Train and sample one generator."""
+    objective, _, seed = options.job.rpartition("-")
+    model, data = loaded(options)
+    masks = data["train_truth"] if options.mask == "truth" else None
+    recipe = GeneratorRecipe.of(
+        {
+            "name": options.job,
+            "seed": int(seed),
+            "objective": objective,
+            "width": options.width,
+            "multipliers": tuple(options.multipliers),
+            "batch": options.batch,
+            "output": options.output,
+            "timesteps": options.timesteps,
+            "learning_rate": options.learning_rate,
+            **({"steps": options.steps} if options.steps else {"minutes": 1e6}),
+        },
+        "benchmark",
+    )
+    names = [str(i) for i in range(len(data["train_clips"]))]
+    run = GeneratorRun(
+        model, data["train_clips"], recipe, options.device, names, options.speed, masks
+    )
+    checkpoint = options.work / f"{options.job}.safetensors"
+    if checkpoint.exists():
+        run.restore(checkpoint)
+        say(options.job, f"goes on from step {run.state.step}")
+    clock = GeneratorClock(
+        checkpoint,
+        options.seconds,
+        lambda p: say(
+            options.job,
+            f"step {p.step} loss {p.loss:.4f} held out {p.held_loss:.4f} relevant "
+            f"{p.held_relevant_loss:.4f}",
+        ),
+        15.0,
+        120.0,
+        options.measure_every,
+    )
+    with Interrupts() as interrupts:
+        if not run.train(clock, interrupts):
+            run.measure()
+    run.save(checkpoint)
+    state = run.state
+    say(
+        options.job,
+        f"{state.step} steps, {state.elapsed_s:.0f} s, {1e3 * state.elapsed_s / state.step:.1f} "
+        f"ms a step ({run.how})",
+    )
+    result = {
+        "job": options.job,
+        "objective": objective,
+        "seed": int(seed),
+        "steps": state.step,
+        "seconds": state.elapsed_s,
+        "how": run.how,
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
+        "parameters": sum(p.numel() for p in run.parameters),
+        "recipe": run.recipe.model_dump(mode="json"),
+        "history": state.history,
+        "samplers": {},
+    }
+    path = options.work / f"{options.job}.json"
+    path.write_text(json.dumps(result))
+    generator = run.generator()
+    del run
+    held = split(names, recipe.validation, seed=recipe.seed)
+    train = data["train_clips"][held.train]
+    for sampler, stride in SAMPLED[objective]:
+        steps = options.timesteps // stride
+        started = time.monotonic()
+        try:
+            result["samplers"][f"{sampler}-{steps}"] = sampled(
+                options, generator, model, data, train, sampler, steps
+            )
+        except Exception as error:  # the others are still of use
+            traceback.print_exc()
+            result["samplers"][f"{sampler}-{steps}"] = {"error": str(error)}
+        path.write_text(json.dumps(result))
+        say(options.job, sampler, steps, f"sampled in {time.monotonic() - started:.0f} s")
+
+
+def sampled(
+    options: argparse.Namespace,
+    generator: Generator,
+    model: RelevanceModel,
+    data: dict[str, np.ndarray],
+    train: np.ndarray,
+    sampler: str,
+    steps: int,
+) -> dict[str, object]:
+    """Sample and measure."""
+    number = min(options.samples, 1024 if steps <= 200 else 128)
+    started = time.monotonic()
+    samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
+    seconds = time.monotonic() - started
+    found = asdict(quality(model, samples, train, data["test_clips"]))
+    if options.mask == "truth":
+        data_masks = data["test_truth"]
+    else:
+        data_masks = model.maps(data["test_clips"]).contribution
+    relevant = [(m >= 0.5).sum((2, 3)).astype(float) for m in (samples.masks, data_masks)]
+    middle = 0.5 * (np.percentile(train, 1) + np.percentile(train, 99.5))
+    bright = [
+        ((m >= 0.5) & (x >= middle)).sum((2, 3)).astype(float)
+        for m, x in ((samples.masks, samples.w), (data_masks, data["test_clips"]))
+    ]
+    found["relevant_pixels"] = asdict(signal_distance(*relevant))
+    found["bright_relevant_pixels"] = asdict(signal_distance(*bright))
+    found |= {"samples": number, "seconds": seconds}
+    if generator.objective != "plain":
+        found["expected_std"] = expected_std(
+            sampler, generator.objective, generator.schedule, generator.timesteps, steps
+        )
+    stem = f"{options.job}-{sampler}-{steps}"
+    np.savez_compressed(
+        options.work / f"samples-{stem}.npz",
+        standard=samples.standard[:6].astype(np.float16),
+        masks=(255 * samples.masks[:6]).astype(np.uint8),
+    )
+    sheet(options.work / f"sheet-{stem}.png", samples.standard, samples.masks)
+    return found
+
+
+def sheet(path: Path, standard: np.ndarray, masks: np.ndarray) -> None:
+    """Write six samples with their masks, every fourth frame, as one picture."""
+    from PIL import Image
+
+    rows = []
+    for clip, mask in zip(standard[:6], masks[:6], strict=True):
+        rows.append(np.hstack(list(np.clip((clip[::4] + 2) / 4, 0, 1))))
+        rows.append(np.hstack(list(mask[::4])))
+    picture = (255 * np.vstack(rows)).astype(np.uint8)
+    image = Image.fromarray(picture)
+    image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST).save(path)
+
+
+def first_below(history: list[list[float]], limit: float) -> tuple[float, float] | None:
+    """Return step and seconds at which the relevant pixels' loss first was at the limit."""
+    for step, seconds, _, relevant in history:
+        if relevant <= limit:
+            return step, seconds
+    return None
+
+
+def plain_numbers(value: object) -> object:
+    """Return it with None for what is not finite."""
+    if isinstance(value, dict):
+        return {key: plain_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_numbers(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def gather(options: argparse.Namespace, jobs: list[str], *, quiet: bool = True) -> None:
+    """Bring the results of all jobs together."""
+    out = options.out
+    results = []
+    for name in jobs:
+        path = options.work / f"{name}.json"
+        try:
+            results.append(json.loads(path.read_text()))
+        except (OSError, ValueError):  # not there, or half written
+            continue
+    final = {r["job"]: float(np.mean([row[3] for row in r["history"][-3:]])) for r in results}
+    lines = ["job,step,seconds,loss,relevant_loss"]
+    for r in results:
+        name = r["job"]
+        r["final_relevant_loss"] = final[name]
+        r["to_own_final"] = first_below(r["history"], WITHIN * final[name])
+        plain = final.get(f"plain-{r['seed']}")
+        if plain is not None:
+            r["to_plain_final"] = first_below(r["history"], WITHIN * plain)
+        lines += [f"{name},{','.join(f'{value:.6g}' for value in row)}" for row in r["history"]]
+        if quiet:
+            continue
+        say(
+            name,
+            f"{r['steps']} steps {r['seconds']:.0f} s, final relevant loss {final[name]:.5f}, to "
+            f"{WITHIN} x own: {r['to_own_final']}, of plain's: {r.get('to_plain_final')}",
+        )
+        for sampler, q in r["samplers"].items():
+            if "error" in q:
+                say("   ", sampler, "FAILED", q["error"])
+                continue
+            noise, near = q["noise"], q["neighbours"]
+            say(
+                f"    {sampler}: irrelevant std {noise['std']:.4f} (expected "
+                f"{q.get('expected_std', float('nan')):.4f}) KS {noise['ks']:.4f} share "
+                f"{noise['share']:.2f}; W1 signal {q['signal']['w1']:.3f}, relevant pixels "
+                f"{q['relevant_pixels']['w1']:.3f} ({q['relevant_pixels']['samples_mean']:.0f} "
+                f"against {q['relevant_pixels']['data_mean']:.0f}), bright "
+                f"{q['bright_relevant_pixels']['w1']:.3f}; nearest {near['ratio']:.2f} x, copies "
+                f"{near['copies']:.3f}; {q['seconds']:.0f} s for {q['samples']}"
+            )
+    (out / "results.json").write_text(json.dumps(plain_numbers(results), indent=1))
+    (out / "history.csv").write_text("\n".join(lines) + "\n")
+    # What comes back is few files: samples and pictures travel together.
+    import zipfile
+
+    with zipfile.ZipFile(out / "samples.zip", "w") as archive:
+        for path in sorted([*options.work.glob("samples-*"), *options.work.glob("sheet-*")]):
+            archive.write(path, path.name)
+
+
+def main() -> None:
+    options = arguments()
+    if options.job:
+        job(options)
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    prepare(options)
+    jobs = [f"{objective}-{seed}" for seed in options.seeds for objective in options.objectives]
+    together = 1 if options.one_by_one else len(jobs)
+    seconds = options.seconds * together / len(jobs)
+    threads = str(1 if options.tiny else max(1, (os.cpu_count() or 1) // together))
+    passed = [a for a in sys.argv[1:] if a != "--one-by-one"]
+    if not options.tiny:
+        passed += ["--seconds", str(seconds)]
+    environment = os.environ | {"OMP_NUM_THREADS": threads}
+    waiting = list(jobs)
+    while waiting:
+        now, waiting = waiting[:together], waiting[together:]
+        running = [
+            subprocess.Popen([sys.executable, __file__, *passed, "--job", name], env=environment)
+            for name in now
+        ]
+        written = ""
+        while any(process.poll() is None for process in running):
+            time.sleep(2)
+            stamps = str([p.stat().st_mtime_ns for p in options.work.glob("*.json")])
+            if stamps != written:
+                gather(options, jobs)  # what is there comes back even if this call is cut
+                written = stamps
+        codes = [process.wait() for process in running]
+        if any(codes):
+            say("failed:", [name for name, code in zip(now, codes, strict=True) if code])
+        gather(options, jobs, quiet=bool(waiting))
+    say(f"all in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""``spt-explain relevance explain``: which pixels of a movie carry the signal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spt_explain.cli.options import figure_options, saying_options
+from spt_explain.cli.relevance.fit import (
+    device_option,
+    jobs_option,
+    make_listener,
+    movie_options,
+    say_checks,
+    use_threads,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from spt_explain.movies.sequence import Movie
+    from spt_explain.relevance import Explained
+
+
+@click.command("explain")
+@click.argument("movies", nargs=-1, required=True, metavar="MOVIE…")
+@click.option(
+    "--model", required=True, metavar="FOLDER", help="What spt-explain relevance fit wrote."
+)
+@click.option(
+    "--signal",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|FILE|area|…",
+    help="The signal of this movie, to set beside the prediction: as for fit. auto: what the model "
+    "was fitted to, where this movie has it.",
+)
+@movie_options
+@click.option(
+    "--overlap", type=float, default=0.5, show_default=True, metavar="SHARE",
+    help="Least share that neighbouring tiles have in common, 0 to 0.9, in space and time. Less "
+    "is faster.",
+)  # fmt: skip
+@click.option(
+    "--batch-size", type=int, default=32, show_default=True, metavar="N", help="Tiles at a time."
+)
+@figure_options
+@click.option(
+    "--animation", type=click.Choice(["gif", "mp4", "none"]), default="gif", show_default=True,
+    help="Kind of the animated overlay; mp4 needs the program ffmpeg.",
+)  # fmt: skip
+@device_option
+@jobs_option
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
+    help="Of what the checks draw.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", metavar="FOLDER",
+    help="Folder of the results; of several movies, the folder of their folders. Default: "
+    "NAME.relevance beside each movie.",
+)  # fmt: skip
+@saying_options("folders of results that exist")
+def command(
+    movies: tuple[str, ...],
+    model: str,
+    figure_format: tuple[str, ...],
+    jobs: int | None,
+    output: str | None,
+    quiet: bool,
+    as_json: bool,
+    debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+    **options: Any,
+) -> int:
+    """Say which pixels of a movie carry the signal, and when.
+
+    MOVIE is TIFF of any kind, an ND2 or CZI file, of any size and length; several movies, folders
+    and globs are explained one after the other.
+
+    \b
+    Example:
+        spt-explain relevance explain movie.tif --model model/
+
+    \b
+    writes into movie.relevance/
+        relevance.tif      contribution of each pixel, 0 to 1, as long and large as the movie
+        information.tif    nats that pass of each pixel
+        overlay.png        frames with their relevance over them
+        overlay.gif        the same, moving
+        time-course.png    the signal and the relevance of each frame (time-course.csv)
+        sufficiency.png    how much is predicted from the most relevant pixels alone
+        checks.txt         whether to believe it (checks.json)
+        explain.json       how all of it was made
+    """
+    from spt_explain.cli.console import make_console
+    from spt_explain.cli.relevance.tracks import are_tracks, explain_tracks
+
+    use_threads(jobs)
+    console = make_console(quiet=quiet)
+    options = {**options, "figure_formats": figure_format}
+    if are_tracks(movies):
+        return explain_tracks(movies, model, output, console, as_json, options)
+    results, errors = _each(movies, model, output, console, options)
+    for name, error in errors:
+        click.echo(f"Error: {name}: {error}".replace("\n", "\n       "), err=True)
+    if as_json:
+        said = {
+            "files": [result.document | {"folder": str(result.folder)} for result in results],
+            "failed": [{"name": name, "error": str(error)} for name, error in errors],
+        }
+        click.echo(json.dumps(said, indent=1, ensure_ascii=False, default=str))
+    return 3 if errors else 0
+
+
+def _each(
+    names: Sequence[str], model: str, output: str | None, console: Console, options: dict[str, Any]
+) -> tuple[list[Explained], list[tuple[str, Exception]]]:
+    """Explain movies one after the other; of several, one that fails stops no other."""
+    from rich.markup import escape
+
+    from spt_explain.cli.console import make_progress
+    from spt_explain.errors import SptError
+    from spt_explain.movies.sequence import find_movies
+    from spt_explain.relevance import explain_relevance
+
+    found = find_movies(list(names))
+    results: list[Explained] = []
+    errors: list[tuple[str, Exception]] = []
+    for movie, folder in zip(found, _folders(found, output), strict=True):
+        console.print(f"[bold]{escape(movie.name)}[/bold]")
+        try:
+            with make_progress(console) as progress:
+                result = explain_relevance(
+                    movie,
+                    model,
+                    folder,
+                    command=["spt-explain", *sys.argv[1:]],
+                    listener=make_listener(console, progress),
+                    **options,
+                )
+        except SptError as error:
+            if len(found) == 1:
+                raise
+            errors.append((movie.name, error))
+            continue
+        results.append(result)
+        _say(console, result)
+    if not results:
+        raise SptError(
+            f"not one of {len(found)} movies could be explained; the first: {errors[0][1]}",
+            exit_code=2,
+        )
+    return results, errors
+
+
+def _folders(found: Sequence[Movie], output: str | None) -> list[Path | None]:
+    if output is None:
+        return [None] * len(found)
+    if len(found) == 1:
+        return [Path(output)]
+    from spt_explain.errors import SptError
+    from spt_explain.relevance_explanation import default_folder
+
+    folders: list[Path | None] = [Path(output) / default_folder(one.name).name for one in found]
+    if len(set(folders)) < len(folders):
+        raise SptError(
+            "several movies have the same name, so their results in one folder would, too.\n"
+            "Leave -o out, or explain them one by one."
+        )
+    Path(output).mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def _say(console: Console, result: Explained) -> None:
+    from rich.markup import escape
+
+    for note in result.notes:
+        console.print(f"  {escape(note)}", style="dim")
+    found = result.document["found"]
+    console.print(
+        f"  mean relevance {found['relevance']:.3f}, "
+        f"{100 * found['share_relevant']:.3g} % of the pixels reach the threshold; the most in "
+        f"frame {found['most_relevant_frame']:,}"
+    )
+    say_checks(console, result.checks)
+    files = ", ".join(path.name for path in result.files)
+    console.print(f"→ {escape(str(result.folder))}: {escape(files)}")

@@ -1,0 +1,431 @@
+"""Samples that hold only what carries the signal (``spt-explain relevance generate``)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spt_explain.errors import SptError, printable
+from spt_explain.report.folders import refuse_folder, whole_folder
+from spt_explain.report.provenance import made_by
+from spt_explain.report.relevance_files import model_folder, read_sidecar, torch_version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spt_explain.report.relevance_maps import MapUnits
+    from spt_explain.xddpm.generator.generator import Generator, Samples
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+    from spt_explain.xddpm.generator.run import GeneratorProgress
+    from spt_explain.xddpm.generator.sampler import Sampler
+    from spt_explain.xddpm.model import RelevanceModel
+
+CHECKPOINT = "generator.checkpoint"
+SIDECAR = "generate.json"
+MOST_SAMPLES = 9_999
+MOST_CLIPS = 4096
+"""Clips that a generator learns from: it gains from more than a map does."""
+_BATCH = 64
+_FEW = 1000
+_FILES = re.compile(r"(?:sample|mask)-\d{4}\.tif|generate\.json|samples\.png")
+
+
+class GenerationListener:
+    """What a caller may want to hear; every method does nothing by default."""
+
+    def gathering(self, what: str, done: int, total: int) -> None:
+        """Report movies that were opened, and frames that were read."""
+
+    def started(self, recipe: GeneratorRecipe, clips: int, device: str, resumed: bool) -> None:
+        """Report how a generator will be fitted, on what."""
+
+    def fitting(self, progress: GeneratorProgress) -> None:
+        """Report how far the fit has come."""
+
+    def note(self, text: str) -> None:
+        """Report what a user should know."""
+
+    def sampling(self, done: int, total: int) -> None:
+        """Report steps of the sampler, over all batches."""
+
+
+@dataclass
+class Generated:
+    """Samples and where they are.
+
+    Attributes
+    ----------
+    samples : Samples
+    folder : pathlib.Path
+    files : list of pathlib.Path
+    notes : list of str
+    document : dict
+        All of it, as in ``generate.json``.
+    """
+
+    samples: Samples = field(repr=False)
+    folder: Path
+    files: list[Path] = field(repr=False)
+    notes: list[str]
+    document: dict[str, Any] = field(repr=False)
+
+
+def generate_relevance(
+    model: str | Path = "model",
+    output: str | Path = "samples",
+    *,
+    n: int = 64,
+    sampler: Sampler | None = None,
+    steps: int | None = None,
+    seed: int = 1,
+    movies: str | Path | Sequence[str | Path] = (),
+    recipe: str | Path | GeneratorRecipe | None = None,
+    minutes: float | None = None,
+    most_clips: int = MOST_CLIPS,
+    resume: bool = False,
+    device: str = "auto",
+    batch_size: int = _BATCH,
+    plot: bool = False,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    listener: GenerationListener | None = None,
+) -> Generated:
+    """Draw samples from a model's generator and write them as TIFF, with their predicted masks.
+
+    In a sample W, pixels that carry the signal look like those of movies; all others are noise.
+
+    Parameters
+    ----------
+    model : str or pathlib.Path
+        Folder of a model that ``relevance fit`` wrote.
+    output : str or pathlib.Path
+        Folder of the samples; it appears whole or not at all.
+    n : int
+        Number of samples.
+    sampler : {"ddim", "ddpm", "paper", "clip"}, optional
+        By default ddim, or ddpm for a generator with the objective eps-mask. paper and clip are
+        Eq. 11 of the paper as printed, and with its estimate clipped; for comparison.
+    steps : int, optional
+        Of the sampler: 100 for ddim, all of the chain otherwise.
+    seed : int
+    movies : optional
+        Files, folders or patterns: a generator is fitted to them first and kept beside the model.
+    recipe : str, pathlib.Path or GeneratorRecipe, optional
+        Of that fit (TOML).
+    minutes : float, optional
+        Of that fit, instead of the recipe's.
+    most_clips : int
+        More are thinned out evenly.
+    resume : bool
+        Go on with an unfinished fit of the generator.
+    device : {"auto", "cuda", "cpu"}
+    batch_size : int
+        Samples at a time.
+    plot : bool
+        Whether a sheet of some samples is drawn (``samples.png``).
+    overwrite : bool
+        Replace the samples in `output`, and with `movies` the generator.
+    command : sequence of str
+        The command line, for the provenance.
+    listener : GenerationListener, optional
+
+    Returns
+    -------
+    Generated
+
+    Raises
+    ------
+    SptError
+        If something can't be read or used, or there is no generator.
+    KeyboardInterrupt
+        After an interruption; a fit can be resumed.
+    """
+    from spt_explain.training.plan import pick_device
+    from spt_explain.xddpm.generator.generator import Generator
+    from spt_explain.xddpm.generator.quality import noise_quality
+    from spt_explain.xddpm.model import RelevanceModel
+
+    told = listener or GenerationListener()
+    _check(n, seed, batch_size, bool(movies), recipe, minutes, resume)
+    folder, home = Path(output), model_folder(Path(model))
+    names = [str(one) for one in ([movies] if isinstance(movies, str | Path) else movies)]
+    refuse_folder(folder, [home], overwrite=overwrite, ours=lambda s: bool(_FILES.fullmatch(s)))
+    where = pick_device(device)
+    relevance = RelevanceModel.load(home, device=where)
+    if names:
+        plan = _plan(recipe, minutes)
+        generator = _fitted(
+            relevance, home, names, plan, where, most_clips, resume, overwrite, told
+        )
+    else:
+        generator = Generator.load(home, device=where)
+        _insist_same(generator, relevance, home)
+    chosen, taken = generator.checked(sampler, steps)
+    notes = _notes(generator, chosen, taken)
+    for note in notes:
+        told.note(note)
+    started = time.monotonic()
+    samples = generator.generate(
+        n, seed=seed, steps=taken, sampler=chosen, batch=batch_size, progress=told.sampling
+    )
+    seconds = time.monotonic() - started
+    noise = noise_quality(samples.standard, samples.masks)
+    trained = generator.trained
+    document = made_by(
+        {
+            "model": printable(str(home.absolute())),
+            "generator": {
+                "name": generator.name,
+                "objective": generator.objective,
+                "schedule": generator.schedule,
+                "timesteps": generator.timesteps,
+                "steps": None if trained is None else trained.steps,
+                "seconds": None if trained is None else trained.seconds,
+                "held_out_loss": None if trained is None else trained.loss,
+                "recipe": None if trained is None else trained.recipe,
+            },
+            "n": n, "sampler": chosen, "steps": taken, "seed": seed,
+            "shape": list(samples.w.shape[1:]),
+            "scale": {
+                "pixels_of_noise": "mean and standard deviation of irrelevant pixels, in the "
+                "units of the movies' pixels",
+                "mean": generator.range.middle, "std": generator.range.half,
+            },
+            "irrelevant_pixels": {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in vars(noise).items()
+            },
+            "device": where, "seconds": round(seconds, 1), "notes": notes,
+            "torch": torch_version(),
+        },
+        command=command,
+    )  # fmt: skip
+    files = _write(folder, samples, document, _units(home, relevance), plot=plot)
+    return Generated(samples, folder, files, notes, document)
+
+
+def _check(
+    n: int,
+    seed: int,
+    batch_size: int,
+    with_movies: bool,
+    recipe: object,
+    minutes: float | None,
+    resume: bool,
+) -> None:
+    for option, value, least, most in (
+        ("-n", n, 1, MOST_SAMPLES),
+        ("--seed", seed, 0, 2**63 - 1),
+        ("--batch-size", batch_size, 1, 100_000),
+    ):
+        if not least <= value <= most:
+            raise SptError(f"{option} is {value}; expected {least} to {most:,}.")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise SptError(f"--minutes is {minutes:g}; expected more than 0.")
+    given = [
+        name
+        for name, there in (
+            ("--recipe", recipe is not None),
+            ("--minutes", minutes is not None),
+            ("--resume", resume),
+        )
+        if there
+    ]
+    if given and not with_movies:
+        raise SptError(f"{given[0]} is for the fit of a generator; give --movies too.")
+
+
+def _plan(recipe: str | Path | GeneratorRecipe | None, minutes: float | None) -> GeneratorRecipe:
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+
+    if recipe is None:
+        plan = GeneratorRecipe()
+    elif isinstance(recipe, GeneratorRecipe):
+        plan = recipe
+    else:
+        plan = GeneratorRecipe.load(Path(recipe))
+    if minutes is None:
+        return plan
+    return plan.model_copy(update={"minutes": minutes, "steps": None})
+
+
+def _fitted(
+    relevance: RelevanceModel,
+    home: Path,
+    names: Sequence[str],
+    plan: GeneratorRecipe,
+    device: str,
+    most_clips: int,
+    resume: bool,
+    overwrite: bool,
+    told: GenerationListener,
+) -> Generator:
+    """Fit a generator to movies and keep it in the model's folder."""
+    from spt_explain.xddpm.generator.fit import fit_generator
+    from spt_explain.xddpm.generator.store import CARD
+
+    checkpoint = home / CHECKPOINT
+    if (home / CARD).exists() and not (overwrite or resume):
+        raise SptError(
+            f"{home} holds a generator already. Leave --movies out to sample it, or add "
+            "--overwrite to fit it anew."
+        )
+    if checkpoint.exists() and not (overwrite or resume):
+        raise SptError(
+            f"{home} holds an unfinished fit of a generator. Go on with it by --resume, or start "
+            "anew with --overwrite."
+        )
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    clips, groups = clips_of(relevance, names, most_clips=most_clips, listener=told)
+    plan = plan.for_device(device)
+    told.started(plan, len(clips), device, resume and checkpoint.exists())
+    if len(clips) < _FEW:
+        told.note(
+            f"A generator learns from {len(clips):,} clips: samples are good from about "
+            f"{_FEW:,} clips on."
+        )
+    if device == "cpu":
+        told.note("On a CPU a generator takes hours; --minutes says how long it may.")
+    made = fit_generator(
+        relevance, clips, plan, device=device, groups=groups, checkpoint=checkpoint,
+        resume=resume, report=told.fitting,
+    )  # fmt: skip
+    assert made is not None
+    made.save(home, overwrite=True)
+    checkpoint.unlink(missing_ok=True)
+    return made
+
+
+def clips_of(
+    relevance: RelevanceModel,
+    movies: Sequence[str],
+    *,
+    most_clips: int = MOST_CLIPS,
+    listener: GenerationListener | None = None,
+) -> tuple[NDArray[np.float32], list[str]]:
+    """Return clips of movies, cut as those were that a model was fitted on, and their movies.
+
+    Raises
+    ------
+    SptError
+        If there are no movies, or they are too short or too small.
+    """
+    from spt_explain.xddpm.clips import find_films, plan_places, read_clips
+
+    told, layout = listener or GenerationListener(), relevance.cutting
+    if most_clips < 2:
+        raise SptError(f"the number of clips is at most {most_clips}; expected 2 or more.")
+    films, notes = find_films(
+        movies,
+        channel=layout.channel,
+        z=layout.z,
+        progress=lambda done, total: told.gathering("movies opened", done, total),
+    )
+    for note in notes:
+        told.note(note)
+    for film in films:
+        found = layout.size_of(film.height, film.width)
+        small = any(have < want for have, want in zip(found, relevance.size, strict=True))
+        large = layout.tile is None and any(
+            have > want for have, want in zip(found, relevance.size, strict=True)
+        )
+        if small or large:
+            raise SptError(
+                f"{printable(film.name)} has frames of {film.width} × {film.height} px; the model "
+                f"was fitted to {'tiles' if layout.tile else 'whole frames'} of "
+                f"{relevance.size[1] * layout.bin} × {relevance.size[0] * layout.bin} px. Give the "
+                "movies that it was fitted to, or some like them."
+            )
+    places, layout, _ = plan_places(films, layout, stride=layout.stride, most=most_clips)
+    if len(places) > most_clips:
+        chosen = np.linspace(0, len(places) - 1, most_clips).round().astype(np.int64)
+        places = places.take(np.unique(chosen))
+    size = (relevance.size[0], relevance.size[1])
+    clips = read_clips(
+        films,
+        places,
+        layout,
+        size,
+        progress=lambda done, total: told.gathering("frames read", done, total),
+    )
+    return clips, [places.groups[i] for i in places.group]
+
+
+def _insist_same(generator: Generator, relevance: RelevanceModel, home: Path) -> None:
+    """Refuse a generator that was fitted beside another mask."""
+    from spt_explain.xddpm.generator.run import digest_of
+
+    shape = (relevance.frames, *relevance.size)
+    if (generator.frames, *generator.size) != shape or (
+        generator.trained is not None and generator.trained.model != digest_of(relevance)
+    ):
+        raise SptError(
+            f"the generator in {home} belongs to another model: the model was fitted anew since. "
+            "Fit the generator again: --movies MOVIES --overwrite."
+        )
+
+
+def _notes(generator: Generator, sampler: Sampler, steps: int) -> list[str]:
+    from spt_explain.xddpm.generator.sampler import default_sampler, expected_std
+
+    notes = []
+    if sampler in ("paper", "clip"):
+        spread = expected_std(
+            sampler, generator.objective, generator.schedule, generator.timesteps, steps
+        )
+        what = (
+            "Eq. 11 as printed" if sampler == "paper" else "Eq. 11 with its estimate of x₀ clipped"
+        )
+        notes.append(
+            f"--sampler {sampler} ({what}): irrelevant pixels end with a standard deviation of "
+            f"about {spread:.3g}, not 1. For samples take "
+            f"{default_sampler(generator.objective)}."
+        )
+    if generator.objective == "plain":
+        notes.append("This generator was fitted without a mask: all pixels count as relevant.")
+    return notes
+
+
+def _units(home: Path, relevance: RelevanceModel) -> MapUnits:
+    """Return pixel size and frame interval, where all movies of the fit had the same."""
+    from spt_explain.report.relevance_maps import MapUnits
+
+    movies = read_sidecar(home).get("movies")
+    found: list[float | None] = []
+    for name in ("pixel_size_um", "frame_interval_s"):
+        values = {
+            one.get(name) if isinstance(one, dict) else None
+            for one in (movies if isinstance(movies, list) else [])
+        }
+        value = values.pop() if len(values) == 1 else None
+        found.append(float(value) if isinstance(value, int | float) and value > 0 else None)
+    pixel = None if found[0] is None else found[0] * relevance.cutting.bin
+    return MapUnits(pixel, found[1], False, {})
+
+
+def _write(
+    folder: Path, samples: Samples, document: dict[str, Any], units: MapUnits, *, plot: bool
+) -> list[Path]:
+    from spt_explain.report.relevance_samples import samples_figure, write_samples
+
+    with whole_folder(folder) as part:
+        write_samples(part, samples.w, samples.masks, units)
+        text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+        (part / SIDECAR).write_bytes(text.encode())
+        if plot:
+            from spt_explain.report.style import house_style, save_figure
+
+            with house_style():
+                save_figure(samples_figure(samples.w, samples.masks), part, "samples", ("png",))
+        names = sorted(path.name for path in part.iterdir())
+    return [folder / name for name in names]

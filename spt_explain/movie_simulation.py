@@ -1,0 +1,282 @@
+"""Simulated movies on disk, with their signals and the pixels that carry each signal."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spt_explain.errors import SptError
+from spt_explain.xddpm.simulate.blocks import unfinished_folder, write_movies
+from spt_explain.xddpm.simulate.described import SIGNALS, SIGNALS_OF
+from spt_explain.xddpm.simulate.files import PER_FRAME, PER_MOVIE
+from spt_explain.xddpm.simulate.kinds import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+MOVIES = 100
+"""Number of movies where none is given."""
+FRAMES = 20
+"""Frames of a movie where none are given."""
+_RECIPE = ("kind", "movies", "frames", "size", "seed", "settings")
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_TWO = re.compile(rf"\[?\s*({_NUMBER})\s*(?:\.\.|,|-|–|\s)\s*({_NUMBER})\s*\]?")
+
+
+@dataclass
+class MoviesResult:
+    """What was simulated and written.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Where the movies are; another name as long as some lack.
+    finished : bool
+        Whether all are there; if not, ``resume=True`` goes on.
+    report : dict
+        Counts, settings, and of each signal its rows, mean, standard deviation and range.
+    notes : list of str
+        What the user must know.
+    """
+
+    folder: Path
+    finished: bool
+    report: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def simulate_movies(
+    kind: str,
+    *,
+    movies: int | None = None,
+    frames: int | None = None,
+    size: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    recipe: str | Path | None = None,
+    seed: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    command: Sequence[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> MoviesResult:
+    """Simulate movies and write them as TIFF, with their signals (CSV) and masks (TIFF).
+
+    The folder appears when all movies are there. They are made in blocks: what was made before an
+    interruption is kept, and `resume` goes on to the same movies.
+
+    Parameters
+    ----------
+    kind : str
+        One of `spt_explain.xddpm.simulate.KINDS`.
+    movies, frames, size : int, optional
+        Number of movies (100), their frames (20), and the side of a frame in px (32; 64 for
+        jellyfish).
+    settings : mapping, optional
+        What differs from the kind's defaults; they go before those of the recipe.
+    recipe : str or pathlib.Path, optional
+        A TOML file with any of ``kind``, ``movies``, ``frames``, ``size``, ``seed`` and a table
+        ``[settings]``; what is given beside it goes before it.
+    seed : int, optional
+        Same seed and options, same movies; drawn where not given.
+    minutes : float, optional
+        Begin no further block of movies after so many.
+    resume : bool
+        Whether to go on with the folder that was interrupted.
+    output : str or pathlib.Path, optional
+        The folder to make; by default ``simulated-KIND`` in the present one.
+    overwrite : bool
+        Whether a folder of simulated movies, finished or not, is replaced.
+    device : {"cpu", "cuda", "auto"}
+        Where phase fields and flows are computed.
+    command : sequence of str
+        The command line, for the provenance.
+    progress : callable, optional
+        Called with movies done and their number.
+
+    Returns
+    -------
+    MoviesResult
+
+    Raises
+    ------
+    SptError
+        If an option can't be used, the output exists, or the disk is too small.
+    """
+    read = {} if recipe is None else read_recipe(recipe, kind)
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise SptError(f"--minutes is {minutes:g}: expected a number above 0.")
+    device = _device(device)
+    folder = Path(f"simulated-{kind}" if output is None else output)
+    if not folder.name:
+        raise SptError(f"-o {folder} names no new folder: give it a name, e.g. -o movies/.")
+    written = write_movies(
+        kind,
+        _first(movies, read.get("movies"), MOVIES),
+        folder,
+        frames=_first(frames, read.get("frames"), FRAMES),
+        size=_first(size, read.get("size"), None),
+        seed=_first(seed, read.get("seed"), None),
+        settings={**read.get("settings", {}), **(settings or {})},
+        device=device,
+        overwrite=overwrite,
+        resume=resume,
+        stop_after_s=math.inf if minutes is None else 60 * minutes,
+        provenance=_provenance(kind, device, command),
+        progress=progress,
+    )
+    made = written.made
+    report: dict[str, Any] = {
+        "finished": written.finished,
+        "movies": written.movies,
+        "movies_done": written.done,
+        "movies_made_now": written.made_now,
+        **{key: made[key] for key in ("kind", "frames", "size", "seed", "settings")},
+        "folder": str(written.folder),
+    }
+    notes = []
+    if written.finished:
+        report["signals"] = _signals(written.folder)
+        if not written.made_now:
+            notes.append("all were there already: nothing was made.")
+    else:
+        notes.append("the time was up: the same command with --resume goes on.")
+    return MoviesResult(written.folder, written.finished, report, notes)
+
+
+def read_recipe(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read a recipe for movies of a kind.
+
+    Raises
+    ------
+    SptError
+        If the file is missing, not TOML, is for another kind, or holds unknown keys.
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise SptError(f"{path} can't be read as a recipe (TOML): {reason}.") from error
+    for key in values:
+        if key not in _RECIPE:
+            raise SptError(f"{path}: there is no {key!r}: expected any of {', '.join(_RECIPE)}.")
+    if values.get("kind", kind) != kind:
+        raise SptError(
+            f"{path} is for {values['kind']!r}, not for {kind}: simulate that, or give another "
+            "recipe."
+        )
+    if not isinstance(values.get("settings", {}), dict):
+        raise SptError(f"{path}: settings is no table: expected [settings] and NAME = VALUE lines.")
+    seed = values.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise SptError(f"{path}: seed is {seed!r}: expected a whole number.")
+    return values
+
+
+def parse_settings(given: Sequence[str]) -> dict[str, Any]:
+    """Turn ``radius=0.1..0.2``, ``noise=0.1`` and ``signal_from=dim`` into a dict.
+
+    Between the ends of a range there may be .., a comma, a hyphen or a space.
+
+    Raises
+    ------
+    SptError
+        If a part is not NAME=VALUE, or a name comes twice.
+    """
+    settings: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        name = name.replace("-", "_")
+        if not equals or not name or not value:
+            raise SptError(
+                f"--set {text!r} was not understood; expected NAME=VALUE, e.g. --set noise=0.1 or "
+                "--set radius=0.1..0.2."
+            )
+        if name in settings:
+            raise SptError(f"--set names {name} twice.")
+        if two := _TWO.fullmatch(value):
+            settings[name] = tuple(_number(end) for end in two.groups())
+        elif re.fullmatch(_NUMBER, value):
+            settings[name] = _number(value)
+        else:
+            settings[name] = value
+    return settings
+
+
+def _number(text: str) -> float | int:
+    return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
+
+
+def _first(*values: Any) -> Any:
+    """Return the first that isn't None."""
+    return next((value for value in values if value is not None), None)
+
+
+def _device(device: str) -> str:
+    if device == "cpu":
+        return device
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    if not there:
+        raise SptError(
+            "--device cuda: torch finds no GPU here. Leave it out, or see spt-explain doctor."
+        )
+    return device
+
+
+def _provenance(kind: str, device: str, command: Sequence[str]) -> dict[str, Any]:
+    import torch
+
+    from spt_explain.report.provenance import made_by
+
+    said = {
+        "device": device,
+        "torch": torch.__version__,
+        "deterministic": "same seed, settings, device and versions give the same movies",
+        "columns": {name: SIGNALS[name] for name in SIGNALS_OF.get(kind, ())},
+    }
+    return made_by(said, command=command)
+
+
+def _signals(folder: Path) -> dict[str, Any]:
+    """Return number, mean, standard deviation and range of each signal."""
+    import pandas as pd
+
+    told: dict[str, Any] = {}
+    for file, per in ((PER_FRAME, "frame"), (PER_MOVIE, "movie")):
+        if not (folder / file).exists():
+            continue
+        table = pd.read_csv(folder / file).drop(columns=["movie", "frame"], errors="ignore")
+        for name in table:
+            values = table[name]
+            told[str(name)] = {
+                "per": per,
+                "rows": len(values),
+                "mean": float(values.mean()),
+                "std": float(values.std(ddof=0)),
+                "min": float(values.min()),
+                "max": float(values.max()),
+            }
+    return told
+
+
+__all__ = [
+    "KINDS",
+    "MoviesResult",
+    "parse_settings",
+    "read_recipe",
+    "simulate_movies",
+    "unfinished_folder",
+]

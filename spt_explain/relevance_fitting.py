@@ -1,0 +1,389 @@
+"""Relevance models: fitted to movies and a signal (``spt-explain relevance fit``)."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spt_explain.errors import SptError, printable
+from spt_explain.report.folders import refuse_folder
+from spt_explain.report.provenance import made_by
+from spt_explain.report.relevance_files import (
+    CARD,
+    SIDECAR,
+    RelevanceListener,
+    find_recipe,
+    read_sidecar,
+    torch_version,
+    write_json,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spt_explain.report.relevance_checks import Check
+    from spt_explain.xddpm.examples import Examples
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+    from spt_explain.xddpm.model import RelevanceModel
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+
+CHECKPOINT, GENERATOR_CHECKPOINT = "fit.checkpoint", "generator.checkpoint"
+MOST_CLIPS = 1024
+"""Clips of a fit, evenly from all movies."""
+PROBE_STEPS = 200
+"""Steps of the fresh regressors that look whether the mask is a code."""
+_FILES = re.compile(
+    r"\.?(?:fit\.(?:json|checkpoint)|checks\.(?:txt|json)|sufficiency\.png|relevance(?:-[0-9a-f]+)?"
+    r"\.(?:json|safetensors)|generator\S*\.(?:json|safetensors|checkpoint))(?:\.part)?"
+)
+
+
+@dataclass
+class RelevanceFit:
+    """A fitted model and what was found on the way.
+
+    Attributes
+    ----------
+    model : RelevanceModel
+    folder : pathlib.Path
+        Where it was written.
+    checks : list of Check
+    notes : list of str
+        What was assumed.
+    document : dict
+        All of it, as in ``fit.json``.
+    """
+
+    model: RelevanceModel
+    folder: Path
+    checks: list[Check]
+    notes: list[str]
+    document: dict[str, Any] = field(repr=False)
+
+
+def fit_relevance(
+    movies: str | Path | Sequence[str | Path],
+    signal: str | Path,
+    output: str | Path = "model",
+    *,
+    tile: int | None = None,
+    frames: int = 20,
+    stride: int | None = None,
+    bin: int | Literal["auto"] = "auto",
+    per: Literal["auto", "clip", "frame"] = "auto",
+    kind: Literal["auto", "number", "category"] = "auto",
+    recipe: str | Path | RelevanceRecipe | None = None,
+    minutes: float | None = None,
+    generator: bool = False,
+    generator_recipe: str | Path | None = None,
+    generator_minutes: float | None = None,
+    channel: int | None = None,
+    z: str | int | None = None,
+    pixel_size_um: float | None = None,
+    frame_interval_s: float | None = None,
+    override_units: bool = False,
+    most_clips: int = MOST_CLIPS,
+    device: str = "auto",
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    command: Sequence[str] = (),
+    listener: RelevanceListener | None = None,
+) -> RelevanceFit:
+    """Fit a model that says which pixels of movies carry a signal, and write it to a folder.
+
+    The regressor comes first, with a control whose signal is shuffled: where the signal can't be
+    predicted from movies held out, that is said and nothing follows.
+
+    Parameters
+    ----------
+    movies : str, pathlib.Path or sequence of them
+        Files, folders or patterns.
+    signal : str or pathlib.Path
+        A table (CSV, TSV, parquet) with a row for each movie, or each of its frames, or
+        ``TABLE:COLUMN``; or what is measured from the movies: one of `MEASURED`.
+    output : str or pathlib.Path
+        Folder of the model.
+    tile : int, optional
+        Side of the tiles that frames are cut into, px; 0 for whole frames; by default 32 for a
+        measured signal, and whole frames for one from a table.
+    frames : int
+        Of a clip.
+    stride : int, optional
+        Frames from the start of one clip to that of the next; by default clips don't overlap,
+        unless they would be few.
+    bin : int or "auto"
+        Pixels a side that are averaged into one.
+    per, kind
+        What has one set of values, and whether they are numbers or categories.
+    recipe : str, pathlib.Path or RelevanceRecipe, optional
+        Name of a shipped recipe, a TOML file, or a recipe; by default the shipped ``default``.
+    minutes : float, optional
+        Time of the fit, instead of the recipe's.
+    generator : bool
+        Whether the diffusion model is fitted as well, after the mask.
+    generator_recipe : str or pathlib.Path, optional
+        TOML file of its recipe.
+    generator_minutes : float, optional
+        Time of its fit, instead of the recipe's.
+    channel, z
+        See `spt_explain.movies.stack.Stack`.
+    pixel_size_um, frame_interval_s : float, optional
+        Where the files do not say them.
+    override_units : bool
+        Let the two above replace what the files say.
+    most_clips : int
+        More are thinned out evenly.
+    device : {"auto", "cuda", "cpu"}
+    seed : int, optional
+        Instead of the recipe's.
+    resume : bool
+        Go on with the unfinished fit in `output`.
+    overwrite : bool
+        Replace the model in `output`.
+    command : sequence of str
+        The command line, for the provenance.
+    listener : RelevanceListener, optional
+        Told what happens.
+
+    Raises
+    ------
+    SptError
+        If something can't be read or used, or the signal can't be predicted.
+    KeyboardInterrupt
+        After an interruption; the fit can be resumed.
+    """
+    from spt_explain.report.relevance_checks import checks_of_clips, checks_of_fit, in_words
+    from spt_explain.training.plan import pick_device
+    from spt_explain.xddpm.fit import fit
+    from spt_explain.xddpm.model import RelevanceModel
+
+    told = listener or RelevanceListener()
+    names = [str(one) for one in ([movies] if isinstance(movies, str | Path) else movies)]
+    folder = Path(output)
+    plan, source = find_recipe(recipe)
+    plan = _changed(plan, minutes=minutes, seed=seed)
+    where = pick_device(device)
+    of_generator = _generator_recipe(generator_recipe, generator_minutes, plan.seed)
+    resumed = _may_fit(folder, names, resume=resume, overwrite=overwrite)
+    only_generator = resumed and (folder / CARD).exists()
+    settings: dict[str, Any] = {
+        "tile": tile, "frames": frames, "stride": stride, "bin": bin,
+        "per": _asked(plan, "per", per), "kind": _asked(plan, "kind", kind),
+        "channel": channel, "z": z,
+        "pixel_size_um": pixel_size_um, "frame_interval_s": frame_interval_s,
+        "override_units": override_units,
+        "most_clips": most_clips,
+    }  # fmt: skip
+    examples = _gathered(names, signal, settings, plan.seed, told)
+    told.gathered(examples)
+    if only_generator:
+        model = RelevanceModel.load(folder, device=where)
+        _fit_generator(model, examples, folder, where, of_generator, True, told)
+        return RelevanceFit(model, folder, [], list(examples.notes), read_sidecar(folder))
+    plan = plan.model_copy(
+        update={"data": plan.data.model_copy(update={"per": examples.per, "kind": examples.kind})}
+    )
+    made = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / CHECKPOINT
+    if not resumed:
+        checkpoint.unlink(missing_ok=True)
+    told.started(plan, source, where, resumed)
+    started = time.monotonic()
+    try:
+        fitted = fit(
+            examples.clips, examples.values, examples.groups, plan, names=tuple(examples.names),
+            device=where, checkpoint=checkpoint, resume=resumed, report=told.fitting,
+        )  # fmt: skip
+    except SptError:
+        if not resumed:
+            checkpoint.unlink(missing_ok=True)
+            if made:
+                folder.rmdir()
+        raise
+    assert fitted is not None
+    assert fitted.fitted is not None
+    model = fitted
+    model.layout = examples.layout
+    told.stage("checking")
+    out = np.isin(np.asarray(examples.groups, dtype=str), fitted.fitted.held_out)
+    held = np.flatnonzero(out)
+    checks = checks_of_fit(fitted.fitted, kind=model.signal.kind)
+    checks += [
+        check
+        for check in checks_of_clips(
+            model, examples.clips[held], np.asarray(examples.values)[held],
+            [examples.groups[i] for i in held], seed=plan.seed, probe_steps=PROBE_STEPS,
+        )
+        if check.name != "movie_r2"
+    ]  # fmt: skip
+    notes = [str(note) for note in examples.notes]
+    document = made_by(
+        {
+            "movies": list(examples.sources),
+            "cwd": printable(str(Path.cwd())),
+            "held_out_by": examples.held_out_by,
+            "signal": _source(signal, names),
+            "signal_names": list(model.signal.names),
+            "settings": {**settings, "per": examples.per, "kind": examples.kind},
+            "layout": examples.layout.to_dict(),
+            "clips": {
+                "in_all": len(examples.clips), "held_out": len(held),
+                "shape": list(examples.clips.shape[1:]),
+                "movies_or_fields": len(set(map(str, examples.groups))),
+                "held_out_names": list(fitted.fitted.held_out),
+            },
+            "recipe_source": printable(source),
+            "recipe": plan.model_dump(mode="json"),
+            "device": where,
+            "seconds": round(time.monotonic() - started, 1),
+            "found": _found(model),
+            "checks": [check.to_dict() for check in checks],
+            "notes": notes,
+            "torch": torch_version(),
+        },
+        command=command,
+    )  # fmt: skip
+    told.stage("writing")
+    model.save(folder, overwrite=overwrite or resumed)
+    write_text(folder / "checks.txt", "\n".join(in_words(checks)) + "\n")
+    write_json(folder / "checks.json", [check.to_dict() for check in checks])
+    write_json(folder / SIDECAR, document)
+    _draw_sufficiency(folder, model)
+    checkpoint.unlink(missing_ok=True)
+    if generator:
+        _fit_generator(model, examples, folder, where, of_generator, resume, told)
+    return RelevanceFit(model, folder, checks, notes, document)
+
+
+def _changed(plan: RelevanceRecipe, *, minutes: float | None, seed: int | None) -> RelevanceRecipe:
+    """Return a recipe with the numbers that options give; minutes replace numbers of steps."""
+    if minutes is not None:
+        if not 0 < minutes < math.inf:
+            raise SptError(f"--minutes is {minutes:g}; expected more than 0.")
+        timed = {"minutes": minutes, "regressor_steps": None, "mask_steps": None}
+        plan = plan.model_copy(update={"schedule": plan.schedule.model_copy(update=timed)})
+    if seed is not None:
+        if not 0 <= seed < 2**63:
+            raise SptError(f"--seed is {seed}; expected 0 or more.")
+        plan = plan.model_copy(update={"seed": seed})
+    return plan
+
+
+def _asked(plan: RelevanceRecipe, name: str, given: str) -> str:
+    """Return what the option says, else what the recipe's file says, else auto."""
+    if given == "auto" and name in plan.data.model_fields_set:
+        return str(getattr(plan.data, name))
+    return given
+
+
+def _may_fit(folder: Path, inputs: Sequence[str], *, resume: bool, overwrite: bool) -> bool:
+    """Check where the model goes, before any work; return whether there is a fit to go on with."""
+    finished, begun = (folder / CARD).exists(), (folder / CHECKPOINT).exists()
+    if resume and finished and (folder / GENERATOR_CHECKPOINT).exists():
+        return True
+    if finished and not overwrite:
+        raise SptError(
+            f"{folder} holds a model already. Add --overwrite, or name another folder with -o."
+        )
+    if begun and not finished and not (resume or overwrite):
+        raise SptError(
+            f"{folder} holds an unfinished fit. Go on with it by --resume, or start anew with "
+            "--overwrite."
+        )
+    ours = [Path(one) for one in inputs if Path(one).exists()]
+    refuse_folder(
+        folder, ours, overwrite=overwrite or resume, ours=lambda n: bool(_FILES.fullmatch(n))
+    )
+    return resume and begun
+
+
+def _gathered(
+    names: Sequence[str],
+    signal: str | Path,
+    settings: Mapping[str, Any],
+    seed: int,
+    told: RelevanceListener,
+) -> Examples:
+    from spt_explain.xddpm.examples import gather
+
+    return gather(names, signal, **settings, seed=seed, progress=told.gathering)
+
+
+def _source(signal: str | Path, movies: Sequence[str]) -> dict[str, Any]:
+    """Return where a signal comes from, so that it is found again from another folder."""
+    from spt_explain.xddpm.signal_source import signal_source
+
+    found = signal_source(signal, movies)
+    if found.measured is not None:
+        return {"measured": found.measured}
+    assert found.path is not None
+    return {"table": printable(str(found.path.absolute())), "columns": list(found.columns)}
+
+
+def _found(model: RelevanceModel) -> dict[str, Any]:
+    fitted = model.fitted
+    assert fitted is not None
+    return {
+        "r2": fitted.r2, "shuffled_r2": fitted.shuffled_r2, "train_r2": fitted.train_r2,
+        "mean_mask": fitted.mean_mask, "regressor_steps": fitted.regressor_steps,
+        "seconds": round(fitted.seconds, 1),
+        "sufficient_share": fitted.curve.share, "threshold": fitted.curve.threshold,
+        "encoding_excess": fitted.curve.excess,
+    }  # fmt: skip
+
+
+def _draw_sufficiency(folder: Path, model: RelevanceModel) -> None:
+    from spt_explain.report.relevance_figures import sufficiency_figure
+    from spt_explain.report.style import house_style, save_figure
+
+    assert model.fitted is not None
+    score = "R²" if model.signal.kind == "number" else "McFadden's R²"
+    with house_style():
+        figure = sufficiency_figure(model.fitted.curve, score=score)
+        save_figure(figure, folder, "sufficiency", ("png",))
+
+
+def _fit_generator(
+    model: RelevanceModel,
+    examples: Examples,
+    folder: Path,
+    device: str,
+    recipe: GeneratorRecipe,
+    resume: bool,
+    told: RelevanceListener,
+) -> None:
+    from spt_explain.xddpm.generator.fit import fit_generator
+
+    checkpoint = folder / GENERATOR_CHECKPOINT
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    told.stage("fitting the generator")
+    made = fit_generator(
+        model, examples.clips, recipe.for_device(device), device=device, groups=examples.groups,
+        checkpoint=checkpoint, resume=resume, report=told.generating,
+    )  # fmt: skip
+    assert made is not None
+    made.save(folder, overwrite=True)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _generator_recipe(
+    recipe: str | Path | None, minutes: float | None, seed: int
+) -> GeneratorRecipe:
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+
+    plan = GeneratorRecipe(seed=seed) if recipe is None else GeneratorRecipe.load(Path(recipe))
+    if minutes is None:
+        return plan
+    if not 0 < minutes < math.inf:
+        raise SptError(f"--generator-minutes is {minutes:g}; expected more than 0.")
+    return plan.model_copy(update={"minutes": minutes, "steps": None})

@@ -1,0 +1,143 @@
+"""Files around a relevance model: its recipe, its folder, how it was made, what a caller hears."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spt_explain.errors import SptError, printable
+from spt_explain.resources import shipped
+
+if TYPE_CHECKING:
+    from spt_explain.xddpm.examples import Examples
+    from spt_explain.xddpm.generator.run import GeneratorProgress
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+    from spt_explain.xddpm.state import Progress
+
+CARD, SIDECAR = "relevance.json", "fit.json"
+_MOST_BYTES = 64 * 2**20
+
+
+class RelevanceListener:
+    """What a caller may want to hear; every method does nothing by default."""
+
+    def gathering(self, what: str, done: int, total: int) -> None:
+        """Report movies that were opened and measured, and frames that were read."""
+
+    def gathered(self, examples: Examples) -> None:
+        """Report what there is to learn from, before the fit."""
+
+    def started(self, recipe: RelevanceRecipe, source: str, device: str, resumed: bool) -> None:
+        """Report how it will be fitted, on what."""
+
+    def fitting(self, progress: Progress) -> None:
+        """Report how far the fit has come."""
+
+    def generating(self, progress: GeneratorProgress) -> None:
+        """Report how far the fit of the generator has come."""
+
+    def stage(self, what: str) -> None:
+        """Report what is done now."""
+
+    def looking(self, done: int, total: int) -> None:
+        """Report frames of a movie that were looked at."""
+
+    def drawing(self, done: int, total: int) -> None:
+        """Report frames of the animation that were drawn."""
+
+
+def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceRecipe, str]:
+    """Return a recipe by the name of a shipped one, or from a file, and where it is from.
+
+    Raises
+    ------
+    SptError
+        If there is none of that name, or it can't be used.
+    """
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+
+    if isinstance(recipe, RelevanceRecipe):
+        return recipe, "given"
+    folder = shipped("recipes") / "relevance"
+    text = "default" if recipe is None else str(recipe)
+    own = Path(text)
+    inside = folder / f"{text}.toml"
+    if text == "default" and not own.is_file():
+        return RelevanceRecipe(), text  # the shipped file shows the same numbers
+    ours = not own.is_absolute() and ".." not in own.parts and not own.suffix
+    if ours and inside.is_file():
+        return RelevanceRecipe.load(inside), text
+    if own.is_file():
+        return RelevanceRecipe.load(own), text
+    there = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.toml"))
+    names = ", ".join(sorted(path.as_posix() for path in there))
+    raise SptError(
+        f"no recipe of a relevance model is called {text!r}, and there is no such file; recipes "
+        f"that ship: {names or 'none'}."
+    )
+
+
+def model_folder(model: Path) -> Path:
+    """Return the folder of a model that was named by its folder or its card.
+
+    Raises
+    ------
+    SptError
+        If there is none.
+    """
+    folder = model.parent if model.name == CARD and model.is_file() else model
+    if not folder.exists():
+        raise SptError(
+            f"{model} was not found: expected the folder of a model that `spt-explain relevance "
+            "fit` wrote."
+        )
+    if not folder.is_dir():
+        raise SptError(
+            f"{model} is a file; expected the folder of a model that `spt-explain relevance fit` "
+            "wrote."
+        )
+    if not (folder / CARD).is_file():
+        raise SptError(
+            f"the folder {folder} holds no model ({CARD}): expected one that `spt-explain "
+            "relevance fit` finished."
+        )
+    return folder
+
+
+def read_sidecar(folder: Path) -> dict[str, Any]:
+    """Return what ``fit.json`` says of how a model was made; nothing where there is none."""
+    path = folder / SIDECAR
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return {}
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text; the file is the old one or the new one, whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(printable(text).encode())
+        part.replace(path)
+    except OSError as error:
+        raise SptError(
+            f"{path} could not be written ({error.strerror or error}).", exit_code=1
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write values as JSON; the file is the old one or the new one, whole."""
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def torch_version() -> str:
+    """Return torch's version, for the provenance."""
+    import torch
+
+    return str(torch.__version__)

@@ -1,0 +1,62 @@
+"""A recipe of a relevance model as TOML, with what each number means."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+
+_WIDTH = 96
+_BY_SIGNAL = {("data", "per"), ("data", "kind")}
+"""What is found from the signal where a recipe does not say it."""
+_HEAD = """\
+Every number of a fit with its default: spt-explain relevance fit MOVIES --signal FILE
+Change a copy and give it with --recipe FILE; what is left out stays as it is here.
+"""
+
+
+def recipe_text(recipe: RelevanceRecipe, head: str = _HEAD) -> str:
+    """Return a recipe as TOML with a comment on each number.
+
+    Numbers that are nothing (TOML has no word for it) are comments themselves.
+
+    Parameters
+    ----------
+    recipe : RelevanceRecipe
+    head : str
+        What the file begins with.
+    """
+    lines = [f"# {line}".rstrip() for line in head.strip().splitlines()]
+    sections = []
+    for name, info in type(recipe).model_fields.items():
+        value = getattr(recipe, name)
+        if isinstance(value, BaseModel):
+            sections.append((name, value))
+        else:
+            lines += _entry(name, value, info.description)
+    for name, section in sections:
+        lines += ["", f"[{name}]"]
+        for key, info in type(section).model_fields.items():
+            given = key in section.model_fields_set or (name, key) not in _BY_SIGNAL
+            lines += _entry(key, getattr(section, key), info.description, given=given)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(name: str, value: Any, description: str | None, *, given: bool = True) -> list[str]:
+    lines = [f"# {line}" for line in textwrap.wrap(description or "", _WIDTH)]
+    if value is None:
+        return [*lines, f"# {name} = (nothing)"]
+    if not given:
+        return [*lines, f"# {name} = {_value(value)}  (left out: as the signal comes)"]
+    return [*lines, f"{name} = {_value(value)}"]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)

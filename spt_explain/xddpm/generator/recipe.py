@@ -1,0 +1,111 @@
+"""A recipe of a generator: every number of its fit, read strictly from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Objective = Literal["w", "eps-mask", "plain"]
+BetaSchedule = Literal["linear", "cosine"]
+Output = Literal["v", "eps"]
+
+
+class GeneratorRecipe(BaseModel):
+    """Numbers of one fit; an unknown key in the file is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = "generator"
+    seed: int = Field(20261122, ge=0, lt=2**63)
+    objective: Objective = Field(
+        "w",
+        description="w: a plain DDPM of W = M x + √(1 - M²) noise. eps-mask: of x, with the target "
+        "M ε of Eq. 4. plain: of x, without mask.",
+    )
+    output: Output = Field(
+        "v",
+        description="What the U-Net gives of the noise. v: ε = √(1 - ᾱ) x_t + √ᾱ v, so that 0 is "
+        "right where nothing is relevant; eps: ε itself, always so with eps-mask.",
+    )
+    width: int | None = Field(
+        None, ge=8, le=512, multiple_of=8, description="Channels; none: 64 on a GPU, 16 on a CPU."
+    )
+    multipliers: tuple[int, ...] = Field(
+        (1, 2, 4, 8), min_length=1, max_length=6, description="Of the width, for each halving."
+    )
+    layers: int = Field(2, ge=1, le=8, description="Residual blocks of each resolution.")
+    attention: bool = Field(True, description="Whether the coarsest resolution has attention.")
+    timesteps: int = Field(1000, ge=10, le=10_000, description="T, steps of the chain.")
+    schedule: BetaSchedule = Field("linear", description="Of β: 1e-4 to 0.02, or cosine.")
+    batch: int | None = Field(None, gt=0, description="Clips; none: 64 on a GPU, 16 on a CPU.")
+    minutes: float = Field(20.0, gt=0, description="Time of the fit.")
+    steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
+    learning_rate: float = Field(2e-4, gt=0, description="Of AdamW; constant after the warm-up.")
+    weight_decay: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(200, ge=0, description="Steps over which the rate rises.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+    ema: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged parameters.")
+    mask_weight: float = Field(0.1, ge=0, description="Weight of the mask's cross-entropy.")
+    validation: float = Field(0.1, gt=0, lt=1, description="Share of clips or movies held out.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="Of the U-Net; auto: bfloat16 on a GPU that has it."
+    )
+
+    @classmethod
+    def load(cls, path: Path) -> GeneratorRecipe:
+        """Read a recipe from a TOML file.
+
+        Raises
+        ------
+        SptError
+            If the file is missing, not TOML, or holds unknown keys or values out of range.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise SptError(f"{path} is not valid TOML: {error}.") from error
+        return cls.of(values, str(path))
+
+    @classmethod
+    def of(cls, values: object, source: str) -> GeneratorRecipe:
+        """Check values that came from `source`.
+
+        Raises
+        ------
+        SptError
+            If there are unknown keys or values out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise SptError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error
+
+    def for_device(self, device: str) -> GeneratorRecipe:
+        """Return it with what the device decides: width, batch and precision."""
+        gpu = device.startswith("cuda")
+        precision = self.precision
+        if precision == "auto":
+            precision = "float32"
+            if gpu:
+                import torch
+
+                precision = "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return self.model_copy(
+            update={
+                "output": "eps" if self.objective == "eps-mask" else self.output,
+                "width": self.width or (64 if gpu else 16),
+                "batch": self.batch or (64 if gpu else 16),
+                "precision": precision,
+            }
+        )

@@ -1,0 +1,423 @@
+"""One fit of a generator: its data, its network and the averaged one, its steps."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import warnings
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from spt_explain.errors import SptError
+from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.xddpm.generator.generator import Generator, Range, Trained
+from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
+from spt_explain.xddpm.generator.objective import losses, noised, read_out, relevant_error
+from spt_explain.xddpm.generator.sampler import kept
+from spt_explain.xddpm.split import split
+from spt_explain.xddpm.state import peek
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spt_explain.training.interrupts import Interrupts
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+    from spt_explain.xddpm.model import RelevanceModel
+
+Speed = Literal["auto", "eager", "graphs", "compile"]
+
+_MOST_HELD = 128
+"""Held-out clips that the loss is measured on."""
+_HELD_TIMES = 4
+"""Steps of the chain that each of them is measured at."""
+_MOST_ON_GPU = 8 * 2**30
+"""Bytes of clips and masks that are kept on the GPU; else they are sent batch by batch."""
+_ALIKE = 0.05
+"""Largest mean difference of recorded kernels from others, as a share; bfloat16 has 0.01."""
+_RESUMABLE = ("steps", "minutes")
+"""What may differ from the recipe of a checkpoint."""
+
+
+@dataclass
+class GeneratorState:
+    """How far a fit has come; all of it is in the checkpoint."""
+
+    fingerprint: str = ""
+    step: int = 0
+    elapsed_s: float = 0.0
+    history: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def restored(cls, values: dict[str, Any], source: Path) -> GeneratorState:
+        """Return what `vars` gave for a checkpoint.
+
+        Raises
+        ------
+        SptError
+            If it is something else.
+        """
+        plain = vars(cls())
+        whole = values.keys() == plain.keys() and all(
+            isinstance(values[name], type(value)) for name, value in plain.items()
+        )
+        if not whole or not all(
+            isinstance(row, list) and len(row) == 4 for row in values["history"]
+        ):
+            raise SptError(
+                f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
+                "Start anew without --resume."
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class GeneratorProgress:
+    """What is reported while a fit goes on.
+
+    Attributes
+    ----------
+    step, total : int
+        The total is 0 if the recipe gives minutes.
+    loss : float
+        Mean squared error of the noise since the last report.
+    held_loss, held_relevant_loss : float
+        Of the averaged parameters on held-out clips, in all and in relevant pixels; NaN before
+        they were measured.
+    left_s : float
+    """
+
+    step: int
+    total: int
+    loss: float
+    held_loss: float
+    held_relevant_loss: float
+    left_s: float
+
+
+@dataclass
+class GeneratorClock:
+    """When to report, to measure, to save and to leave."""
+
+    checkpoint: Path | None
+    stop_after_s: float
+    report: Callable[[GeneratorProgress], None]
+    report_every_s: float
+    save_every_s: float
+    measure_every: int
+    started: float = field(default_factory=time.monotonic)
+
+
+class GeneratorRun:
+    """One fit: its data on the device, its networks, its state."""
+
+    def __init__(
+        self,
+        model: RelevanceModel,
+        clips: NDArray[np.generic],
+        recipe: GeneratorRecipe,
+        device: str,
+        groups: Sequence[str] | None,
+        speed: Speed = "auto",
+        masks: NDArray[np.float32] | None = None,
+    ) -> None:
+        clips = np.asarray(clips)
+        expected = (model.frames, *model.size)
+        if clips.ndim != 4 or clips.shape[1:] != expected or len(clips) < 2:
+            raise SptError(
+                f"the clips have the shape {clips.shape}; expected at least 2 of the model's "
+                f"{expected[0]} frames, {expected[1]} × {expected[2]} px."
+            )
+        self.recipe = recipe = recipe.for_device(device)
+        assert recipe.width is not None
+        assert recipe.batch is not None
+        self.device, self.batch = torch.device(device), recipe.batch
+        scaled = model.scale.apply(clips)
+        if not np.isfinite(scaled).all():
+            raise SptError(
+                "the movies hold pixels that are not finite numbers; expected finite values. "
+                "Export the movies again without NaN or infinity."
+            )
+        names = groups if groups is not None else [str(i) for i in range(len(clips))]
+        parts = split(names, recipe.validation, seed=recipe.seed)
+        self.range = Range.fit(clips[parts.train], model.scale)
+        if masks is None:
+            masks = model.maps_of_scaled(scaled).contribution
+        data = torch.from_numpy(self.range.apply(clips))
+        relevance = torch.from_numpy(np.asarray(masks, np.float16))
+        room = self.device.type != "cuda" or 6 * clips.size < _MOST_ON_GPU
+        home = self.device if room else torch.device("cpu")
+        self.train_x, self.train_m = (part[parts.train].to(home) for part in (data, relevance))
+        held = parts.validation[
+            np.unique(np.linspace(0, len(parts.validation) - 1, _MOST_HELD).round().astype(int))
+        ]
+        self.held_x, self.held_m = (part[held].to(self.device) for part in (data, relevance))
+        self.kept = kept(recipe.schedule, recipe.timesteps).to(self.device)
+        self.size = model.size
+        torch.manual_seed(recipe.seed)
+        shape = DenoiserShape(
+            model.frames, recipe.width, recipe.multipliers, recipe.layers, recipe.attention
+        )
+        network = Denoiser(shape).to(self.device)
+        if self.device.type == "cuda":
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.allow_tf32 = True
+        self.network: Denoiser = network
+        self.average = deepcopy(network).requires_grad_(False).eval()
+        self.both = nn.ModuleDict({"network": self.network, "average": self.average})
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        self.averaged: list[Tensor] = list(self.average.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+        self.model_digest = digest_of(model)
+        digest = hashlib.sha256(recipe.model_dump_json(exclude=set(_RESUMABLE)).encode())
+        digest.update(repr(self.range).encode())
+        for array in (np.ascontiguousarray(clips), relevance.numpy()):
+            digest.update(array.tobytes())
+        digest.update("\n".join(map(str, names)).encode())
+        self.state = GeneratorState(fingerprint=digest.hexdigest())
+        self.speed, self.how = speed, "eager"
+        self.forward: Callable[[Tensor, Tensor], Tensor] = self.network
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(path, self.both, self.optimizer, vars(self.state))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = GeneratorState.restored(peek(path), path)
+        if state.fingerprint != self.state.fingerprint:
+            raise SptError(
+                f"the checkpoint {path} belongs to another recipe or other movies. Start anew "
+                "without --resume."
+            )
+        load_checkpoint(path, self.both, self.optimizer)
+        self.state = state
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps, or all minutes, are over."""
+        if self.recipe.steps is not None:
+            return self.state.step >= self.recipe.steps
+        return self.state.elapsed_s >= 60 * self.recipe.minutes
+
+    def train(self, clock: GeneratorClock, interrupts: Interrupts) -> bool:
+        """Take steps until the fit is done; False if the time was up before."""
+        state, gpu = self.state, self.device.type == "cuda"
+        self.network.train()
+        self._make_fast()
+        if not state.history:
+            self.measure()
+        loss, since, seen = torch.zeros((), device=self.device), time.monotonic(), 0
+        saved = time.monotonic()
+        mark = time.monotonic()
+        while not self.done:
+            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
+                return False
+            loss += self._step()
+            seen += 1
+            state.step += 1
+            measure = state.step % clock.measure_every == 0
+            if gpu and state.step % 16 and not measure and state.step != self.recipe.steps:
+                continue
+            if gpu:
+                torch.cuda.synchronize()
+            now = time.monotonic()
+            state.elapsed_s += now - mark
+            if measure:
+                self.measure()
+            if now - since >= clock.report_every_s:
+                clock.report(self._progress(float(loss) / seen, state.elapsed_s / state.step))
+                loss.zero_()
+                since, seen = time.monotonic(), 0
+            if clock.checkpoint is not None and now - saved >= clock.save_every_s:
+                self.save(clock.checkpoint)
+                saved = time.monotonic()
+            mark = time.monotonic()
+        self.measure()
+        if not all(math.isfinite(value) for value in state.history[-1]):
+            raise SptError(
+                "the generator diverged: its loss is not finite. Lower learning_rate in the "
+                "recipe.",
+                exit_code=1,
+            )
+        return True
+
+    def _progress(self, loss: float, per_step: float) -> GeneratorProgress:
+        state, total = self.state, self.recipe.steps or 0
+        left = (
+            (total - state.step) * per_step
+            if total
+            else (60 * self.recipe.minutes - state.elapsed_s)
+        )
+        _, _, held, relevant = state.history[-1]
+        return GeneratorProgress(state.step, total, loss, held, relevant, max(left, 0.0))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.recipe.precision == "bfloat16",
+            cache_enabled=False,
+        )
+
+    def _make_fast(self) -> None:
+        """Record the forward and the backward pass as CUDA graphs, or compile them.
+
+        The many small kernels of a U-Net of 32 px frames cost more to launch than to run.
+        """
+        wanted = self.speed
+        if wanted == "auto":
+            wanted = "graphs" if self.device.type == "cuda" else "eager"
+        if wanted == "eager" or self.how != "eager":
+            return
+        try:
+            if wanted == "compile":
+                compiled: Any = torch.compile(self.network)
+                self.forward = compiled
+            else:
+                x = torch.zeros((self.batch, *self.train_x.shape[1:]), device=self.device)
+                t = torch.zeros(self.batch, dtype=torch.long, device=self.device)
+                with self._autocast():
+                    recorded: Any = torch.cuda.make_graphed_callables(self.network, (x, t))
+                self.forward = recorded
+                self._check_recorded()
+            self.how = wanted
+        except Exception as error:  # any failure to record: it goes on as before, slower
+            warnings.warn(
+                f"{wanted} can't be used here ({str(error).splitlines()[0]}); it goes on without.",
+                stacklevel=2,
+            )
+            self.network.__dict__.pop("forward", None)
+            self.forward = self.network
+
+    @torch.no_grad()
+    def _check_recorded(self) -> None:
+        """Compare what was recorded with the network itself, which runs in `eval`."""
+        shape = (self.batch, *self.train_x.shape[1:])
+        generator = torch.Generator(self.device).manual_seed(1)
+        x = torch.randn(shape, generator=generator, device=self.device)
+        t = torch.full((self.batch,), self.recipe.timesteps // 2, device=self.device)
+        with self._autocast():
+            fast = self.forward(x, t).float()
+            self.network.eval()
+            slow = self.network(x, t).float()
+            self.network.train()
+        if not float((fast - slow).abs().mean()) <= _ALIKE * float(slow.abs().mean()):
+            raise RuntimeError("what was recorded gives something else")
+
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:
+        state, count = self.state, len(self.train_x)
+        rng = np.random.default_rng([self.recipe.seed, 3, state.step])
+        chosen = torch.from_numpy(rng.choice(count, self.batch, replace=count < self.batch))
+        times = torch.from_numpy(rng.integers(0, self.recipe.timesteps, self.batch))
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(0, 2**62)))
+        chosen = chosen.to(self.train_x.device)
+        x, mask = self.train_x[chosen], self.train_m[chosen]
+        return x.to(self.device), mask.to(self.device).float(), times.to(self.device), generator
+
+    def _step(self) -> Tensor:
+        recipe = self.recipe
+        x, mask, times, generator = self._batch()
+        noise = torch.randn(x.shape, generator=generator, device=self.device)
+        other = torch.randn(x.shape, generator=generator, device=self.device)
+        made = noised(recipe.objective, x, mask, self.kept[times], noise, other)
+        with self._autocast():
+            out = self.forward(made.x_t, times)
+        said, logits = read_out(out, made.x_t, self.kept[times], recipe.output)
+        error, entropy = losses(said, logits, made.target, mask)
+        loss = error
+        if recipe.objective != "plain" and recipe.mask_weight:
+            loss = error + recipe.mask_weight * entropy
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
+        rate = recipe.learning_rate * min(1.0, (self.state.step + 1) / (recipe.warmup_steps + 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        decay = min(recipe.ema, (1 + self.state.step) / (10 + self.state.step))
+        torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
+        return error.detach()
+
+    @torch.no_grad()
+    def measure(self) -> None:
+        """Measure the averaged parameters on held-out clips, with the same noise each time."""
+        generator = torch.Generator(self.device).manual_seed(self.recipe.seed % 2**62)
+        count = _HELD_TIMES * len(self.held_x)
+        spread = torch.linspace(0, self.recipe.timesteps - 1, count, device=self.device)
+        # Every held-out clip meets late and early steps.
+        times = spread.round().long().view(_HELD_TIMES, -1)
+        totals = torch.zeros(4, dtype=torch.float64, device=self.device)
+        for row in times:
+            for part in torch.split(torch.arange(len(self.held_x), device=self.device), 64):
+                x, mask, t = self.held_x[part], self.held_m[part].float(), row[part]
+                noise, other = (
+                    torch.randn(x.shape, generator=generator, device=self.device) for _ in "ab"
+                )
+                made = noised(self.recipe.objective, x, mask, self.kept[t], noise, other)
+                with self._autocast():
+                    out = self.average(made.x_t, t)
+                said, logits = read_out(out, made.x_t, self.kept[t], self.recipe.output)
+                square, number = relevant_error(said, made.target, mask)
+                error = losses(said, logits, made.target, mask)[0] * x.numel()
+                totals += torch.stack(
+                    [error, torch.full_like(error, x.numel()), square, number.to(error.dtype)]
+                ).double()
+        all_error, pixels, square, number = totals.tolist()
+        self.state.history.append(
+            [
+                self.state.step,
+                round(self.state.elapsed_s, 3),
+                all_error / pixels,
+                square / max(number, 1.0),
+            ]
+        )
+
+    def generator(self) -> Generator:
+        """Return what the fit gave so far, with the averaged parameters."""
+        state = self.state
+        _, _, loss, relevant = state.history[-1]
+        return Generator(
+            denoiser=self.average,
+            range=self.range,
+            objective=self.recipe.objective,
+            output=self.recipe.output,
+            schedule=self.recipe.schedule,
+            timesteps=self.recipe.timesteps,
+            size=(self.size[0], self.size[1]),
+            name=self.recipe.name,
+            trained=Trained(
+                steps=state.step,
+                seconds=state.elapsed_s,
+                clips=len(self.train_x),
+                loss=loss,
+                relevant_loss=relevant,
+                history=tuple((int(a), b, c, d) for a, b, c, d in state.history),
+                recipe=self.recipe.model_dump(mode="json"),
+                model=self.model_digest,
+            ),
+        )
+
+
+def digest_of(model: RelevanceModel) -> str:
+    """Return what tells one fitted mask from another."""
+    digest = hashlib.sha256(repr((model.scale, model.bottleneck)).encode())
+    for value in model.masker.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

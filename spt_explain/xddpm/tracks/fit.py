@@ -1,0 +1,82 @@
+"""The fit to tracks: regressor, control with shuffled signal, then the mask."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from spt_explain.training.interrupts import Interrupts
+from spt_explain.xddpm.tracks.run import TrackClock, TrackRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from spt_explain.xddpm.state import Progress
+    from spt_explain.xddpm.tracks.labels import SignalTracks
+    from spt_explain.xddpm.tracks.model import TrackRelevanceModel
+    from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
+
+
+def fit(
+    tracks: SignalTracks,
+    recipe: TrackRelevanceRecipe,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    stop_after_s: float = math.inf,
+    report: Callable[[Progress], None] = lambda _: None,
+    report_every_s: float = 2.0,
+    save_every_s: float = 60.0,
+) -> TrackRelevanceModel | None:
+    """Fit a relevance model of tracks, or go on from `checkpoint`.
+
+    As `spt_explain.xddpm.fit.fit` does with movies. Stage 1 trains the regressor on tracks of
+    which displacements are removed at random, and a second one on shuffled signals; if tracks held
+    out can't be predicted, that is said and nothing follows. Stage 2 freezes the regressor and
+    trains the mask before it: it starts open and closes while the prediction keeps `keep_r2` of
+    the regressor's own R².
+
+    Parameters
+    ----------
+    tracks : SignalTracks
+        Held out by file where there are several, else by track.
+    recipe : TrackRelevanceRecipe
+    device : str
+        A torch device.
+    checkpoint : pathlib.Path, optional
+        Safetensors file written every `save_every_s`, after each stage and when interrupted.
+    resume : bool
+        Whether to go on from it if it is there.
+    stop_after_s : float
+        Leave after about this many seconds, finished or not.
+    report : callable
+        Called every `report_every_s`.
+    report_every_s, save_every_s : float
+        Seconds.
+
+    Returns
+    -------
+    TrackRelevanceModel or None
+        None if `stop_after_s` came first.
+
+    Raises
+    ------
+    SptError
+        If the signal can't be predicted, or the checkpoint is damaged or of another fit.
+    """
+    run = TrackRun(tracks, recipe, device)
+    if resume and checkpoint is not None and checkpoint.exists():
+        run.restore(checkpoint)
+    clock = TrackClock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
+    with Interrupts() as interrupts:
+        while run.state.stage != "done" and run.go(clock, interrupts):
+            pass
+        if checkpoint is not None:
+            run.save(checkpoint)
+    if run.state.stage != "done":
+        if interrupts.asked:
+            raise KeyboardInterrupt
+        return None
+    return run.model()

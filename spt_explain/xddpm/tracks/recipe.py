@@ -1,0 +1,171 @@
+"""A recipe of a relevance model of tracks: every number of a fit, read strictly from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrackDataRecipe(_Strict):
+    """What tracks and signal are."""
+
+    scale: Literal["track", "axis", "all"] = Field(
+        "track",
+        description="What a displacement of 1 is: the root mean square of the track's own, or of "
+        "its own along each axis (as the classifier takes them), or of all tracks to train on, "
+        "which keeps their sizes: for signals such as D.",
+    )
+    kind: Literal["auto", "number", "category"] = Field("auto", description="What the signal is.")
+    validation: float = Field(
+        0.2, gt=0, lt=1, description="Share of tracks held out; whole files where there are more."
+    )
+    longest: int = Field(
+        1000, ge=16, le=4096, description="Displacements seen at a time; more are cut in pieces."
+    )
+
+
+class TrackRegressorRecipe(_Strict):
+    """The regressor, which is the decoder of the mask too."""
+
+    width: int = Field(32, ge=4, le=512, description="Channels.")
+    depth: int = Field(5, ge=1, le=9, description="Blocks; each sees twice as far as the last.")
+    augment: Literal["none", "noise", "masks", "both"] = Field(
+        "both",
+        description="What is done to the tracks: all displacements partly removed, or stretches "
+        "of random length wholly, or half of the tracks each.",
+    )
+    whole: float = Field(0.25, ge=0, le=1, description="Share of tracks that is left whole.")
+    rotate: bool = Field(
+        True, description="Whether tracks are turned and mirrored at random while training."
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="Peak rate of AdamW.")
+    control_share: float = Field(
+        0.3, gt=0, le=1, description="Steps of the control with shuffled signal, as a share."
+    )
+    min_r2: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Least R² on held-out tracks, and least lead over the shuffled signal; of "
+        "categories McFadden's.",
+    )
+
+
+class TrackMaskRecipe(_Strict):
+    """The mask and what bounds it."""
+
+    network: Literal["dilated", "unet1d"] = Field(
+        "dilated", description="What draws it: our own network, or UNet1DModel of diffusers."
+    )
+    removed: Literal["brownian", "rest"] = Field(
+        "brownian",
+        description="What a removed frame holds: a step of Brownian motion of the same scale, so "
+        "that a rest is something too; or no step at all but for a little noise.",
+    )
+    kind: Literal["soft", "gates"] = Field(
+        "soft",
+        description="Whether M of a displacement is mixed with what a removed one holds, or it is "
+        "wholly kept or removed, with probability M.",
+    )
+    noise: float = Field(0.1, gt=0, description="rest: variance of that noise, in scaled units.")
+    width: int = Field(32, ge=8, le=512, description="Channels; a multiple of 32 for unet1d.")
+    opening: float = Field(0.5, gt=0, lt=1, description="M everywhere at the start.")
+    kl: float = Field(0.0, ge=0, description="Weight of the mean information of a frame, nats.")
+    keep_r2: float = Field(
+        0.8, gt=0, le=1, description="Share of the regressor's own R² that the mask has to keep."
+    )
+    control_rate: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="Largest step of the mask's level, in logits; it falls while the prediction "
+        "allows.",
+    )
+    learning_rate: float = Field(5e-3, gt=0, description="Peak rate of AdamW.")
+
+
+class TrackScheduleRecipe(_Strict):
+    """How long, how fast, and how many at a time."""
+
+    minutes: float = Field(10.0, gt=0, description="Time of the whole fit.")
+    regressor_steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
+    mask_steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
+    regressor_share: float = Field(
+        0.5, gt=0, lt=1, description="Share of the minutes for the regressor and its control."
+    )
+    batch: int = Field(32, gt=0, description="Tracks of a step, of about the same length.")
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: float = Field(0.02, ge=0, lt=1, description="Share of a stage that warms up.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class TrackRelevanceRecipe(_Strict):
+    """Numbers of one fit; an unknown key in the file is an error."""
+
+    name: str = "track-relevance"
+    seed: int = Field(20261122, ge=0, lt=2**63)
+    data: TrackDataRecipe = Field(default_factory=lambda: TrackDataRecipe())
+    regressor: TrackRegressorRecipe = Field(default_factory=lambda: TrackRegressorRecipe())
+    mask: TrackMaskRecipe = Field(default_factory=lambda: TrackMaskRecipe())
+    schedule: TrackScheduleRecipe = Field(default_factory=lambda: TrackScheduleRecipe())
+
+    @classmethod
+    def load(cls, path: Path) -> TrackRelevanceRecipe:
+        """Read a recipe from a TOML file.
+
+        Raises
+        ------
+        SptError
+            If the file is missing, not TOML, or holds unknown keys or values out of range.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise SptError(f"{path} is not valid TOML: {error}.") from error
+        return cls.of(values, str(path))
+
+    @classmethod
+    def of(cls, values: object, source: str) -> TrackRelevanceRecipe:
+        """Check values that came from `source`.
+
+        Raises
+        ------
+        SptError
+            If there are unknown keys or values out of range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise SptError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error
+
+    def with_schedule(
+        self, *, seed: int | None = None, minutes: float | None = None
+    ) -> TrackRelevanceRecipe:
+        """Return the recipe with another seed or time.
+
+        Raises
+        ------
+        SptError
+            If one is out of range.
+        """
+        values = self.model_dump()
+        if seed is not None:
+            values["seed"] = seed
+        if minutes is not None:
+            values["schedule"]["minutes"] = minutes
+        return self.of(values, "--seed, --minutes")

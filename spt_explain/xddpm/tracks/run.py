@@ -1,0 +1,411 @@
+"""One fit to tracks: regressor, control with shuffled signal, then the mask before the former."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from spt_explain.errors import SptError
+from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.xddpm.signals import Signal
+from spt_explain.xddpm.split import Split, split
+from spt_explain.xddpm.state import STAGES, Progress, State, peek
+from spt_explain.xddpm.tracks.model import TrackFitted, TrackRelevanceModel
+from spt_explain.xddpm.tracks.network import TrackMask, TrackRegressor, TrackShape
+from spt_explain.xddpm.tracks.removal import Removal, random_keep, turned
+from spt_explain.xddpm.tracks.steps import Steps, common_spread, scaled_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from spt_explain.training.interrupts import Interrupts
+    from spt_explain.xddpm.tracks.labels import SignalTracks
+    from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
+
+_RATE_SHARE = 0.08
+"""Share of a stage's time after which its speed is taken as known, and its steps are fixed."""
+_LEAST_STEPS = 20
+_SMOOTHING = 0.95
+_MOST_MEASURED = 150
+"""Tracks, evenly spread, that anything is measured on while fitting."""
+_NEIGHBOURS = 3
+"""Batches are drawn from tracks of about the same length, so many times as many."""
+_FEWEST_TRACKS = 10
+_MOST_LEVEL = 12.0
+"""Largest level of the mask, either way."""
+
+
+@dataclass
+class TrackClock:
+    """When to report, to save and to leave."""
+
+    checkpoint: Path | None
+    stop_after_s: float
+    report: Callable[[Progress], None]
+    report_every_s: float
+    save_every_s: float
+    started: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+    said: float = field(default_factory=time.monotonic)
+
+
+class TrackRun:
+    """One fit: its tracks, its networks, its state."""
+
+    def __init__(
+        self, tracks: SignalTracks, recipe: TrackRelevanceRecipe, device: str = "cpu"
+    ) -> None:
+        self.recipe, self.device, self.tracks = recipe, device, tracks
+        kind = tracks.kind if recipe.data.kind == "auto" else recipe.data.kind
+        self.split: Split = _split(tracks, recipe)
+        train, held = self.split.train, self.split.validation
+        values = tracks.values if kind == "category" else tracks.numbers()
+        self.signal = Signal.fit(values[train], tracks.names, kind=kind)
+        targets = self.signal.encode(values)
+        self.spread = 0.0
+        if recipe.data.scale == "all":
+            self.spread = common_spread(*tracks.take(train))
+        steps = scaled_steps(tracks.positions, tracks.offsets, recipe.data.scale, self.spread)
+        self.train, self.held = steps.take(train), steps.take(held)
+        self.train_y, self.held_y = targets[train], targets[held]
+        if not self.signal.plain_loss(torch.from_numpy(self.held_y)) > 1e-6:
+            raise SptError(
+                "the signal is the same in all tracks held out; expected one that varies. Give "
+                "more tracks, or hold out more of them (validation in the recipe)."
+            )
+        self.order = np.argsort(self.train.lengths, kind="stable")
+        self.shuffled = np.random.default_rng([recipe.seed, 1]).permutation(len(train))
+        shape = TrackShape(
+            outputs=self.signal.outputs,
+            width=recipe.regressor.width,
+            depth=recipe.regressor.depth,
+            mask=recipe.mask.network,
+            mask_width=recipe.mask.width,
+        )
+        torch.manual_seed(recipe.seed)
+        self.regressor, self.control = TrackRegressor(shape), TrackRegressor(shape)
+        self.masker = TrackMask(shape)
+        self.removal = Removal(recipe.mask.removed, recipe.mask.noise, recipe.mask.kind)
+        self.masker.level.fill_(self.removal.start(recipe.mask.opening))
+        self.networks = nn.ModuleDict(
+            {"regressor": self.regressor, "control": self.control, "mask": self.masker}
+        ).to(device)
+        self.fixed = {id(p) for p in self.networks.parameters() if not p.requires_grad}
+        digest = hashlib.sha256(json.dumps(recipe.model_dump()).encode())
+        digest.update(repr((self.signal, self.spread, list(tracks.groups))).encode())
+        digest.update(np.ascontiguousarray(steps.values).tobytes())
+        digest.update(targets.tobytes())
+        self.state = State(fingerprint=digest.hexdigest())
+        self.loss, self.mean_mask = math.nan, math.nan
+        self.optimizer = self._begin()
+
+    def _begin(self) -> torch.optim.AdamW:
+        """Return the optimiser of the current stage."""
+        recipe, stage = self.recipe, self.state.stage
+        module: nn.Module = self.regressor if stage == "regressor" else self.control
+        rate = recipe.regressor.learning_rate
+        if stage in ("mask", "done"):
+            module, rate = self.masker, recipe.mask.learning_rate
+        self.networks.requires_grad_(False).eval()
+        parameters = [p for p in module.parameters() if id(p) not in self.fixed]
+        groups = []
+        for decays in (True, False):
+            chosen = [p.requires_grad_(True) for p in parameters if (p.ndim > 1) is decays]
+            decay = recipe.schedule.weight_decay if decays else 0.0
+            groups.append({"params": chosen, "weight_decay": decay, "lr": rate, "peak": rate})
+        return torch.optim.AdamW(groups)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(path, self.networks, self.optimizer, vars(self.state))
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        state = State.restored(peek(path), path)
+        if state.fingerprint != self.state.fingerprint:
+            raise SptError(
+                f"the checkpoint {path} belongs to another recipe or other tracks. Start anew "
+                "without --resume."
+            )
+        self.state = state
+        self.optimizer = self._begin()
+        load_checkpoint(path, self.networks, self.optimizer)
+
+    def go(self, clock: TrackClock, interrupts: Interrupts) -> bool:
+        """Finish the current stage; False if the time was up before."""
+        state = self.state
+        state.total = state.total or self._known_total()
+        if not state.step and state.stage == "mask":
+            self._measure_open()
+        before, started = state.elapsed_s, time.monotonic()
+        while not (state.total and state.step >= state.total):
+            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
+                return False
+            self._step()
+            state.step += 1
+            now = time.monotonic()
+            state.elapsed_s = before + now - started
+            budget = self._budget()
+            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
+                by_speed = round(state.step * budget / state.elapsed_s)
+                state.total = max(_LEAST_STEPS, state.step + 1, by_speed)
+                clock.saved = -math.inf
+            if now - clock.said >= clock.report_every_s:
+                clock.said = now
+                left = budget - state.elapsed_s
+                if state.total:
+                    left = (state.total - state.step) * state.elapsed_s / state.step
+                clock.report(
+                    Progress(
+                        state.stage,
+                        state.step,
+                        state.total,
+                        self.loss,
+                        self.mean_mask,
+                        max(left, 0),
+                    )
+                )
+            if clock.checkpoint is not None and now - clock.saved >= clock.save_every_s:
+                self.save(clock.checkpoint)
+                clock.saved = now
+        self._finish()
+        if clock.checkpoint is not None:
+            self.save(clock.checkpoint)
+        return True
+
+    def _known_total(self) -> int:
+        schedule, stage = self.recipe.schedule, self.state.stage
+        if stage == "control":
+            share = self.recipe.regressor.control_share
+            return max(_LEAST_STEPS, round(share * self.state.regressor_steps))
+        return (schedule.regressor_steps if stage == "regressor" else schedule.mask_steps) or 0
+
+    def _budget(self) -> float:
+        """Return the seconds of this stage."""
+        schedule = self.recipe.schedule
+        seconds = 60 * schedule.minutes
+        if self.state.stage == "mask":
+            return max(seconds - self.state.before_s, seconds * (1 - schedule.regressor_share) / 2)
+        return seconds * schedule.regressor_share / (1 + self.recipe.regressor.control_share)
+
+    def _generator(self) -> torch.Generator:
+        state = self.state
+        words = np.random.SeedSequence([self.recipe.seed, STAGES.index(state.stage), state.step])
+        first, second = words.generate_state(2)
+        return torch.Generator(self.device).manual_seed(int(first) << 31 | int(second) >> 1)
+
+    def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return tracks of about one length, cut at random to the shortest's."""
+        state, size = self.state, self.recipe.schedule.batch
+        rng = np.random.default_rng([self.recipe.seed, 2, STAGES.index(state.stage), state.step])
+        count = len(self.train)
+        near = min(count, _NEIGHBOURS * size)
+        first = int(rng.integers(-near // 2, count - near // 2))
+        among = self.order[np.clip(np.arange(first, first + near), 0, count - 1)]
+        chosen = rng.choice(among, size, replace=len(among) < size)
+        lengths = self.train.lengths[chosen]
+        least = min(int(lengths.min()), self.recipe.data.longest)
+        starts = self.train.offsets[chosen] + (rng.random(size) * (lengths - least + 1)).astype(int)
+        x = self.train.values[starts[:, None] + np.arange(least)].transpose(0, 2, 1)
+        rows = self.shuffled[chosen] if state.stage == "control" else chosen
+        steps = torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+        # turned axes would no longer have a scale of their own
+        if self.recipe.regressor.rotate and self.recipe.data.scale != "axis":
+            steps = turned(steps, generator)
+        return steps, torch.from_numpy(self.train_y[rows]).to(self.device)
+
+    def _step(self) -> None:
+        generator = self._generator()
+        x, y = self._batch(generator)
+        if self.state.stage == "mask":
+            self.masker.train()
+            loss, said = self._mask_loss(x, y, generator)
+        else:
+            how = self.recipe.regressor
+            keep = random_keep(x, how.augment, how.whole, generator)
+            network = self.regressor if self.state.stage == "regressor" else self.control
+            loss = said = self.signal.loss(network(self.removal.kept(x, keep, generator)), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        now = float(said.detach())
+        self.loss = now if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * now
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(parameters, self.recipe.schedule.clip_norm)
+        share = self._share_of_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * share
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _share_of_rate(self) -> float:
+        """Return a linear warm-up, then half a cosine to zero."""
+        state, warmup = self.state, self.recipe.schedule.warmup_share
+        if state.total:
+            done = (state.step + 1) / state.total
+        else:
+            done = max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
+        if done < warmup:
+            return done / warmup
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-4
+
+    @property
+    def target(self) -> float:
+        """Loss that the mask may leave: `keep_r2` of what the open bottleneck explains."""
+        state, keep = self.state, self.recipe.mask.keep_r2
+        return state.plain_loss - keep * (state.plain_loss - state.open_loss)
+
+    def _mask_loss(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        state, how = self.state, self.recipe.mask
+        z, mask, nats = self.removal.pass_on(x, self.masker(x), generator)
+        said = self.signal.loss(self.regressor(z), y)
+        state.smoothed = _SMOOTHING * state.smoothed + (1 - _SMOOTHING) * float(said.detach())
+        allowed = max(self.target - state.open_loss, 0.05 * state.plain_loss, 1e-6)
+        excess = (state.smoothed - self.target) / allowed
+        state.log_weight += how.control_rate * min(max(excess, -1.0), 1.0)
+        state.log_weight = min(max(state.log_weight, -_MOST_LEVEL), _MOST_LEVEL)
+        self.masker.level.fill_(state.log_weight)
+        now = float(mask.detach().mean())
+        self.mean_mask = now if math.isnan(self.mean_mask) else 0.95 * self.mean_mask + 0.05 * now
+        return said + how.kl * nats.mean(), said
+
+    def _measure_open(self) -> None:
+        """Measure what the regressor leaves unexplained when nearly all passes."""
+        state, model = self.state, self._bare()
+        some = _evenly(len(self.train))
+        steps, y = self.train.take(some), torch.from_numpy(self.train_y[some])
+        keep = np.full(len(steps.values), 0.99, np.float32)
+        outputs = torch.from_numpy(model.outputs(model.with_removed(steps, keep, 3)))
+        state.plain_loss = self.signal.plain_loss(y)
+        state.open_loss = min(float(self.signal.loss(outputs, y)), state.plain_loss)
+        state.smoothed = state.open_loss
+        state.log_weight = self.removal.start(self.recipe.mask.opening)
+
+    def _finish(self) -> None:
+        """Measure what the stage gave, and go to the next."""
+        state = self.state
+        self.networks.eval()
+        if not all(bool(torch.isfinite(p).all()) for p in self.networks.parameters()):
+            raise SptError(
+                f"the fit diverged (stage {state.stage}): its parameters are not finite. Lower the "
+                "learning rate of that stage in the recipe.",
+                exit_code=1,
+            )
+        if state.stage == "regressor":
+            state.regressor_steps = state.total
+            state.r2 = self._r2(self._bare(), self.held, self.held_y)
+            some = _evenly(len(self.train))
+            state.train_r2 = self._r2(self._bare(), self.train.take(some), self.train_y[some])
+        elif state.stage == "control":
+            rng = np.random.default_rng([self.recipe.seed, 5])
+            shuffled = self.held_y[rng.permutation(len(self.held))]
+            state.shuffled_r2 = self._r2(self._bare(self.control), self.held, shuffled)
+            self._insist_on_prediction()
+        state.stage = STAGES[STAGES.index(state.stage) + 1]
+        state.before_s += state.elapsed_s
+        self.loss = math.nan
+        state.step = state.total = 0
+        state.elapsed_s = 0.0
+        self.optimizer = self._begin()
+
+    def _r2(self, model: TrackRelevanceModel, steps: Steps, y: np.ndarray[Any, Any]) -> float:
+        some = _evenly(len(steps))
+        r2 = model.skill(steps.take(some), y[some])
+        return r2 if math.isfinite(r2) else -1.0
+
+    def _insist_on_prediction(self) -> None:
+        state, least = self.state, self.recipe.regressor.min_r2
+        what = "R²" if self.signal.kind == "number" else "McFadden's R²"
+        found = (
+            f"{what} is {state.r2:.2f} on {self.tracks.held_out_words(self.split.held_out)} and "
+            f"{state.shuffled_r2:.2f} with the signal shuffled"
+        )
+        if state.r2 < least:
+            raise SptError(
+                f"the signal can't be predicted from the tracks: {found}; expected at least "
+                f"{least:g}. Check that each value belongs to its track, take more or longer "
+                "tracks, or train for more minutes (--minutes).",
+                exit_code=1,
+            )
+        if state.r2 - max(state.shuffled_r2, 0.0) < least:
+            raise SptError(
+                f"the signal can't be predicted from the tracks: {found}; expected a lead of at "
+                f"least {least:g}. Take more tracks.",
+                exit_code=1,
+            )
+
+    def _bare(self, regressor: TrackRegressor | None = None) -> TrackRelevanceModel:
+        return TrackRelevanceModel(
+            regressor=regressor or self.regressor,
+            masker=self.masker,
+            removal=self.removal,
+            signal=self.signal,
+            scale=self.recipe.data.scale,
+            spread=self.spread,
+            unit=self.tracks.unit if self.recipe.data.scale == "all" else "",
+            longest=self.recipe.data.longest,
+            name=self.recipe.name,
+        )
+
+    def model(self) -> TrackRelevanceModel:
+        """Return the fitted model, with what was measured on tracks held out."""
+        state, model = self.state, self._bare()
+        self.networks.eval()
+        some = _evenly(len(self.held))
+        steps, y = self.held.take(some), self.held_y[some]
+        curve, random = model.curve(steps, y, keep_r2=self.recipe.mask.keep_r2)
+        accuracy = None
+        if self.signal.kind == "category":
+            known = y[:, 0] >= 0
+            right = model.outputs(steps).argmax(1)[known] == y[known, 0]
+            accuracy = float(right.mean())
+        lengths = self.train.lengths
+        model.fitted = TrackFitted(
+            r2=state.r2,
+            shuffled_r2=state.shuffled_r2,
+            train_r2=state.train_r2,
+            removed_r2=model.skill(steps, y, np.zeros(len(steps.values), np.float32), draws=4),
+            accuracy=accuracy,
+            tracks=len(self.train),
+            held_out=self.tracks.held_out_words(self.split.held_out),
+            regressor_steps=state.regressor_steps,
+            seconds=state.before_s,
+            mean_mask=float(model.maps(steps).contribution.mean()),
+            curve=curve,
+            random_r2=random,
+            lengths=(int(lengths.min()), int(lengths.max())),
+            recipe=self.recipe.model_dump(),
+            source=self.tracks.report,
+        )
+        return model
+
+
+def _evenly(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.unique(np.linspace(0, count - 1, min(count, _MOST_MEASURED)).round().astype(np.int64))
+
+
+def _split(tracks: SignalTracks, recipe: TrackRelevanceRecipe) -> Split:
+    """Hold out whole files, or whole tracks of one file: never a piece of a track."""
+    share, seed = recipe.data.validation, recipe.seed
+    if tracks.files > 1:
+        return split(tracks.groups, share, seed=seed)
+    names, of = np.unique(np.asarray(tracks.groups, dtype=str), return_inverse=True)
+    if len(names) < _FEWEST_TRACKS:
+        raise SptError(
+            f"there are {len(names)} tracks with a signal; expected at least {_FEWEST_TRACKS} to "
+            "learn from and to hold some out. Give more tracks, or more files."
+        )
+    out = np.random.default_rng([seed, 7]).permutation(len(names))
+    out = np.sort(out[: max(1, round(share * len(names)))])
+    held = np.isin(of, out)
+    return Split(np.flatnonzero(~held), np.flatnonzero(held), tuple(str(names[i]) for i in out))
