@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -183,6 +183,7 @@ def fit_relevance(
         "most_clips": most_clips,
     }  # fmt: skip
     examples = _gathered(names, signal, settings, plan.seed, told)
+    plan, examples = _turned(plan, examples, signal, names)
     told.gathered(examples)
     if only_generator:
         model = RelevanceModel.load(folder, device=where)
@@ -276,6 +277,24 @@ def _changed(plan: RelevanceRecipe, *, minutes: float | None, seed: int | None) 
             raise SptError(f"--seed is {seed}; expected 0 or more.")
         plan = plan.model_copy(update={"seed": seed})
     return plan
+
+
+def _turned(
+    plan: RelevanceRecipe, examples: Examples, signal: str | Path, movies: Sequence[str]
+) -> tuple[RelevanceRecipe, Examples]:
+    """Let clips be turned where nothing else is said and the signal is measured from the movie.
+
+    An area, an outline, an intensity, a number of spots and a diffusion coefficient stay the same.
+    """
+    from spt_explain.xddpm.signal_source import signal_source
+
+    own = plan.regressor
+    measured = signal_source(signal, movies).measured
+    if measured is None or "flips" in own.model_fields_set:
+        return plan, examples
+    plan = plan.model_copy(update={"regressor": own.model_copy(update={"flips": True})})
+    note = f"Clips are turned and mirrored by chance, as {measured} stays the same (recipe: flips)."
+    return plan, replace(examples, notes=(*examples.notes, note))
 
 
 def _asked(plan: RelevanceRecipe, name: str, given: str) -> str:

@@ -4,6 +4,7 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 from spt_explain.cli import _COMMANDS
@@ -24,7 +25,11 @@ def test_every_command_is_documented(text):
 
 def test_every_option_named_exists(text):
     commands = [import_module(f"spt_explain.cli.{name}").command for name in _COMMANDS]
-    commands += [sub for one in commands for sub in getattr(one, "commands", {}).values()]
+    for one in tuple(commands):
+        if isinstance(one, click.Group):
+            context = click.Context(one)
+            subs = (one.get_command(context, name) for name in one.list_commands(context))
+            commands += [sub for sub in subs if sub is not None]
     known = {
         option for one in commands for parameter in one.params for option in parameter.opts
     } | {"--help"}

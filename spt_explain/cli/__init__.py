@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 
 from spt_explain import __version__
+from spt_explain.cli.groups import LazyGroup
 from spt_explain.errors import SptError
 
 _COMMANDS = {
     "classify": "Mechanism and confidence for every track of any tracking program's file.",
     "explain": "Why: which frames of each track speak for its class, checked, with figures.",
     "track": "Tracks from movies, with parameters found from the movie and shown.",
-    "simulate": "Tracks of known mechanism, as a lab would record them, and movies of them.",
+    "simulate": "Tracks of known mechanism, and movies with signals whose pixels are known.",
+    "relevance": "Which pixels of a movie carry a signal, and when.",
     "weights": "List, check, share and remove sets of weights.",
     "retrain": "Weights for your own microscope, or from a recipe.",
     "evaluate": "How good a set of weights is, by noise, length and exponent, with figures.",
@@ -23,39 +24,13 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """Commands are imported when they are run, and listed without being imported."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = import_module(f"spt_explain.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in _COMMANDS and not name.startswith("-"):
-            import difflib
-            from pathlib import Path
-
-            near = difflib.get_close_matches(name, _COMMANDS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else ""
-            if Path(name).exists():
-                hint = f"To classify it: spt-explain classify {name}"
-            ctx.fail(f"there is no command {name!r}. {hint}".rstrip())
-        return super().resolve_command(ctx, args)
+class _Commands(LazyGroup):
+    room = "spt_explain.cli"
+    summaries = _COMMANDS
+    file_hint = "To classify it: spt-explain classify {}"
 
 
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="spt-explain")
 def group() -> None:
     """Say why single particles diffuse as they do, track by track.

@@ -31,8 +31,12 @@ OWN_OUTPUTS = re.compile(
     r"\.(?:tracks|tracking|verdicts|reasons|preview)\.[^.].*$|\.params\.json$", re.I
 )
 """Names of our own results, which are no movies."""
-OWN_FOLDER = ".reasons"
+OWN_FOLDERS = (".reasons", ".relevance")
 """How the names of folders of our own results end."""
+OWN_FILES = (("reasons.json",), ("explain.json", "relevance.tif"), ("generate.json",))
+"""Files that lie together in folders of our own results, whatever these are called."""
+SIMULATED, TRUTH = "settings.json", "truth"
+"""Where simulated movies lie, the folder of their true masks, which are no movies to look at."""
 
 _PART = re.compile(r"\bFileName=[\"']([^\"']+)[\"']")
 _MASTER = re.compile(r"<(?:\w+:)?BinaryOnly\b")
@@ -106,14 +110,16 @@ def find_movies(names: Sequence[str]) -> Movies:
         left_out.extend(others)
         return len(movies) + len(files) - len(fresh)
 
-    for name in names:
+    # A shell's * names everything, our own results too.
+    others = [name for name in names if not (_is_folder(Path(name)) and _is_own(Path(name)))]
+    for name in others or names:
         path = Path(name)
         if _is_folder(path):
             _flush(given, take)
             if not take(_walk(path), False):
                 raise SptError(
-                    f"{name} is a folder without movies: expected TIFF, ND2 or CZI files, or "
-                    "single frames as TIFF.\nGive another folder, or a file by name."
+                    f"{name} is a folder without movies (spt-explain's own results don't count): "
+                    "expected TIFF, ND2 or CZI files, or single frames as TIFF.\nGive another folder, or a file by name."
                 )
         elif _is_there(path):
             given.append(str(path))
@@ -261,7 +267,7 @@ def _matches(pattern: str) -> list[str]:
         if Path(match).is_dir():
             # With ** the files of every folder are matched by themselves.
             files += [] if "**" in pattern else _walk(Path(match))
-        elif _wanted(Path(match).name):
+        elif _wanted(Path(match).name) and not _is_own(Path(match).parent):
             files.append(match)
     return files
 
@@ -285,7 +291,8 @@ def _walk(folder: Path) -> list[str]:
             ) from error
         found.extend(str(e) for e in entries if e.is_file() and _wanted(e.name))
         for entry in entries:
-            if entry.is_dir() and not entry.name.startswith(".") and not _is_own(entry):
+            skipped = entry.name.startswith(".") or _is_own(entry) or _is_truth(entry)
+            if entry.is_dir() and not skipped:
                 visit(entry)
 
     if not _is_own(folder):
@@ -294,7 +301,13 @@ def _walk(folder: Path) -> list[str]:
 
 
 def _is_own(folder: Path) -> bool:
-    return folder.name.endswith(OWN_FOLDER)
+    return folder.name.endswith(OWN_FOLDERS) or any(
+        all(_is_there(folder / name) for name in names) for names in OWN_FILES
+    )
+
+
+def _is_truth(folder: Path) -> bool:
+    return folder.name == TRUTH and _is_there(folder.parent / SIMULATED)
 
 
 def _wanted(name: str) -> bool:

@@ -30,9 +30,10 @@ SKIPPED = frozenset(["thumbs.db", "desktop.ini"])
 """Files that a system leaves in folders."""
 SKIPPED_FOLDERS = (".zarr", "__MACOSX")
 """Folders (by the end of their names) that hold pieces of one file, or shadows of files."""
-OWN_FOLDER, OWN_SIDECAR = ".reasons", "reasons.json"
-"""Our own results, whose tables look like tracks, lie in folders of such a name, or that hold such
-a file."""
+OWN_FOLDERS = (".reasons", ".relevance")
+OWN_FILES = (("reasons.json",), ("explain.json", "checks.json"))
+"""Our own results, whose tables look like tracks, lie in folders of such names, or that hold such
+files together."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,9 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
 
 
 def _is_own(folder: Path) -> bool:
-    return folder.name.endswith(OWN_FOLDER) or (folder / OWN_SIDECAR).is_file()
+    return folder.name.endswith(OWN_FOLDERS) or any(
+        all(_is_there(folder / name) for name in names) for names in OWN_FILES
+    )
 
 
 def _wanted(name: str) -> bool:
@@ -223,8 +226,8 @@ def _not_found(path: Path, name: str) -> SptError:
     return SptError(f"{name} was not found: expected a file or folder of tracks.\n{hint}")
 
 
-def _is_there(folder: Path) -> bool:
+def _is_there(path: Path) -> bool:
     try:
-        return folder.is_dir()
+        return path.exists()
     except (OSError, ValueError):
         return False

@@ -109,7 +109,7 @@ def overlay_movie(
     kind = fmt or out.suffix.lower().lstrip(".")
     _check(kind, out, fps, tail, side_px, most_frames)
     check_colour_by(colour_by)
-    program = _ffmpeg(out) if kind == "mp4" else ""
+    program = find_ffmpeg(out) if kind == "mp4" else ""
     with Stack(stack_path) as stack:
         scene = place(
             stack, frames, tracks, unit=unit, pixel_size_um=pixel_size_um,
@@ -133,9 +133,9 @@ def overlay_movie(
 
         with appear_together([out]) as (part,):
             if kind == "gif":
-                _write_gif(part, drawn(), canvas.palette(), fps)
+                write_gif(part, drawn(), canvas.palette(), fps)
             else:
-                _write_mp4(part, drawn(), canvas.size, fps, program, out)
+                write_mp4(part, drawn(), canvas.size, fps, program, out)
     notes = scene.notes
     if every > 1:
         notes = (*notes, f"{out.name} shows every {_ordinal(every)} of {stack.n_frames:,} frames.")
@@ -163,7 +163,14 @@ def _check(
         raise SptError(f"a movie of at most {most_frames} frames: expected 1 or more.")
 
 
-def _ffmpeg(out: Path) -> str:
+def find_ffmpeg(out: Path) -> str:
+    """Return the program that writes MP4.
+
+    Raises
+    ------
+    SptError
+        If it is not there.
+    """
     program = shutil.which("ffmpeg")
     if program is None:
         raise SptError(
@@ -179,7 +186,20 @@ def _thinned(frame: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return frame[::step, ::step].astype(np.float32)
 
 
-def _write_gif(part: Path, pictures: Iterator[Picture], palette: Picture, fps: float) -> None:
+def write_gif(part: Path, pictures: Iterator[Picture], palette: Picture, fps: float) -> None:
+    """Write pictures of one size as a GIF that repeats, in the colours of a palette.
+
+    Parameters
+    ----------
+    part : pathlib.Path
+        File to write.
+    pictures : iterator of PIL.Image.Image
+        At least one.
+    palette : PIL.Image.Image
+        Mode P.
+    fps : float
+        Frames shown in a second.
+    """
     from PIL import Image
 
     flat = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
@@ -192,11 +212,32 @@ def _write_gif(part: Path, pictures: Iterator[Picture], palette: Picture, fps: f
         )  # fmt: skip
 
 
-def _write_mp4(
+def write_mp4(
     part: Path, pictures: Iterator[Picture], size: tuple[int, int], fps: float, program: str,
     out: Path,
 ) -> None:  # fmt: skip
-    """Hand the pictures to ffmpeg; H.264 in the colours that every player shows."""
+    """Hand pictures to ffmpeg; H.264 in the colours that every player shows.
+
+    Parameters
+    ----------
+    part : pathlib.Path
+        File to write.
+    pictures : iterator of PIL.Image.Image
+        Mode RGB.
+    size : tuple of int
+        Their width and height, both even.
+    fps : float
+        Frames shown in a second.
+    program : str
+        From `find_ffmpeg`.
+    out : pathlib.Path
+        What the file will be called, for errors.
+
+    Raises
+    ------
+    SptError
+        If ffmpeg fails.
+    """
     command = [
         program, "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:g}", "-i", "-", "-an", "-c:v", "libx264",

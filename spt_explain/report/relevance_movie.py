@@ -13,9 +13,9 @@ from spt_explain.report.movie_canvas import NARROWEST_PX, TEXT_PX
 from spt_explain.report.overlay_movie import (
     FPS,
     MOST_FRAMES_GIF,
-    _ffmpeg,
-    _write_gif,
-    _write_mp4,
+    find_ffmpeg,
+    write_gif,
+    write_mp4,
 )
 from spt_explain.report.placing import DARKEST, shades
 from spt_explain.report.relevance_figures import RELEVANCE_COLOURS, painted
@@ -84,7 +84,7 @@ def relevance_movie(
         If ffmpeg is not there or fails.
     """
     kind = out.suffix.lower().lstrip(".")
-    program = _ffmpeg(out) if kind == "mp4" else ""
+    program = find_ffmpeg(out) if kind == "mp4" else ""
     most = most_frames or (MOST_FRAMES_GIF if kind == "gif" else n_frames)
     every = -(-n_frames // most)
     shown = range(0, n_frames, every)
@@ -101,9 +101,9 @@ def relevance_movie(
                 progress(done, len(shown))
 
     if kind == "gif":
-        _write_gif(out, drawn(), _palette(), fps)
+        write_gif(out, drawn(), _palette(), fps)
     else:
-        _write_mp4(out, drawn(), _whole(size), fps, program, out)
+        write_mp4(out, drawn(), _whole(size), fps, program, out)
     if every == 1:
         return ()
     return (f"{out.name} shows one frame of {every:,}: {len(shown):,} of {n_frames:,} frames.",)

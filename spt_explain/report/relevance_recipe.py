@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
 _WIDTH = 96
-_BY_SIGNAL = {("data", "per"), ("data", "kind")}
-"""What is found from the signal where a recipe does not say it."""
+_BY_SIGNAL = {
+    ("data", "per"): "as the signal comes",
+    ("data", "kind"): "as the signal comes",
+    ("regressor", "flips"): "true where the signal is measured from the movie",
+}
+"""What depends on the signal where a recipe does not say it, and how."""
 _HEAD = """\
 Every number of a fit with its default: spt-explain relevance fit MOVIES --signal FILE
 Change a copy and give it with --recipe FILE; what is left out stays as it is here.
@@ -42,17 +46,17 @@ def recipe_text(recipe: RelevanceRecipe, head: str = _HEAD) -> str:
     for name, section in sections:
         lines += ["", f"[{name}]"]
         for key, info in type(section).model_fields.items():
-            given = key in section.model_fields_set or (name, key) not in _BY_SIGNAL
-            lines += _entry(key, getattr(section, key), info.description, given=given)
+            left = None if key in section.model_fields_set else _BY_SIGNAL.get((name, key))
+            lines += _entry(key, getattr(section, key), info.description, left=left)
     return "\n".join(lines) + "\n"
 
 
-def _entry(name: str, value: Any, description: str | None, *, given: bool = True) -> list[str]:
+def _entry(name: str, value: Any, description: str | None, *, left: str | None = None) -> list[str]:
     lines = [f"# {line}" for line in textwrap.wrap(description or "", _WIDTH)]
     if value is None:
         return [*lines, f"# {name} = (nothing)"]
-    if not given:
-        return [*lines, f"# {name} = {_value(value)}  (left out: as the signal comes)"]
+    if left is not None:
+        return [*lines, f"# {name} = {_value(value)}  (left out: {left})"]
     return [*lines, f"{name} = {_value(value)}"]
 
 

@@ -96,8 +96,8 @@ class RelevanceModel:
     layout : Layout, optional
         How its clips were cut from movies; without it, movies are taken as they are.
     judge : Regressor, optional
-        A regressor that was shown clips with pixels missing, at random: it says what a part of the
-        pixels tells. Without it the regressor is asked, which has never seen a hole.
+        A regressor that was shown clips with pixels missing: it says what a part of the pixels
+        tells. Without it the regressor is asked, which has never seen a hole.
     """
 
     regressor: Regressor
@@ -305,8 +305,12 @@ class RelevanceModel:
             )
 
         def skill(kept: NDArray[np.float32]) -> float:
-            told = self.outputs_of_scaled(kept, by=self.judge)
-            return self.signal.skill(torch.from_numpy(told), expected)
+            # What either can read of the pixels is in them.
+            asked = (self.regressor, self.judge) if self.judge is not None else (self.regressor,)
+            return max(
+                self.signal.skill(torch.from_numpy(self.outputs_of_scaled(kept, by=one)), expected)
+                for one in asked
+            )
 
         return sufficiency(skill, scaled, relevance, keep_r2=keep_r2)
 

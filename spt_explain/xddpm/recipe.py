@@ -109,11 +109,15 @@ class MaskRecipe(_Strict):
 class JudgeRecipe(_Strict):
     """A copy of the regressor that learns to see clips with pixels missing.
 
-    It tells how much of the signal is left in some of the pixels: the sufficiency curve.
+    Of most clips those of least contribution, of the others random ones. It tells how much of the
+    signal is left in some of the pixels: the sufficiency curve.
     """
 
     share: float = Field(
-        0.5, ge=0, le=1, description="Steps, as a share of the regressor's; 0: the regressor judges."
+        0.5,
+        ge=0,
+        le=1,
+        description="Steps, as a share of the regressor's; 0: the regressor judges.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of AdamW.")
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from spt_explain.errors import SptError
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
-from spt_explain.xddpm.augment import augmented, turned
+from spt_explain.xddpm.augment import augmented, random_masks, turned
 from spt_explain.xddpm.bottleneck import Bottleneck, printed_term
 from spt_explain.xddpm.model import Fitted, RelevanceModel
 from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
@@ -42,6 +42,8 @@ _MOST_MEASURED = 512
 """Training clips that the regressor is measured on."""
 _MOST_HELD = 256
 """Held-out clips, evenly spread, that the sufficiency curve is measured on."""
+_OWN_SHARE = 0.7
+"""Of the judge's clips, those whose pixels are missing by contribution; of the rest, at random."""
 _LOG_WEIGHT = (math.log(1e-3), math.log(1e5))
 
 
@@ -81,9 +83,7 @@ class Run:
         self.recipe = recipe
         self.device = device
         table = np.asarray(values)
-        self.split: Split = split(
-            groups, recipe.data.validation, seed=recipe.seed, values=table
-        )
+        self.split: Split = split(groups, recipe.data.validation, seed=recipe.seed, values=table)
         train, held = self.split.train, self.split.validation
         self.signal = Signal.fit(table[train], names, per=recipe.data.per, kind=recipe.data.kind)
         self.scale = Scale.fit(clips[train], recipe.data.scale, percentile=recipe.data.percentile)
@@ -314,12 +314,11 @@ class Run:
             loss, said, mask = self._mask_loss(x, y, generator)
             sums.mask += mask
         else:
-            network, how = self.regressor, self.recipe.regressor
-            if self.state.stage == "control":
-                network = self.control
-            elif self.state.stage == "judge":
-                network, how = self.judge, how.model_copy(update={"augment": "masks"})
-            seen = augmented(x, how, generator, self._done())
+            if self.state.stage == "judge":
+                network, seen = self.judge, self._with_holes(x, generator)
+            else:
+                network = self.regressor if self.state.stage == "regressor" else self.control
+                seen = augmented(x, self.recipe.regressor, generator, self._done())
             with self._fast():
                 told = network(seen)
             loss = said = self.signal.loss(told.float(), y)
@@ -333,6 +332,19 @@ class Run:
             group["lr"] = group["peak"] * share
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _with_holes(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return clips of which random pixels are missing, or those of least contribution."""
+        with self._fast():
+            mask = self.bottleneck.mask(self.masker(x)[0].float())
+        # Which share is kept has no favourite size: a hundredth is as frequent as a third.
+        share = 10 ** (-2.5 * torch.rand(len(x), generator=generator, device=x.device))
+        ranked = mask.flatten(1).sort(1, descending=True).values
+        at = (share * ranked.shape[1]).long().clamp(0, ranked.shape[1] - 1)
+        least = ranked.gather(1, at[:, None]).reshape(-1, 1, 1, 1)
+        own = torch.rand((len(x), 1, 1, 1), generator=generator, device=x.device) < _OWN_SHARE
+        return torch.where(own, x * (mask >= least), x * random_masks(x, generator))
 
     def _share_of_rate(self) -> float:
         """Return a linear warm-up, then half a cosine to zero."""

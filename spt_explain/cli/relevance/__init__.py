@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from spt_explain.cli.groups import LazyGroup
 
 _COMMANDS = {
     "fit": "A model from movies and a number (or category) that goes with each.",
@@ -14,39 +14,14 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """Commands are imported when they are run, and listed without being imported."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        found: click.Command = import_module(f"spt_explain.cli.relevance.{cmd_name}").command
-        return found
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in _COMMANDS and not name.startswith("-"):
-            import difflib
-            from pathlib import Path
-
-            near = difflib.get_close_matches(name, _COMMANDS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(_COMMANDS)}."
-            if Path(name).exists():
-                hint = f"To explain it: spt-explain relevance explain {name} --model model/"
-            ctx.fail(f"relevance has no command {name!r}. {hint}")
-        return super().resolve_command(ctx, args)
+class _Commands(LazyGroup):
+    room = "spt_explain.cli.relevance"
+    summaries = _COMMANDS
+    file_hint = "To explain it: spt-explain relevance explain {} --model model/"
+    title = "relevance has no command"
 
 
-@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Say which pixels of a movie carry a signal, and when.
 

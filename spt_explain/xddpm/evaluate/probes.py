@@ -209,7 +209,9 @@ def encoding_check(
     truth: ArrayLike | None = None,
     network: Callable[[], nn.Module] | None = None,
     test_share: float = 0.3,
+    ask_clips: bool = True,
     steps: int = STEPS,
+    batch: int = BATCH,
     seed: int = 0,
     device: str = "cpu",
 ) -> Encoding:
@@ -236,7 +238,9 @@ def encoding_check(
     test_share : float
         Of the videos. They are parted at random: videos must be independent (give one clip for
         each movie, or take care of it with `clips`).
-    steps : int
+    ask_clips : bool
+        Whether a regressor is fitted to the whole clips too; else `r2_clip` is NaN.
+    steps, batch : int
         Of each fit.
     seed : int
     device : str
@@ -271,7 +275,7 @@ def encoding_check(
             torch.manual_seed(seed)
             fresh = SmallProbe(videos.shape[1], real.shape[1]) if network is None else network()
         predict = fit_probe(
-            fresh, inputs[train], real[train], steps=steps, seed=seed, device=device
+            fresh, inputs[train], real[train], steps=steps, batch=batch, seed=seed, device=device
         )
         told = [predict(inputs[test[at : at + 64]]) for at in range(0, n_test, 64)]
         return r_squared(np.concatenate(told), real[test])
@@ -281,4 +285,5 @@ def encoding_check(
     if truth is not None:
         marks = checked_maps(checked_truth(truth), videos, "true maps")
         true = held_out(marks.reshape(videos.shape).astype(np.float32))
-    return Encoding(held_out(mask), held_out(mask * x), held_out(x), true)
+    whole = held_out(x) if ask_clips else np.nan
+    return Encoding(held_out(mask), held_out(mask * x), whole, true)
