@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from spt_explain.errors import SptError
+from spt_explain.recipe_file import RecipeFile, Strict
 from spt_explain.resandi.architecture import Architecture
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ALPHA_LEVELS = (0.05, 0.5, 0.95)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NetworkRecipe(_Strict):
+class NetworkRecipe(Strict):
     """Shape of the network; see `spt_explain.resandi.architecture.Architecture`."""
 
     inputs: Literal["positions", "positions+displacements"] = Field(
@@ -47,7 +39,7 @@ class NetworkRecipe(_Strict):
     )
 
 
-class DataRecipe(_Strict):
+class DataRecipe(Strict):
     """The trajectories that are simulated for training, and what a microscope does to them."""
 
     min_points: int = Field(10, ge=3, description="Shortest trajectory.")
@@ -71,7 +63,7 @@ class DataRecipe(_Strict):
     reuse: int = Field(3, gt=0, description="Times that each is used, turned and disturbed anew.")
 
 
-class ScheduleRecipe(_Strict):
+class ScheduleRecipe(Strict):
     """How long, how fast, and how many at a time."""
 
     minutes: float = Field(8.0, gt=0, description="Training time; the rate is annealed over it.")
@@ -83,7 +75,7 @@ class ScheduleRecipe(_Strict):
     alpha_weight: float = Field(0.5, ge=0, description="Weight of the loss of the exponent.")
 
 
-class FixedRecipe(_Strict):
+class FixedRecipe(Strict):
     """Training on a fixed data set in epochs, as the paper does; see `training.epochs`.
 
     The defaults are the published protocol (Bae, Baek & Jeong, supplement B; delta and the most
@@ -174,7 +166,7 @@ class FixedRecipe(_Strict):
         return "; ".join(parts)
 
 
-class Recipe(_Strict):
+class Recipe(RecipeFile):
     """Numbers of one training run; an unknown key in the file is an error."""
 
     name: str = Field(description="Name of the weights it makes.")
@@ -230,25 +222,3 @@ class Recipe(_Strict):
     def batch_size(self) -> int:
         """Trajectories of a step."""
         return sum(self.batch.values())
-
-    @classmethod
-    def load(cls, path: Path) -> Recipe:
-        """Read a recipe from a TOML file.
-
-        Raises
-        ------
-        SptError
-            If the file is missing, not TOML, or holds unknown keys or values out of range.
-        """
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-            return cls(**values)
-        except FileNotFoundError as error:
-            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SptError(f"{path} is not valid TOML: {error}.") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            said = first["msg"].removeprefix("Value error, ")
-            raise SptError(f"{path}: {key + ': ' if key else ''}{said}.") from error

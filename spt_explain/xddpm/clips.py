@@ -252,9 +252,11 @@ def plan_places(
     if short:
         one = min(short, key=lambda film: film.frames)
         more = f" (and {len(short) - 1:,} more are short)" if len(short) > 1 else ""
+        # Of one movie of whole frames, clips are held out by time.
+        few = one.frames if len(films) > 1 or layout.tile else max(1, one.frames // 5)
         raise SptError(
             f"{printable(one.name)} has {one.frames:,} frames{more}; a clip has {layout.frames}. "
-            f"Give --frames {one.frames} or less, or longer movies."
+            f"Give --frames {few} or less, or longer movies."
         )
     if len(films) > 1:
         areas = [

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from spt_explain.errors import SptError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spt_explain.recipe_file import RecipeFile, Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataRecipe(_Strict):
+class DataRecipe(Strict):
     """What clips and signal are."""
 
     scale: Literal["fluorescence", "field"] = Field(
@@ -32,7 +24,7 @@ class DataRecipe(_Strict):
     )
 
 
-class RegressorRecipe(_Strict):
+class RegressorRecipe(Strict):
     """The regressor, which is the decoder of the mask too."""
 
     width: int = Field(8, ge=1, le=512, description="Channels at full resolution.")
@@ -67,7 +59,7 @@ class RegressorRecipe(_Strict):
     )
 
 
-class MaskRecipe(_Strict):
+class MaskRecipe(Strict):
     """The mask and what bounds it."""
 
     bottleneck: Literal["fixed", "iba", "paper"] = Field("fixed", description="See bottleneck.py.")
@@ -106,7 +98,7 @@ class MaskRecipe(_Strict):
     learning_rate: float = Field(0.015, gt=0, description="Peak rate of AdamW.")
 
 
-class JudgeRecipe(_Strict):
+class JudgeRecipe(Strict):
     """A copy of the regressor that learns to see clips with pixels missing.
 
     Of most clips those of least contribution, of the others random ones. It tells how much of the
@@ -122,7 +114,7 @@ class JudgeRecipe(_Strict):
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of AdamW.")
 
 
-class ScheduleRecipe(_Strict):
+class ScheduleRecipe(Strict):
     """How long, how fast, and how many at a time."""
 
     minutes: float = Field(10.0, gt=0, description="Time of the whole fit.")
@@ -137,7 +129,7 @@ class ScheduleRecipe(_Strict):
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
 
 
-class RelevanceRecipe(_Strict):
+class RelevanceRecipe(RecipeFile):
     """Numbers of one fit; an unknown key in the file is an error."""
 
     name: str = "relevance"
@@ -147,36 +139,3 @@ class RelevanceRecipe(_Strict):
     mask: MaskRecipe = Field(default_factory=lambda: MaskRecipe())
     judge: JudgeRecipe = Field(default_factory=lambda: JudgeRecipe())
     schedule: ScheduleRecipe = Field(default_factory=lambda: ScheduleRecipe())
-
-    @classmethod
-    def load(cls, path: Path) -> RelevanceRecipe:
-        """Read a recipe from a TOML file.
-
-        Raises
-        ------
-        SptError
-            If the file is missing, not TOML, or holds unknown keys or values out of range.
-        """
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SptError(f"{path} is not valid TOML: {error}.") from error
-        return cls.of(values, str(path))
-
-    @classmethod
-    def of(cls, values: object, source: str) -> RelevanceRecipe:
-        """Check values that came from `source`.
-
-        Raises
-        ------
-        SptError
-            If there are unknown keys or values out of range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise SptError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error

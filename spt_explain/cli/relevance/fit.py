@@ -273,9 +273,14 @@ def make_listener(console: Console, progress: Progress) -> RelevanceListener:
             self._clear()
             shape = " × ".join(str(n) for n in examples.clips.shape[1:])
             groups = len(set(map(str, examples.groups)))
+            movies = len(examples.sources)
+            where = f"{movies:,} movie{'s' * (movies != 1)}"
+            if groups != movies:
+                kind = "stretches of time" if "stretch" in examples.held_out_by else "fields"
+                where += f", {groups:,} {kind}"
             console.print(
                 f"[bold]clips[/bold]    {len(examples.clips):,} of {shape} (frames, height, width) "
-                f"from {len(examples.sources):,} movies, {groups:,} movies or fields"
+                f"from {where}"
             )
             said = escape(", ".join(map(str, examples.names)))
             many = "category" if examples.kind == "category" else "number"

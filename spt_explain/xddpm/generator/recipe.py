@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from spt_explain.errors import SptError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spt_explain.recipe_file import RecipeFile
 
 Objective = Literal["w", "eps-mask", "plain"]
 BetaSchedule = Literal["linear", "cosine"]
 Output = Literal["v", "eps"]
 
 
-class GeneratorRecipe(BaseModel):
+class GeneratorRecipe(RecipeFile):
     """Numbers of one fit; an unknown key in the file is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str = "generator"
     seed: int = Field(20261122, ge=0, lt=2**63)
@@ -57,39 +51,6 @@ class GeneratorRecipe(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the U-Net; auto: bfloat16 on a GPU that has it."
     )
-
-    @classmethod
-    def load(cls, path: Path) -> GeneratorRecipe:
-        """Read a recipe from a TOML file.
-
-        Raises
-        ------
-        SptError
-            If the file is missing, not TOML, or holds unknown keys or values out of range.
-        """
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SptError(f"{path} is not valid TOML: {error}.") from error
-        return cls.of(values, str(path))
-
-    @classmethod
-    def of(cls, values: object, source: str) -> GeneratorRecipe:
-        """Check values that came from `source`.
-
-        Raises
-        ------
-        SptError
-            If there are unknown keys or values out of range.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise SptError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error
 
     def for_device(self, device: str) -> GeneratorRecipe:
         """Return it with what the device decides: width, batch and precision."""

@@ -24,6 +24,8 @@ MaskKind = Literal["dilated", "unet1d"]
 
 _LONGEST = 1000.0
 """Displacements at which the length's channel is 1."""
+_TIME = 2
+"""The channel of the time."""
 _HEAD = 32
 _GAIN = 3.0
 """Standard deviation of raw M: some displacements are kept and others are not."""
@@ -45,6 +47,8 @@ class TrackShape:
         What draws the mask.
     mask_width : int
         Its channels.
+    mask_time : bool
+        Whether it is told where in the track a displacement is.
     """
 
     outputs: int
@@ -52,6 +56,7 @@ class TrackShape:
     depth: int = 5
     mask: MaskKind = "dilated"
     mask_width: int = 32
+    mask_time: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -112,7 +117,10 @@ class TrackMask(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         """Return raw M, (batch, displacements), of scaled displacements (batch, 2, …)."""
-        features = self.body(_with_time(steps))
+        x = _with_time(steps)
+        if not self.shape.mask_time:
+            x[:, _TIME] = 0
+        features = self.body(x)
         rank = self.even(self.head(self.last(features)))[:, 0]
         return torch.as_tensor(_GAIN * rank + self.level)
 

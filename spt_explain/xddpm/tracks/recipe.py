@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from spt_explain.errors import SptError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spt_explain.recipe_file import RecipeFile, Strict
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class TrackDataRecipe(_Strict):
+class TrackDataRecipe(Strict):
     """What tracks and signal are."""
 
     scale: Literal["track", "axis", "all"] = Field(
@@ -35,7 +28,7 @@ class TrackDataRecipe(_Strict):
     )
 
 
-class TrackRegressorRecipe(_Strict):
+class TrackRegressorRecipe(Strict):
     """The regressor, which is the decoder of the mask too."""
 
     width: int = Field(32, ge=4, le=512, description="Channels.")
@@ -62,7 +55,7 @@ class TrackRegressorRecipe(_Strict):
     )
 
 
-class TrackMaskRecipe(_Strict):
+class TrackMaskRecipe(Strict):
     """The mask and what bounds it."""
 
     network: Literal["dilated", "unet1d"] = Field(
@@ -80,6 +73,11 @@ class TrackMaskRecipe(_Strict):
     )
     noise: float = Field(0.1, gt=0, description="rest: variance of that noise, in scaled units.")
     width: int = Field(32, ge=8, le=512, description="Channels; a multiple of 32 for unet1d.")
+    time: bool = Field(
+        False,
+        description="Whether what draws it is told where in the track a displacement is. Then it "
+        "may keep the first half of each track, say, where all of it is alike.",
+    )
     opening: float = Field(0.5, gt=0, lt=1, description="M everywhere at the start.")
     kl: float = Field(0.0, ge=0, description="Weight of the mean information of a frame, nats.")
     keep_r2: float = Field(
@@ -95,7 +93,7 @@ class TrackMaskRecipe(_Strict):
     learning_rate: float = Field(5e-3, gt=0, description="Peak rate of AdamW.")
 
 
-class TrackScheduleRecipe(_Strict):
+class TrackScheduleRecipe(Strict):
     """How long, how fast, and how many at a time."""
 
     minutes: float = Field(10.0, gt=0, description="Time of the whole fit.")
@@ -105,12 +103,12 @@ class TrackScheduleRecipe(_Strict):
         0.5, gt=0, lt=1, description="Share of the minutes for the regressor and its control."
     )
     batch: int = Field(32, gt=0, description="Tracks of a step, of about the same length.")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     warmup_share: float = Field(0.02, ge=0, lt=1, description="Share of a stage that warms up.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
 
 
-class TrackRelevanceRecipe(_Strict):
+class TrackRelevanceRecipe(RecipeFile):
     """Numbers of one fit; an unknown key in the file is an error."""
 
     name: str = "track-relevance"
@@ -121,42 +119,28 @@ class TrackRelevanceRecipe(_Strict):
     schedule: TrackScheduleRecipe = Field(default_factory=lambda: TrackScheduleRecipe())
 
     @classmethod
-    def load(cls, path: Path) -> TrackRelevanceRecipe:
-        """Read a recipe from a TOML file.
-
-        Raises
-        ------
-        SptError
-            If the file is missing, not TOML, or holds unknown keys or values out of range.
-        """
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SptError(f"{path} is not valid TOML: {error}.") from error
-        return cls.of(values, str(path))
-
-    @classmethod
-    def of(cls, values: object, source: str) -> TrackRelevanceRecipe:
+    def of(cls, values: object, source: str) -> Self:
         """Check values that came from `source`.
 
         Raises
         ------
         SptError
-            If there are unknown keys or values out of range.
+            If there are unknown keys or values out of range, or it is a recipe for movies.
         """
         try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise SptError(f"{source}: {key + ': ' if key else ''}{first['msg']}.") from error
+            return super().of(values, source)
+        except SptError as error:
+            if not _is_for_movies(values):
+                raise
+            raise SptError(
+                f"{source} is a recipe for movies; expected one for tracks, such as the one that "
+                "ships: track-relevance/default.toml."
+            ) from error
 
     def with_schedule(
         self, *, seed: int | None = None, minutes: float | None = None
     ) -> TrackRelevanceRecipe:
-        """Return the recipe with another seed or time.
+        """Return the recipe with another seed or time; a time replaces numbers of steps.
 
         Raises
         ------
@@ -167,5 +151,19 @@ class TrackRelevanceRecipe(_Strict):
         if seed is not None:
             values["seed"] = seed
         if minutes is not None:
-            values["schedule"]["minutes"] = minutes
+            values["schedule"] |= {
+                "minutes": minutes,
+                "regressor_steps": None,
+                "mask_steps": None,
+            }
         return self.of(values, "--seed, --minutes")
+
+
+def _is_for_movies(values: object) -> bool:
+    from spt_explain.xddpm.recipe import RelevanceRecipe
+
+    try:
+        RelevanceRecipe.model_validate(values)
+    except ValidationError:
+        return False
+    return True

@@ -92,6 +92,7 @@ class TrackRun:
             depth=recipe.regressor.depth,
             mask=recipe.mask.network,
             mask_width=recipe.mask.width,
+            mask_time=recipe.mask.time,
         )
         torch.manual_seed(recipe.seed)
         self.regressor, self.control = TrackRegressor(shape), TrackRegressor(shape)

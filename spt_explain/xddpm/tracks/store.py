@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from spt_explain.errors import SptError
 from spt_explain.version import __version__
+from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.sufficiency import Curve
 from spt_explain.xddpm.tracks.model import TrackFitted, TrackRelevanceModel
@@ -20,32 +16,27 @@ from spt_explain.xddpm.tracks.network import TrackMask, TrackRegressor, TrackSha
 from spt_explain.xddpm.tracks.removal import Removal
 
 if TYPE_CHECKING:
-    from torch import nn
+    from pathlib import Path
 
 CARD = "track-relevance.json"
-_MOST_BYTES = 16 * 2**20
-"""Of a card."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class _ShapeCard(_Strict):
+class _ShapeCard(StrictCard):
     outputs: int = Field(ge=1, le=256)
     width: int = Field(ge=1, le=512)
     depth: int = Field(ge=1, le=9)
     mask: Literal["dilated", "unet1d"]
     mask_width: int = Field(ge=1, le=512)
+    mask_time: bool
 
 
-class _RemovalCard(_Strict):
+class _RemovalCard(StrictCard):
     removed: Literal["brownian", "rest"]
     noise: float = Field(gt=0)
     kind: Literal["gates", "soft"]
 
 
-class _SignalCard(_Strict):
+class _SignalCard(StrictCard):
     names: tuple[str, ...] = Field(min_length=1, max_length=1)
     per: Literal["clip"]
     kind: Literal["number", "category"]
@@ -54,7 +45,7 @@ class _SignalCard(_Strict):
     std: tuple[float, ...]
 
 
-class _CurveCard(_Strict):
+class _CurveCard(StrictCard):
     kept: tuple[float, ...] = Field(min_length=1)
     thresholds: tuple[float, ...]
     r2: tuple[float, ...]
@@ -69,7 +60,7 @@ class _CurveCard(_Strict):
         return self
 
 
-class _FittedCard(_Strict):
+class _FittedCard(StrictCard):
     r2: float
     shuffled_r2: float
     train_r2: float
@@ -87,7 +78,7 @@ class _FittedCard(_Strict):
     source: dict[str, Any]
 
 
-class _Card(_Strict):
+class _Card(FilesCard):
     format: Literal["spt-explain track relevance 1"] = "spt-explain track relevance 1"
     made_by: str
     name: str
@@ -116,62 +107,42 @@ class _Card(_Strict):
         return self
 
 
-def save(model: TrackRelevanceModel, folder: Path, *, overwrite: bool = False) -> Path:
-    """Write a model into a folder and return the card's path.
+_KIND = CardKind(
+    _Card,
+    CARD,
+    "track-relevance",
+    "model",
+    "{path} was not found: expected a model that `spt-explain relevance fit` wrote for tracks.",
+)
 
-    The parameters' file is named by its hash and the card is put in place last, so that the folder
-    holds the old model or the new one, whole, at any time.
+
+def save(model: TrackRelevanceModel, folder: Path, *, overwrite: bool = False) -> Path:
+    """Write a model into a folder and return the card's path; see `CardKind.write`.
 
     Raises
     ------
     SptError
         If there is a model already and it is not to be overwritten, or the folder can't be written.
     """
-    from safetensors.torch import save as to_bytes
-
-    path = folder / CARD
-    if path.exists() and not overwrite:
-        raise SptError(f"{folder} holds a model already. Add --overwrite, or name another folder.")
-    data = to_bytes(
-        {
-            f"{part}.{name}": value.detach().cpu().contiguous()
-            for part, network in (("regressor", model.regressor), ("mask", model.masker))
-            for name, value in network.state_dict().items()
-            if not name.endswith(".num_batches_tracked")
-        }
-    )
-    digest = hashlib.sha256(data).hexdigest()
-    file = f"track-relevance-{digest[:12]}.safetensors"
     fitted = None
     if model.fitted is not None:
         fitted = vars(model.fitted) | {"curve": model.fitted.curve.to_dict()}
         fitted["source"] = json.loads(json.dumps(fitted["source"], default=str))
-    card = _Card(
-        made_by=f"spt-explain {__version__}",
-        name=model.name,
-        files={file: digest},
-        shape=_ShapeCard(**model.regressor.shape.to_dict()),
-        removal=_RemovalCard(**vars(model.removal)),
-        signal=_SignalCard.model_validate(model.signal.to_dict()),
-        scale=model.scale,
-        spread=model.spread,
-        unit=model.unit,
-        longest=model.longest,
-        fitted=None if fitted is None else _FittedCard.model_validate(fitted),
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _put(folder / file, data)
-        text = json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        _put(path, text.encode("utf-8", "backslashreplace"))
-        for old in folder.glob("track-relevance-*.safetensors"):
-            if old.name != file:
-                old.unlink(missing_ok=True)
-    except OSError as error:
-        raise SptError(
-            f"the model can't be written to {folder} ({error.strerror or error}).", exit_code=1
-        ) from error
-    return path
+    card = {
+        "made_by": f"spt-explain {__version__}",
+        "name": model.name,
+        "shape": model.regressor.shape.to_dict(),
+        "removal": vars(model.removal),
+        "signal": model.signal.to_dict(),
+        "scale": model.scale,
+        "spread": model.spread,
+        "unit": model.unit,
+        "longest": model.longest,
+        "fitted": fitted,
+    }
+    networks = {"regressor": model.regressor, "mask": model.masker}
+    hint = "Add --overwrite, or name another folder."
+    return _KIND.write(folder, networks, card, overwrite=overwrite, hint=hint)
 
 
 def load(folder: Path, *, device: str = "cpu") -> TrackRelevanceModel:
@@ -182,22 +153,10 @@ def load(folder: Path, *, device: str = "cpu") -> TrackRelevanceModel:
     SptError
         If there is none, or it is damaged or was changed.
     """
-    path = folder / CARD if folder.is_dir() else folder
-    card = _read_card(path)
-    ((file, expected),) = card.files.items()
-    if Path(file).name != file or not file.endswith(".safetensors"):
-        raise _damaged(path, f"it names {file!r}")
-    weights = path.parent / file
-    try:
-        data = weights.read_bytes()
-    except OSError as error:
-        raise _damaged(weights, error.strerror or str(error)) from error
-    found = hashlib.sha256(data).hexdigest()
-    if found != expected:
-        raise _damaged(weights, f"it has SHA-256 {found[:12]}…, expected {expected[:12]}…")
+    card, parts, weights = _KIND.read(folder)
     shape = TrackShape(**card.shape.model_dump())
     regressor, masker = TrackRegressor(shape), TrackMask(shape)
-    _fill({"regressor": regressor, "mask": masker}, data, weights)
+    _KIND.fill({"regressor": regressor, "mask": masker}, parts, weights)
     fitted = None
     if card.fitted is not None:
         values = card.fitted.model_dump()
@@ -214,68 +173,4 @@ def load(folder: Path, *, device: str = "cpu") -> TrackRelevanceModel:
         longest=card.longest,
         name=card.name,
         fitted=fitted,
-    )
-
-
-def _read_card(path: Path) -> _Card:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        raise SptError(
-            f"{path} was not found: expected a model that `spt-explain relevance fit` wrote for "
-            "tracks."
-        ) from error
-    except OSError as error:
-        raise SptError(f"{path} can't be read ({error.strerror or error}).") from error
-    try:
-        if len(data) > _MOST_BYTES:
-            raise ValueError("it is too large for a card")
-        return _Card.model_validate(json.loads(data.decode("utf-8-sig")))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise _damaged(path, f"{key + ': ' if key else ''}{first['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"it is not a card: {error}") from error
-
-
-def _fill(networks: dict[str, nn.Module], data: bytes, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load as from_bytes
-
-    try:
-        tensors = from_bytes(data)
-        for name, tensor in tensors.items():
-            if tensor.dtype != torch.float32 or not math.isfinite(float(tensor.abs().sum())):
-                raise ValueError(f"{name} holds something else than finite float32 numbers")
-        if not all(name.partition(".")[0] in networks for name in tensors):
-            raise ValueError("it holds something else as well")
-        for part, network in networks.items():
-            own = {
-                name.partition(".")[2]: tensor
-                for name, tensor in tensors.items()
-                if name.partition(".")[0] == part
-            }
-            missing, other = network.load_state_dict(own, strict=False)
-            if other or any(not name.endswith(".num_batches_tracked") for name in missing):
-                raise ValueError("it is of another network")
-    except (SafetensorError, ValueError, RuntimeError, TypeError) as error:
-        raise _damaged(path, (str(error) or type(error).__name__).splitlines()[0]) from error
-
-
-def _put(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _damaged(path: Path, said: str) -> SptError:
-    first = said.splitlines()[0] if said else "damaged"
-    return SptError(
-        f"the model {path} is damaged or was changed: {first}. Fit it again, or copy it again.",
-        exit_code=1,
     )
