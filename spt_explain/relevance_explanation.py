@@ -160,7 +160,7 @@ def explain_relevance(
         checks_of_fit,
         in_words,
     )
-    from spt_explain.report.relevance_known import known_signal
+    from spt_explain.report.relevance_known import known_signal, refuse_signal
     from spt_explain.report.relevance_maps import map_files, units_of
     from spt_explain.report.relevance_stream import MovieLook
     from spt_explain.xddpm.model import RelevanceModel
@@ -191,6 +191,7 @@ def explain_relevance(
             override_units=override_units,
         )  # fmt: skip
         pixel, step = calibration.pixel_size_um, calibration.frame_interval_s
+        refuse_signal(one, model, stack.n_frames, signal, calibration)
         look = MovieLook(model, stack, overlap=overlap, batch=batch_size)
         with map_files(part, look.shape, units_of(stack, pixel, step)) as files:
             for first, maps in look.run(told.looking):

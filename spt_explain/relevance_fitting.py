@@ -204,10 +204,11 @@ def fit_relevance(
             examples.clips, examples.values, examples.groups, plan, names=tuple(examples.names),
             device=where, checkpoint=checkpoint, resume=resumed, report=told.fitting,
         )  # fmt: skip
-    except SptError:
-        if not resumed:
+    except SptError as error:
+        # A fit that failed by itself would fail again; one that can't be gone on with is kept.
+        if not resumed or error.exit_code == 1:
             checkpoint.unlink(missing_ok=True)
-            if made:
+            if made or not any(folder.iterdir()):
                 folder.rmdir()
         raise
     assert fitted is not None
@@ -218,14 +219,10 @@ def fit_relevance(
     out = np.isin(np.asarray(examples.groups, dtype=str), fitted.fitted.held_out)
     held = np.flatnonzero(out)
     checks = checks_of_fit(fitted.fitted, kind=model.signal.kind)
-    checks += [
-        check
-        for check in checks_of_clips(
-            model, examples.clips[held], np.asarray(examples.values)[held],
-            [examples.groups[i] for i in held], seed=plan.seed, probe_steps=PROBE_STEPS,
-        )
-        if check.name != "movie_r2"
-    ]  # fmt: skip
+    checks += checks_of_clips(
+        model, examples.clips[held], np.asarray(examples.values)[held],
+        [examples.groups[i] for i in held], seed=plan.seed, ask_r2=False, probe_steps=PROBE_STEPS,
+    )  # fmt: skip
     notes = [str(note) for note in examples.notes]
     document = made_by(
         {

@@ -268,6 +268,92 @@ def test_an_interrupted_fit_is_kept_and_resumed_to_the_same(patched, fitted, tmp
     assert not (out / "fit.checkpoint").exists()
 
 
+def test_clips_are_turned_where_the_signal_is_measured_unless_the_recipe_says(patched, tmp_path):
+    folder = write_movies(tmp_path / "movies", 5)
+    told = []
+    given = {"tile": 0, "frames": 4}
+    for number, (signal, recipe) in enumerate(
+        [
+            ("area", tiny()),
+            (folder / "areas.csv", tiny()),
+            ("area", RelevanceRecipe.of({**tiny().model_dump(exclude_unset=True), "regressor": {
+                "width": 2, "min_r2": 0.0, "flips": False}}, "x")),
+        ]
+    ):  # fmt: skip
+        found = fit_relevance(folder, signal, tmp_path / f"m{number}", recipe=recipe, **given)
+        told.append(
+            (
+                found.document["recipe"]["regressor"]["flips"],
+                any("turned and mirrored" in note for note in found.notes),
+            )
+        )
+    assert told == [(True, True), (False, False), (False, False)]
+
+
+class _Looker(RelevanceListener):
+    def looking(self, done, total):
+        raise AssertionError("the movie was looked at before the signal was checked")
+
+
+def test_a_signal_of_other_movies_is_refused_before_the_movie_is_looked_at(fitted, tmp_path):
+    folder, found = fitted
+    (tmp_path / "other.csv").write_text("movie,frame,area\nfoo,0,1\nbar,0,2\n")
+    for signal, said in ((tmp_path / "other.csv", "foo, bar"), ("area", "the model predicts area")):
+        with pytest.raises(SptError, match=said):
+            explain_relevance(
+                folder / "cell-1.tif", found.folder, tmp_path / "out", signal=signal,
+                listener=_Looker(),
+            )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_fit_that_finds_nothing_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "_insist_on_prediction", INSIST)
+    folder = write_movies(tmp_path / "movies", 5)
+    strict = tiny().model_copy(
+        update={"regressor": tiny().regressor.model_copy(update={"min_r2": 1.0})}
+    )
+    given = {"frames": 4, "recipe": strict, "listener": _Stopper()}
+    from spt_explain.xddpm import fit as fitting
+
+    def eager(*args, **more):
+        return real(*args, **more, report_every_s=-1.0)
+
+    real = fitting.fit
+    monkeypatch.setattr("spt_explain.xddpm.fit.fit", eager)
+    with pytest.raises(KeyboardInterrupt):
+        fit_relevance(folder, folder / "areas.csv", tmp_path / "m", **given)
+    assert (tmp_path / "m" / "fit.checkpoint").exists()
+    given["listener"] = RelevanceListener()
+    with pytest.raises(SptError, match="can't be predicted"):
+        fit_relevance(folder, folder / "areas.csv", tmp_path / "m", **given, resume=True)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_fresh_regressor_is_shown_small_maps(monkeypatch):
+    from types import SimpleNamespace
+
+    from spt_explain.report import relevance_checks
+    from spt_explain.xddpm.evaluate import probes
+
+    seen = []
+
+    def check(maps, clips, told, reference, **how):
+        seen.append((maps.shape, clips.shape, how["ask_clips"]))
+        return probes.Encoding(0.1, 0.9, np.nan)
+
+    monkeypatch.setattr(probes, "encoding_check", check)
+    model = SimpleNamespace(
+        signal=SimpleNamespace(encode=np.asarray, kind="number"),
+        maps_of_scaled=lambda clips: SimpleNamespace(contribution=np.ones_like(clips)),
+        device="cpu",
+    )
+    clips = np.zeros((30, 3, 50, 64), np.float32)
+    found = relevance_checks._encoding(model, clips, np.arange(30.0)[:, None], (), 0, 5)
+    assert found.good
+    assert seen == [((30, 3, 25, 32), (30, 3, 25, 32), False)]
+
+
 def test_a_signal_that_can_t_be_predicted_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(Run, "_insist_on_prediction", INSIST)
     folder = write_movies(tmp_path / "movies", 5)

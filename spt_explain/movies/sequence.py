@@ -119,7 +119,8 @@ def find_movies(names: Sequence[str]) -> Movies:
             if not take(_walk(path), False):
                 raise SptError(
                     f"{name} is a folder without movies (spt-explain's own results don't count): "
-                    "expected TIFF, ND2 or CZI files, or single frames as TIFF.\nGive another folder, or a file by name."
+                    "expected TIFF, ND2 or CZI files, or single frames as TIFF.\n"
+                    "Give another folder, or a file by name."
                 )
         elif _is_there(path):
             given.append(str(path))

@@ -133,6 +133,7 @@ def checks_of_clips(
     groups: Sequence[str] = (),
     *,
     seed: int = 0,
+    ask_r2: bool = True,
     probe_steps: int = 0,
 ) -> list[Check]:
     """Check the maps of some clips.
@@ -148,6 +149,8 @@ def checks_of_clips(
         Movie or field of each clip.
     seed : int
         Of what is drawn.
+    ask_r2 : bool
+        Whether R² is measured, where it is not known already.
     probe_steps : int
         Steps of the fresh regressors that look at masks alone; 0 leaves that check out.
 
@@ -157,7 +160,7 @@ def checks_of_clips(
     """
     found: list[Check] = []
     scaled = model.scale.apply(np.asarray(clips))
-    if values is not None:
+    if values is not None and ask_r2:
         found += _known(model, clips, values)
     some = _spread(len(scaled), _MOST_CLIPS)
     found.append(_deletion(model, scaled[some], seed))

@@ -100,6 +100,38 @@ def known_signal(
         )
 
 
+def refuse_signal(
+    movie: Movie,
+    model: RelevanceModel,
+    n_frames: int,
+    signal: str | Path,
+    calibration: Calibration,
+) -> None:
+    """Check, before a movie is looked at, that a signal that is asked for is of it and the model.
+
+    Raises
+    ------
+    SptError
+        If it is not.
+    """
+    from spt_explain.xddpm.measured import unit_of
+    from spt_explain.xddpm.signal_file import read_signals
+    from spt_explain.xddpm.signal_source import signal_source
+
+    if str(signal) in ("auto", "none"):
+        return
+    source = signal_source(signal, [movie.name])
+    if source.measured is not None:
+        word = source.measured
+        unit = unit_of(word, calibration.pixel_size_um, calibration.frame_interval_s)
+        _same_names(model, (f"{word} [{unit}]" if unit else word,))
+        return
+    assert source.path is not None
+    rows = [(movie.name, n_frames)]
+    found = read_signals(source.path, rows, columns=source.columns, kind=model.signal.kind)
+    _same_names(model, found.names)
+
+
 def _as_fitted(fit_said: Mapping[str, Any]) -> str:
     """Return the signal that a model was fitted to as a user would name it; none if unknown."""
     said = fit_said.get("signal")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from spt_explain.track_relevance.explanation import TrackRelevance, explain_track_relevance
 from spt_explain.track_relevance.fitting import CHECKPOINT, TrackFit, fit_track_relevance
-from spt_explain.track_relevance.inputs import is_track_model, looks_like_tracks
+from spt_explain.track_relevance.inputs import (
+    find_tables,
+    is_track_model,
+    load_model,
+    looks_like_tracks,
+    split_signal,
+)
 from spt_explain.track_relevance.words import in_words
 
 __all__ = [
@@ -12,8 +18,11 @@ __all__ = [
     "TrackFit",
     "TrackRelevance",
     "explain_track_relevance",
+    "find_tables",
     "fit_track_relevance",
     "in_words",
     "is_track_model",
+    "load_model",
     "looks_like_tracks",
+    "split_signal",
 ]

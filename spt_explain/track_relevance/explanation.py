@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spt_explain.errors import SptError
-from spt_explain.track_relevance.inputs import pick_device
+from spt_explain.track_relevance.inputs import load_model
 from spt_explain.track_relevance.tables import lay_beside, likeness_in_numbers, relevance, segments
-from spt_explain.track_relevance.words import WHAT_IS_REMOVED, in_words
+from spt_explain.track_relevance.words import WHAT_IS_REMOVED, explained_in_words, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -140,7 +140,7 @@ def explain_track_relevance(
         inputs = [Path(tracks)] if isinstance(tracks, (str, Path)) else []
         refuse_folder(folder, inputs, overwrite=overwrite, ours=_ours)
     if not isinstance(model, TrackRelevanceModel):
-        model = TrackRelevanceModel.load(Path(model), device=pick_device(device))
+        model = load_model(model, device)
     if not isinstance(tracks, Tracks):
         tracks = read_tracks(tracks, **dict(reading or {}))
     policy = policy or QualityPolicy()
@@ -186,6 +186,7 @@ def explain_track_relevance(
             "only": list(only),
         },
         "found": {**found, **likeness_in_numbers(table)},
+        "in_words": explained_in_words(table, draws, share),
         "fit": in_words(model),
     }
     document = made_by(said, command=command)

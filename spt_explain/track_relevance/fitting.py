@@ -64,6 +64,7 @@ def fit_track_relevance(
     overwrite: bool = False,
     device: str = "auto",
     command: Sequence[str] = (),
+    began: Callable[[SignalTracks, TrackRelevanceRecipe, str], None] = lambda *_: None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> TrackFit:
     """Fit a model that says which frames of a track carry a signal.
@@ -73,7 +74,8 @@ def fit_track_relevance(
     tracks : sequence of paths, path, SignalTracks, optional
         Tables of tracks with a column of the signal; tracks are simulated if nothing is given.
     signal : str
-        The column: ``class``, ``alpha``, or one of the user's, such as a condition.
+        The column: ``class``, ``alpha``, or one of the user's, such as a condition; of a
+        `signal_file` "" for its only one.
     output : str or pathlib.Path, optional
         Folder of the model, and of the checkpoint.
     signal_file : str or pathlib.Path, optional
@@ -96,6 +98,8 @@ def fit_track_relevance(
     device : {"auto", "cuda", "cpu"}
     command : sequence of str
         The command line, for the provenance.
+    began : callable
+        Told the tracks, the recipe and the device, before the fit.
     report : callable
         Told how it goes on.
 
@@ -134,6 +138,7 @@ def fit_track_relevance(
             names, signal, signal_file=signal_file, policy=policy, reading=reading
         )
     where = pick_device(device)
+    began(given, recipe, where)
     model = fit(
         given,
         recipe,

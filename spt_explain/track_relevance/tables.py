@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.track_relevance.words import MOST_RANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 PASSED, FAILED, FLAT = "passed", "failed", "flat"
 LEAST_SPREAD = 0.02
 """Standard deviation of the contribution along a track below which its map says nothing."""
-MOST_RANK = 0.05
 
 
 def segments(

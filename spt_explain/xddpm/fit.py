@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spt_explain.errors import SptError
-from spt_explain.training.interrupts import Interrupts
-from spt_explain.xddpm.run import Clock, Run
+from spt_explain.xddpm.run import Run
+from spt_explain.xddpm.staged import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,20 +83,8 @@ def fit(
         damaged or of another fit.
     """
     run = Run(_checked(clips, values, groups), values, groups, recipe, names, device)
-    if resume and checkpoint is not None and checkpoint.exists():
-        run.restore(checkpoint)
     clock = Clock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
-    with Interrupts() as interrupts:
-        while run.state.stage != "done":
-            if not run.train(clock, interrupts):
-                break
-        if checkpoint is not None:
-            run.save(checkpoint)
-    if run.state.stage != "done":
-        if interrupts.asked:
-            raise KeyboardInterrupt
-        return None
-    return run.model()
+    return run.model() if run.go(clock, resume=resume) else None
 
 
 def _checked(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +11,6 @@ import torch
 from torch import nn
 
 from spt_explain.errors import SptError
-from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.augment import augmented, random_masks, turned
 from spt_explain.xddpm.bottleneck import Bottleneck, printed_term
 from spt_explain.xddpm.model import Fitted, RelevanceModel
@@ -21,21 +18,17 @@ from spt_explain.xddpm.network import MaskNetwork, Regressor, Shape
 from spt_explain.xddpm.scale import Scale
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
-from spt_explain.xddpm.state import JUDGED, Progress, State, peek
+from spt_explain.xddpm.staged import StagedRun
+from spt_explain.xddpm.state import STAGES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
-    from spt_explain.training.interrupts import Interrupts
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
-_RATE_SHARE = 0.08
-"""Share of a stage's time after which its speed is taken as known, and its steps are fixed."""
-_LEAST_STEPS = 20
 _SMOOTHING = 0.95
 """Of the mean of the loss that the control of the mask looks at."""
 _MOST_MEASURED = 512
@@ -47,29 +40,11 @@ _OWN_SHARE = 0.7
 _LOG_WEIGHT = (math.log(1e-3), math.log(1e5))
 
 
-@dataclass
-class _Sums:
-    loss: Tensor
-    mask: Tensor
-    steps: int = 0
-    since: float = field(default_factory=time.monotonic)
-
-
-@dataclass
-class Clock:
-    """When to report, to save and to leave."""
-
-    checkpoint: Path | None
-    stop_after_s: float
-    report: Callable[[Progress], None]
-    report_every_s: float
-    save_every_s: float
-    started: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
-
-
-class Run:
+class Run(StagedRun):
     """One fit: its data on the device, its networks, its state."""
+
+    what = "movies"
+    stages = STAGES
 
     def __init__(
         self,
@@ -81,7 +56,8 @@ class Run:
         device: str,
     ) -> None:
         self.recipe = recipe
-        self.device = device
+        self.device, self.seed, self.schedule = device, recipe.seed, recipe.schedule
+        self.shares = {"control": recipe.regressor.control_share, "judge": recipe.judge.share}
         table = np.asarray(values)
         self.split: Split = split(groups, recipe.data.validation, seed=recipe.seed, values=table)
         train, held = self.split.train, self.split.validation
@@ -166,93 +142,11 @@ class Run:
             modules = [(self.control if stage == "control" else self.regressor, own)]
         self.networks.requires_grad_(False)
         self.networks.eval()
-        groups = []
-        for module, peak in modules:
+        for module, _ in modules:
             module.requires_grad_(True)
             # Beside the mask, the regressor keeps the statistics of whole clips.
             module.train(stage != "mask")
-            parameters = list(module.parameters())
-            for decays in (True, False):
-                decay = recipe.schedule.weight_decay if decays else 0.0
-                chosen = [p for p in parameters if (p.ndim > 1) is decays]
-                groups.append({"params": chosen, "weight_decay": decay, "lr": peak, "peak": peak})
-        return torch.optim.AdamW(groups)
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, self.networks, self.optimizer, vars(self.state))
-
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = State.restored(peek(path), path)
-        if state.fingerprint != self.state.fingerprint:
-            raise SptError(
-                f"the checkpoint {path} belongs to another recipe or other movies. Start anew "
-                "without --resume."
-            )
-        self.state = state
-        self.optimizer = self._begin()
-        load_checkpoint(path, self.networks, self.optimizer)
-
-    def train(self, clock: Clock, interrupts: Interrupts) -> bool:
-        """Finish the current stage; False if the time was up before."""
-        state = self.state
-        if not state.total:
-            state.total = self._known_total()
-        if not state.step:
-            self._prepare()
-        before = state.elapsed_s
-        started = time.monotonic()
-        sums = self._no_sums()
-        while not (state.total and state.step >= state.total):
-            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
-                return False
-            self._step(sums)
-            state.step += 1
-            if self.device != "cpu" and state.step % 8:
-                continue
-            self._wait()
-            now = time.monotonic()
-            state.elapsed_s = before + now - started
-            budget = self._budget()
-            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
-                state.total = max(
-                    _LEAST_STEPS, state.step + 1, round(state.step * budget / state.elapsed_s)
-                )
-                clock.saved = -math.inf
-            if now - sums.since >= clock.report_every_s:
-                clock.report(self._progress(sums, budget))
-                sums = self._no_sums()
-            if clock.checkpoint is not None and now - clock.saved >= clock.save_every_s:
-                self.save(clock.checkpoint)
-                clock.saved = now
-        self._finish()
-        if clock.checkpoint is not None:
-            self.save(clock.checkpoint)
-        return True
-
-    def _known_total(self) -> int:
-        schedule, stage = self.recipe.schedule, self.state.stage
-        if stage in ("control", "judge"):
-            recipe = self.recipe
-            share = recipe.regressor.control_share if stage == "control" else recipe.judge.share
-            return max(_LEAST_STEPS, round(share * self.state.regressor_steps))
-        return (schedule.regressor_steps if stage == "regressor" else schedule.mask_steps) or 0
-
-    def _budget(self) -> float:
-        """Return the seconds of this stage."""
-        schedule = self.recipe.schedule
-        seconds = 60 * schedule.minutes
-        if self.state.stage == "mask":
-            left = seconds - self.state.before_s - self.recipe.judge.share * self._first(seconds)
-            return max(left, seconds * (1 - schedule.regressor_share) / 2)
-        return self._first(seconds)
-
-    def _first(self, seconds: float) -> float:
-        """Return the seconds of the regressor, of those of the whole fit."""
-        recipe = self.recipe
-        return seconds * recipe.schedule.regressor_share / (1 + recipe.regressor.control_share)
+        return self._optimizer((module.parameters(), peak) for module, peak in modules)
 
     def _prepare(self) -> None:
         some = self.train_x[: min(64, len(self.train_x))]
@@ -287,19 +181,10 @@ class Run:
         state, keep = self.state, self.recipe.mask.keep_r2 or 0.0
         return state.plain_loss - keep * (state.plain_loss - state.open_loss)
 
-    def _generator(self) -> torch.Generator:
-        state = self.state
-        words = np.random.SeedSequence(
-            [self.recipe.seed, JUDGED.index(state.stage), state.step]
-        ).generate_state(2)
-        generator = torch.Generator(self.device)
-        generator.manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
-        return generator
-
     def _batch(self) -> tuple[Tensor, Tensor]:
         state, size = self.state, self.recipe.schedule.batch
         count = len(self.train_x)
-        rng = np.random.default_rng([self.recipe.seed, 2, JUDGED.index(state.stage), state.step])
+        rng = self._rng()
         chosen = torch.from_numpy(rng.choice(count, size, replace=count < size)).to(self.device)
         rows = self.shuffled[chosen] if state.stage == "control" else chosen
         x = self.train_x[chosen]
@@ -307,31 +192,19 @@ class Run:
             x = turned(x, int(rng.integers(8)))
         return x, self.train_y[rows]
 
-    def _step(self, sums: _Sums) -> None:
+    def _losses(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         x, y = self._batch()
-        generator = self._generator()
         if self.state.stage == "mask":
-            loss, said, mask = self._mask_loss(x, y, generator)
-            sums.mask += mask
+            return self._mask_loss(x, y, generator)
+        if self.state.stage == "judge":
+            network, seen = self.judge, self._with_holes(x, generator)
         else:
-            if self.state.stage == "judge":
-                network, seen = self.judge, self._with_holes(x, generator)
-            else:
-                network = self.regressor if self.state.stage == "regressor" else self.control
-                seen = augmented(x, self.recipe.regressor, generator, self._done())
-            with self._fast():
-                told = network(seen)
-            loss = said = self.signal.loss(told.float(), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        sums.loss += said.detach()
-        sums.steps += 1
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.recipe.schedule.clip_norm)
-        share = self._share_of_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+            network = self.regressor if self.state.stage == "regressor" else self.control
+            seen = augmented(x, self.recipe.regressor, generator, self._done())
+        with self._fast():
+            told = network(seen)
+        loss = self.signal.loss(told.float(), y)
+        return loss, loss, None
 
     @torch.no_grad()
     def _with_holes(self, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -345,20 +218,6 @@ class Run:
         least = ranked.gather(1, at[:, None]).reshape(-1, 1, 1, 1)
         own = torch.rand((len(x), 1, 1, 1), generator=generator, device=x.device) < _OWN_SHARE
         return torch.where(own, x * (mask >= least), x * random_masks(x, generator))
-
-    def _share_of_rate(self) -> float:
-        """Return a linear warm-up, then half a cosine to zero."""
-        done, warmup = self._done(), self.recipe.schedule.warmup_share
-        if done < warmup:
-            return done / warmup
-        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-4
-
-    def _done(self) -> float:
-        """Return how much of the stage is done, above 0."""
-        state = self.state
-        if state.total:
-            return (state.step + 1) / state.total
-        return max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
 
     def _fast(self) -> torch.autocast:
         """Return bfloat16 where a GPU is quicker with it."""
@@ -393,16 +252,8 @@ class Run:
             loss = loss + self.signal.loss(self.regressor(whole), y)
         return loss, said, passed.mask.detach().mean()
 
-    def _finish(self) -> None:
-        """Measure what the stage gave, and go to the next."""
+    def _measure(self) -> None:
         state = self.state
-        self.networks.eval()
-        if not all(bool(torch.isfinite(p).all()) for p in self.networks.parameters()):
-            raise SptError(
-                f"the fit diverged (stage {state.stage}): its parameters are not finite. Lower the "
-                "learning rate of that stage in the recipe.",
-                exit_code=1,
-            )
         if state.stage == "regressor":
             state.regressor_steps = state.total
             state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
@@ -414,59 +265,22 @@ class Run:
             self._insist_on_prediction()
         elif state.stage == "mask" and self.recipe.mask.thaw:
             state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
-        state.stage = JUDGED[JUDGED.index(state.stage) + 1]
-        if state.stage == "judge" and not self.recipe.judge.share:
-            state.stage = "done"
-        state.before_s += state.elapsed_s
-        state.step = state.total = 0
-        state.elapsed_s = 0.0
-        self.optimizer = self._begin()
 
     def _insist_on_prediction(self) -> None:
-        state, least = self.state, self.recipe.regressor.min_r2
-        found = (
-            f"R² is {state.r2:.2f} on clips of movies held out and {state.shuffled_r2:.2f} with "
-            "the signal shuffled"
+        self._insist(
+            self.recipe.regressor.min_r2,
+            "clips of movies held out",
+            fails="Check that each row of the signal belongs to its movie, take more clips, or "
+            "train for more minutes.",
+            leads="Clips held out and clips trained on seem to be of the same movies: give each "
+            "movie or field its own name.",
         )
-        if state.r2 < least:
-            raise SptError(
-                f"the signal can't be predicted from the movies: {found}; expected at least "
-                f"{least:g}. Check that each row of the signal belongs to its movie, take more "
-                "clips, or train for more minutes.",
-                exit_code=1,
-            )
-        if state.r2 - max(state.shuffled_r2, 0.0) < least:
-            raise SptError(
-                f"the signal can't be predicted from the movies: {found}; expected a lead of at "
-                f"least {least:g}. Clips held out and clips trained on seem to be of the same "
-                "movies: give each movie or field its own name.",
-                exit_code=1,
-            )
 
     @torch.no_grad()
     def _r2(self, network: Regressor, x: Tensor, y: Tensor) -> float:
         outputs = torch.cat([network(part) for part in torch.split(x, 64)])
         r2 = self.signal.skill(outputs, y)
         return r2 if math.isfinite(r2) else -1.0
-
-    def _no_sums(self) -> _Sums:
-        zero = torch.zeros((), device=self.device)
-        return _Sums(zero, zero.clone())
-
-    def _wait(self) -> None:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize()
-
-    def _progress(self, sums: _Sums, budget: float) -> Progress:
-        state, steps = self.state, max(sums.steps, 1)
-        if state.total:
-            left = (state.total - state.step) * (time.monotonic() - sums.since) / steps
-        else:
-            left = budget - state.elapsed_s
-        mask = sums.mask.item() / steps if state.stage == "mask" else math.nan
-        return Progress(
-            state.stage, state.step, state.total, sums.loss.item() / steps, mask, max(left, 0.0)
-        )
 
     def model(self) -> RelevanceModel:
         """Return the fitted model, with the curve of held-out clips."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +75,7 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     if path.suffix.lower() in SUFFIXES or "/" in text or "\\" in text:
         raise SptError(
             f"{printable(text)} was not found: expected a table of signals (CSV, TSV or Parquet), "
-            f"or one of {', '.join(MEASURED)}. Check the spelling; you are in {Path.cwd()}."
+            f"or one of {', '.join(MEASURED)}. {_instead(Path(before) if after else path)}"
         )
     folders = [Path(movie) for movie in movies if _is(Path(movie), "dir")]
     with_column = [
@@ -87,10 +89,23 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     if with_column:
         names = tuple(part.strip() for part in text.split(","))
         return SignalSource(path=with_column[0], columns=names)
+    close = difflib.get_close_matches(text.lower(), MEASURED, n=1, cutoff=0.6)
     raise SptError(
         f"there is no signal {quoted(text)}: expected {', '.join(MEASURED)} (measured from the "
         "movies), or a table with the columns movie, frame and the signal (CSV, TSV or Parquet)."
+        + (f" Did you mean {close[0]}?" if close else "")
     )
+
+
+def _instead(path: Path) -> str:
+    """Return what a user may have meant by a table that is not there."""
+    there: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        there = [one.name for one in path.parent.iterdir() if one.suffix.lower() in SUFFIXES]
+    close = difflib.get_close_matches(path.name, there, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {printable(str(path.with_name(close[0])))}?"
+    return f"Check the spelling; you are in {Path.cwd()}."
 
 
 def _is(path: Path, what: str) -> bool:

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Stage = Literal["regressor", "control", "mask", "judge", "done"]
-STAGES: tuple[Stage, ...] = ("regressor", "control", "mask", "done")
-JUDGED: tuple[Stage, ...] = ("regressor", "control", "mask", "judge", "done")
-"""Stages of movies, whose sufficiency is measured by a network that knows missing pixels."""
+STAGES: tuple[Stage, ...] = ("regressor", "control", "mask", "judge", "done")
 
 
 @dataclass
@@ -71,7 +69,7 @@ class State:
             and (isinstance(value, str) or math.isfinite(values[name]))
             for name, value in plain.items()
         )
-        if not whole or values["stage"] not in JUDGED:
+        if not whole or values["stage"] not in STAGES:
             raise SptError(
                 f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
                 "Start anew without --resume."

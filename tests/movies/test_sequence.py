@@ -143,3 +143,32 @@ def test_a_damaged_stack_in_a_folder_is_a_movie_that_cannot_be_read(tmp_path: Pa
     assert Path(good.name).name == "good.tif"
     with pytest.raises(SptError, match="damaged"):
         Stack(bad.source)
+
+
+def test_our_own_maps_and_true_masks_are_no_movies(tmp_path: Path) -> None:
+    folder = _folder(tmp_path)
+    (folder / "b9.relevance").mkdir()
+    tifffile.imwrite(folder / "b9.relevance" / "relevance.tif", MOVIE)
+    for name, files in {
+        "under another name": ("explain.json", "relevance.tif"),
+        "samples": ("generate.json", "sample-0001.tif"),
+    }.items():
+        (folder / name).mkdir()
+        for file in files:
+            (folder / name / file).write_bytes(b"II*\0")
+    (folder / "simulated" / "truth").mkdir(parents=True)
+    (folder / "simulated" / "settings.json").write_text("{}")
+    tifffile.imwrite(folder / "simulated" / "movie-0000.tif", MOVIE)
+    tifffile.imwrite(folder / "simulated" / "truth" / "area-0000.tif", MOVIE)
+    wanted = ["b9.tif", "b10.tif", "frames", "movie-0000.tif"]
+    assert [Path(movie.name).name for movie in find_movies([str(folder)])] == wanted
+    by_shell = sorted(str(path) for path in folder.iterdir() if not path.name.startswith("."))
+    found = find_movies([name for name in by_shell if not name.endswith((".txt", ".csv"))])
+    assert {Path(movie.name).name for movie in found} == {*wanted, "snapshot.tif"}
+    several = find_movies([str(folder / "**" / "*.tif")])
+    assert "relevance.tif" not in {Path(movie.name).name for movie in several}
+    # whoever names the masks wants them
+    (mask,) = find_movies([str(folder / "simulated" / "truth")])
+    assert Path(mask.name).name == "area-0000.tif"
+    with pytest.raises(SptError, match="own results"):
+        find_movies([str(folder / "b9.relevance")])

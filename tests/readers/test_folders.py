@@ -79,8 +79,10 @@ def test_a_file_called_like_a_pattern(tmp_path):
 
 
 def test_explanations_are_not_read_as_tracks(tree):
-    for folder, sidecar in (("a2.reasons", "x"), ("mine", "reasons.json")):
+    ours = ("a2.reasons", "x"), ("a2.relevance", "x"), ("mine", "reasons.json")
+    for folder, sidecar in (*ours, ("maps", "explain.json")):
         (tree / folder).mkdir()
+        (tree / folder / "checks.json").write_text("x")
         (tree / folder / "frames.csv").write_text("x")
         (tree / folder / sidecar).write_text("x")
     plain = ["a2.csv", "a10.csv", "b.xml", "movie.tif", "sub/c.csv"]
@@ -88,7 +90,8 @@ def test_explanations_are_not_read_as_tracks(tree):
     everything = sorted(str(path) for path in tree.iterdir())  # as a shell writes for *
     found = names(find_inputs([name for name in everything if "verdicts" not in name]), tree)
     assert set(plain) <= set(found)
-    assert not [name for name in found if name.startswith(("a2.reasons/", "mine/"))]
+    own = ("a2.reasons/", "a2.relevance/", "mine/", "maps/")
+    assert not [name for name in found if name.startswith(own)]
     assert set(plain) <= set(names(find_inputs([str(tree / "*")]), tree))
     assert not names(find_inputs([str(tree / "[am]*")]), tree)[3:]
     assert "mine/frames.csv" not in names(find_inputs([str(tree / "**" / "*.csv")]), tree)

@@ -53,3 +53,12 @@ def test_folders_of_several_tables(folder, tmp_path):
         signal_source(tmp_path / "empty", [])
     with pytest.raises(SptError, match="no table with that column"):
         signal_source(f"{folder}:volume", [])
+
+
+def test_a_misspelt_signal_or_table_is_set_right(folder):
+    with pytest.raises(SptError, match="Did you mean area"):
+        signal_source("aera", [])
+    with pytest.raises(SptError, match=r"Did you mean .*dose\.csv"):
+        signal_source(str(folder / "dosis.csv:area"), [])
+    with pytest.raises(SptError, match="Check the spelling"):
+        signal_source(str(folder / "nothing" / "x.csv"), [])

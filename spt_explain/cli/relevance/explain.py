@@ -128,7 +128,9 @@ def _each(
     from spt_explain.errors import SptError
     from spt_explain.movies.sequence import find_movies
     from spt_explain.relevance import explain_relevance
+    from spt_explain.report.relevance_files import model_folder
 
+    model_folder(Path(model))  # told once, not for each movie
     found = find_movies(list(names))
     results: list[Explained] = []
     errors: list[tuple[str, Exception]] = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spt_explain.training.interrupts import Interrupts
-from spt_explain.xddpm.tracks.run import TrackClock, TrackRun
+from spt_explain.xddpm.staged import Clock
+from spt_explain.xddpm.tracks.run import TrackRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,16 +67,5 @@ def fit(
         If the signal can't be predicted, or the checkpoint is damaged or of another fit.
     """
     run = TrackRun(tracks, recipe, device)
-    if resume and checkpoint is not None and checkpoint.exists():
-        run.restore(checkpoint)
-    clock = TrackClock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
-    with Interrupts() as interrupts:
-        while run.state.stage != "done" and run.go(clock, interrupts):
-            pass
-        if checkpoint is not None:
-            run.save(checkpoint)
-    if run.state.stage != "done":
-        if interrupts.asked:
-            raise KeyboardInterrupt
-        return None
-    return run.model()
+    clock = Clock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
+    return run.model() if run.go(clock, resume=resume) else None

@@ -204,7 +204,8 @@ def read_signal_tracks(
         The column that holds the signal, the same in all rows of a track.
     signal_file : str or pathlib.Path, optional
         A table with a column of track numbers and one of the signal, such as verdicts; for one
-        file of tracks. By default the column is in the tracks' own table.
+        file of tracks. With `signal` "" its only other column. By default the column is in the
+        tracks' own table.
     policy : QualityPolicy, optional
         Minimum length, gaps, branches.
     reading : mapping, optional
@@ -225,7 +226,7 @@ def read_signal_tracks(
         raise SptError("no tracks were given; expected one or several tables of tracks.")
     if signal_file is not None and len(names) > 1:
         raise SptError(
-            f"--signal-file goes with one file of tracks, and there are {len(names)}. Put the "
+            f"a table of signals goes with one file of tracks, and there are {len(names)}. Put the "
             "signal into a column of each table instead."
         )
     parts = [_read(name, signal, signal_file, policy, dict(reading or {})) for name in names]
@@ -266,7 +267,7 @@ def _read(
     if signal_file is None:
         per_track = _own_column(source, tracks, signal, reading.get("columns"))
     else:
-        per_track = _column_apart(Path(signal_file), signal)
+        signal, per_track = _column_apart(Path(signal_file), signal)
     segments = apply_policy(tracks, policy)
     require_some(segments, tracks)
     summary = segments.summary
@@ -346,7 +347,7 @@ def _own_column(
     if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"MTrackJ")):
         raise SptError(
             f"{source.label} is {tracks.source.format}, which has no column {quoted(signal)}: give "
-            "the signal in a table of its own, with a row for each track (--signal-file)."
+            "the signal in a table of its own, with a row for each track (--signal FILE)."
         )
     layout = layout_of(source)
     found = {
@@ -356,8 +357,8 @@ def _own_column(
     return _per_track(source, load(source, layout, found), found["visible"].shown)
 
 
-def _column_apart(path: Path, signal: str) -> dict[str, str]:
-    """Return the signal of each track from a table without positions, CSV, TSV or Parquet."""
+def _column_apart(path: Path, signal: str) -> tuple[str, dict[str, str]]:
+    """Return the signal's name and that of each track, from a table without positions."""
     import pandas as pd
 
     try:
@@ -382,6 +383,14 @@ def _column_apart(path: Path, signal: str) -> dict[str, str]:
     wanted = [c for c in columns if c == signal] or [
         c for c in columns if plain(c) == plain(signal) != ""
     ]
+    others = [c for c in columns if c not in named]
+    if not signal and len(others) == 1:
+        wanted = others
+    if named and not signal and not wanted:
+        raise SptError(
+            f"{path} has several columns that the signal may be in: {', '.join(others)}. Name "
+            f"one: --signal {path}:{others[0] if others else 'NAME'}."
+        )
     if not named or not wanted:
         missing = "track numbers (particle)" if not named else quoted(signal)
         raise SptError(
@@ -390,7 +399,7 @@ def _column_apart(path: Path, signal: str) -> dict[str, str]:
         )
     keys = [_key(value) for value in table[columns[named[0]]].fillna("").astype(str)]
     texts = [value.strip() for value in table[columns[wanted[0]]].fillna("").astype(str)]
-    return _one_each(str(path), keys, texts, quoted(wanted[0]))
+    return wanted[0], _one_each(str(path), keys, texts, quoted(wanted[0]))
 
 
 def _key(text: str) -> str:

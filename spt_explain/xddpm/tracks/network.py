@@ -1,8 +1,8 @@
 """The networks over displacements: a regressor, which is the decoder too, and the mask's.
 
-Neither pads a track: those of a batch have one length. Convolutions see zeros beyond the ends, and
-normalisation is over the channels of each frame, so that nothing of one frame reaches another but
-through the convolutions and the mean at the end.
+Neither pads a track: those of a batch have one length. The regressor's convolutions see zeros
+beyond the ends, and normalisation is over the channels of each frame, so that nothing of one frame
+reaches another but through the convolutions and the mean at the end.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class TrackShape:
     mask_width : int
         Its channels.
     mask_time : bool
-        Whether it is told where in the track a displacement is.
+        Whether it is told where in the track a displacement is. If not, its dilated network sees
+        the track's end joined to its start: zeros beyond the ends tell as well where they are.
     """
 
     outputs: int
@@ -108,7 +109,7 @@ class TrackMask(nn.Module):
         if shape.mask == "unet1d":
             self.body: nn.Module = _UNet(width)
         else:
-            self.body = _body(width, shape.depth)
+            self.body = _body(width, shape.depth, joined=not shape.mask_time)
         self.last = nn.Sequential(_ChannelNorm(width), nn.ReLU())
         self.head = nn.Conv1d(width, 1, 1)
         # Evened out over the batch: how much is kept is set apart, by `level`.
@@ -161,19 +162,33 @@ class _UNet(nn.Module):
         return torch.as_tensor(self.net(x, time).sample[:, :, :count])
 
 
-def _body(width: int, depth: int) -> nn.Module:
-    blocks: list[nn.Module] = [nn.Conv1d(4, width, 5, padding=2)]
-    blocks += [_Block(width, 2**i) for i in range(depth)]
+def _body(width: int, depth: int, *, joined: bool = False) -> nn.Module:
+    blocks: list[nn.Module] = [_conv(4, width, 5, 1, joined)]
+    blocks += [_Block(width, 2**i, joined) for i in range(depth)]
     return nn.Sequential(*blocks)
 
 
+def _conv(inputs: int, outputs: int, size: int, dilation: int, joined: bool) -> nn.Conv1d:
+    kind = _JoinedConv if joined else nn.Conv1d
+    return kind(inputs, outputs, size, padding=dilation * (size // 2), dilation=dilation)
+
+
+class _JoinedConv(nn.Conv1d):
+    """A convolution over a track whose end is joined to its start, however short it is."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        count, reach = x.shape[2], int(self.padding[0])
+        around = torch.arange(-reach, count + reach, device=x.device) % count
+        return functional.conv1d(x[:, :, around], self.weight, self.bias, dilation=self.dilation)
+
+
 class _Block(nn.Module):
-    def __init__(self, width: int, dilation: int) -> None:
+    def __init__(self, width: int, dilation: int, joined: bool) -> None:
         super().__init__()
         self.inner = nn.Sequential(
             _ChannelNorm(width),
             nn.ReLU(),
-            nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation),
+            _conv(width, width, 3, dilation, joined),
             nn.ReLU(),
             nn.Conv1d(width, width, 1),
         )

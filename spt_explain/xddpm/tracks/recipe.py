@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from spt_explain.errors import SptError
 from spt_explain.recipe_file import RecipeFile, Strict
+from spt_explain.xddpm.recipe import ScheduleRecipe
 
 
 class TrackDataRecipe(Strict):
@@ -93,19 +94,13 @@ class TrackMaskRecipe(Strict):
     learning_rate: float = Field(5e-3, gt=0, description="Peak rate of AdamW.")
 
 
-class TrackScheduleRecipe(Strict):
+class TrackScheduleRecipe(ScheduleRecipe):
     """How long, how fast, and how many at a time."""
 
-    minutes: float = Field(10.0, gt=0, description="Time of the whole fit.")
-    regressor_steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
-    mask_steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
     regressor_share: float = Field(
         0.5, gt=0, lt=1, description="Share of the minutes for the regressor and its control."
     )
     batch: int = Field(32, gt=0, description="Tracks of a step, of about the same length.")
-    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
-    warmup_share: float = Field(0.02, ge=0, lt=1, description="Share of a stage that warms up.")
-    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
 
 
 class TrackRelevanceRecipe(RecipeFile):

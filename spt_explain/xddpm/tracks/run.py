@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,28 +12,21 @@ import torch
 from torch import nn
 
 from spt_explain.errors import SptError
-from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
-from spt_explain.xddpm.state import STAGES, Progress, State, peek
+from spt_explain.xddpm.staged import StagedRun
+from spt_explain.xddpm.state import State
 from spt_explain.xddpm.tracks.model import TrackFitted, TrackRelevanceModel
 from spt_explain.xddpm.tracks.network import TrackMask, TrackRegressor, TrackShape
 from spt_explain.xddpm.tracks.removal import Removal, random_keep, turned
 from spt_explain.xddpm.tracks.steps import Steps, common_spread, scaled_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from torch import Tensor
 
-    from spt_explain.training.interrupts import Interrupts
     from spt_explain.xddpm.tracks.labels import SignalTracks
     from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
 
-_RATE_SHARE = 0.08
-"""Share of a stage's time after which its speed is taken as known, and its steps are fixed."""
-_LEAST_STEPS = 20
 _SMOOTHING = 0.95
 _MOST_MEASURED = 150
 """Tracks, evenly spread, that anything is measured on while fitting."""
@@ -46,27 +37,18 @@ _MOST_LEVEL = 12.0
 """Largest level of the mask, either way."""
 
 
-@dataclass
-class TrackClock:
-    """When to report, to save and to leave."""
-
-    checkpoint: Path | None
-    stop_after_s: float
-    report: Callable[[Progress], None]
-    report_every_s: float
-    save_every_s: float
-    started: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
-    said: float = field(default_factory=time.monotonic)
-
-
-class TrackRun:
+class TrackRun(StagedRun):
     """One fit: its tracks, its networks, its state."""
+
+    what = "tracks"
+    stages = ("regressor", "control", "mask", "done")
 
     def __init__(
         self, tracks: SignalTracks, recipe: TrackRelevanceRecipe, device: str = "cpu"
     ) -> None:
         self.recipe, self.device, self.tracks = recipe, device, tracks
+        self.seed, self.schedule = recipe.seed, recipe.schedule
+        self.shares = {"control": recipe.regressor.control_share}
         kind = tracks.kind if recipe.data.kind == "auto" else recipe.data.kind
         self.split: Split = _split(tracks, recipe)
         train, held = self.split.train, self.split.validation
@@ -108,7 +90,6 @@ class TrackRun:
         digest.update(np.ascontiguousarray(steps.values).tobytes())
         digest.update(targets.tobytes())
         self.state = State(fingerprint=digest.hexdigest())
-        self.loss, self.mean_mask = math.nan, math.nan
         self.optimizer = self._begin()
 
     def _begin(self) -> torch.optim.AdamW:
@@ -120,97 +101,16 @@ class TrackRun:
             module, rate = self.masker, recipe.mask.learning_rate
         self.networks.requires_grad_(False).eval()
         parameters = [p for p in module.parameters() if id(p) not in self.fixed]
-        groups = []
-        for decays in (True, False):
-            chosen = [p.requires_grad_(True) for p in parameters if (p.ndim > 1) is decays]
-            decay = recipe.schedule.weight_decay if decays else 0.0
-            groups.append({"params": chosen, "weight_decay": decay, "lr": rate, "peak": rate})
-        return torch.optim.AdamW(groups)
+        return self._optimizer([([p.requires_grad_(True) for p in parameters], rate)])
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, self.networks, self.optimizer, vars(self.state))
-
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = State.restored(peek(path), path)
-        if state.fingerprint != self.state.fingerprint:
-            raise SptError(
-                f"the checkpoint {path} belongs to another recipe or other tracks. Start anew "
-                "without --resume."
-            )
-        self.state = state
-        self.optimizer = self._begin()
-        load_checkpoint(path, self.networks, self.optimizer)
-
-    def go(self, clock: TrackClock, interrupts: Interrupts) -> bool:
-        """Finish the current stage; False if the time was up before."""
-        state = self.state
-        state.total = state.total or self._known_total()
-        if not state.step and state.stage == "mask":
-            self._measure_open()
-        before, started = state.elapsed_s, time.monotonic()
-        while not (state.total and state.step >= state.total):
-            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
-                return False
-            self._step()
-            state.step += 1
-            now = time.monotonic()
-            state.elapsed_s = before + now - started
-            budget = self._budget()
-            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
-                by_speed = round(state.step * budget / state.elapsed_s)
-                state.total = max(_LEAST_STEPS, state.step + 1, by_speed)
-                clock.saved = -math.inf
-            if now - clock.said >= clock.report_every_s:
-                clock.said = now
-                left = budget - state.elapsed_s
-                if state.total:
-                    left = (state.total - state.step) * state.elapsed_s / state.step
-                clock.report(
-                    Progress(
-                        state.stage,
-                        state.step,
-                        state.total,
-                        self.loss,
-                        self.mean_mask,
-                        max(left, 0),
-                    )
-                )
-            if clock.checkpoint is not None and now - clock.saved >= clock.save_every_s:
-                self.save(clock.checkpoint)
-                clock.saved = now
-        self._finish()
-        if clock.checkpoint is not None:
-            self.save(clock.checkpoint)
-        return True
-
-    def _known_total(self) -> int:
-        schedule, stage = self.recipe.schedule, self.state.stage
-        if stage == "control":
-            share = self.recipe.regressor.control_share
-            return max(_LEAST_STEPS, round(share * self.state.regressor_steps))
-        return (schedule.regressor_steps if stage == "regressor" else schedule.mask_steps) or 0
-
-    def _budget(self) -> float:
-        """Return the seconds of this stage."""
-        schedule = self.recipe.schedule
-        seconds = 60 * schedule.minutes
+    def _prepare(self) -> None:
         if self.state.stage == "mask":
-            return max(seconds - self.state.before_s, seconds * (1 - schedule.regressor_share) / 2)
-        return seconds * schedule.regressor_share / (1 + self.recipe.regressor.control_share)
-
-    def _generator(self) -> torch.Generator:
-        state = self.state
-        words = np.random.SeedSequence([self.recipe.seed, STAGES.index(state.stage), state.step])
-        first, second = words.generate_state(2)
-        return torch.Generator(self.device).manual_seed(int(first) << 31 | int(second) >> 1)
+            self._measure_open()
 
     def _batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return tracks of about one length, cut at random to the shortest's."""
         state, size = self.state, self.recipe.schedule.batch
-        rng = np.random.default_rng([self.recipe.seed, 2, STAGES.index(state.stage), state.step])
+        rng = self._rng()
         count = len(self.train)
         near = min(count, _NEIGHBOURS * size)
         first = int(rng.integers(-near // 2, count - near // 2))
@@ -227,38 +127,16 @@ class TrackRun:
             steps = turned(steps, generator)
         return steps, torch.from_numpy(self.train_y[rows]).to(self.device)
 
-    def _step(self) -> None:
-        generator = self._generator()
+    def _losses(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         x, y = self._batch(generator)
         if self.state.stage == "mask":
             self.masker.train()
-            loss, said = self._mask_loss(x, y, generator)
-        else:
-            how = self.recipe.regressor
-            keep = random_keep(x, how.augment, how.whole, generator)
-            network = self.regressor if self.state.stage == "regressor" else self.control
-            loss = said = self.signal.loss(network(self.removal.kept(x, keep, generator)), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        now = float(said.detach())
-        self.loss = now if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * now
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self.recipe.schedule.clip_norm)
-        share = self._share_of_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _share_of_rate(self) -> float:
-        """Return a linear warm-up, then half a cosine to zero."""
-        state, warmup = self.state, self.recipe.schedule.warmup_share
-        if state.total:
-            done = (state.step + 1) / state.total
-        else:
-            done = max(min(state.elapsed_s / self._budget(), 1.0), 1e-3)
-        if done < warmup:
-            return done / warmup
-        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))) + 1e-4
+            return self._mask_loss(x, y, generator)
+        how = self.recipe.regressor
+        keep = random_keep(x, how.augment, how.whole, generator)
+        network = self.regressor if self.state.stage == "regressor" else self.control
+        loss = self.signal.loss(network(self.removal.kept(x, keep, generator)), y)
+        return loss, loss, None
 
     @property
     def target(self) -> float:
@@ -266,7 +144,9 @@ class TrackRun:
         state, keep = self.state, self.recipe.mask.keep_r2
         return state.plain_loss - keep * (state.plain_loss - state.open_loss)
 
-    def _mask_loss(self, x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _mask_loss(
+        self, x: Tensor, y: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
         state, how = self.state, self.recipe.mask
         z, mask, nats = self.removal.pass_on(x, self.masker(x), generator)
         said = self.signal.loss(self.regressor(z), y)
@@ -276,9 +156,7 @@ class TrackRun:
         state.log_weight += how.control_rate * min(max(excess, -1.0), 1.0)
         state.log_weight = min(max(state.log_weight, -_MOST_LEVEL), _MOST_LEVEL)
         self.masker.level.fill_(state.log_weight)
-        now = float(mask.detach().mean())
-        self.mean_mask = now if math.isnan(self.mean_mask) else 0.95 * self.mean_mask + 0.05 * now
-        return said + how.kl * nats.mean(), said
+        return said + how.kl * nats.mean(), said, mask.mean()
 
     def _measure_open(self) -> None:
         """Measure what the regressor leaves unexplained when nearly all passes."""
@@ -292,16 +170,8 @@ class TrackRun:
         state.smoothed = state.open_loss
         state.log_weight = self.removal.start(self.recipe.mask.opening)
 
-    def _finish(self) -> None:
-        """Measure what the stage gave, and go to the next."""
+    def _measure(self) -> None:
         state = self.state
-        self.networks.eval()
-        if not all(bool(torch.isfinite(p).all()) for p in self.networks.parameters()):
-            raise SptError(
-                f"the fit diverged (stage {state.stage}): its parameters are not finite. Lower the "
-                "learning rate of that stage in the recipe.",
-                exit_code=1,
-            )
         if state.stage == "regressor":
             state.regressor_steps = state.total
             state.r2 = self._r2(self._bare(), self.held, self.held_y)
@@ -312,38 +182,20 @@ class TrackRun:
             shuffled = self.held_y[rng.permutation(len(self.held))]
             state.shuffled_r2 = self._r2(self._bare(self.control), self.held, shuffled)
             self._insist_on_prediction()
-        state.stage = STAGES[STAGES.index(state.stage) + 1]
-        state.before_s += state.elapsed_s
-        self.loss = math.nan
-        state.step = state.total = 0
-        state.elapsed_s = 0.0
-        self.optimizer = self._begin()
+
+    def _insist_on_prediction(self) -> None:
+        self._insist(
+            self.recipe.regressor.min_r2,
+            self.tracks.held_out_words(self.split.held_out),
+            fails="Check that each value belongs to its track, take more or longer tracks, or "
+            "train for more minutes (--minutes).",
+            leads="Take more tracks.",
+        )
 
     def _r2(self, model: TrackRelevanceModel, steps: Steps, y: np.ndarray[Any, Any]) -> float:
         some = _evenly(len(steps))
         r2 = model.skill(steps.take(some), y[some])
         return r2 if math.isfinite(r2) else -1.0
-
-    def _insist_on_prediction(self) -> None:
-        state, least = self.state, self.recipe.regressor.min_r2
-        what = "R²" if self.signal.kind == "number" else "McFadden's R²"
-        found = (
-            f"{what} is {state.r2:.2f} on {self.tracks.held_out_words(self.split.held_out)} and "
-            f"{state.shuffled_r2:.2f} with the signal shuffled"
-        )
-        if state.r2 < least:
-            raise SptError(
-                f"the signal can't be predicted from the tracks: {found}; expected at least "
-                f"{least:g}. Check that each value belongs to its track, take more or longer "
-                "tracks, or train for more minutes (--minutes).",
-                exit_code=1,
-            )
-        if state.r2 - max(state.shuffled_r2, 0.0) < least:
-            raise SptError(
-                f"the signal can't be predicted from the tracks: {found}; expected a lead of at "
-                f"least {least:g}. Take more tracks.",
-                exit_code=1,
-            )
 
     def _bare(self, regressor: TrackRegressor | None = None) -> TrackRelevanceModel:
         return TrackRelevanceModel(
