@@ -53,8 +53,8 @@ _FILES = re.compile(
     r"(?:relevance|information)\.tif|(?:explain|checks)\.json|checks\.txt|time-course\.csv"
     r"|overlay\.(?:gif|mp4)|(?:overlay|time-course|sufficiency)\.(?:png|svg|pdf)"
 )
-_SAMPLED, _LEAST_CURVE = 20, 8
-"""Frames that the contrast is taken from; fewest clips of a sufficiency curve."""
+_SAMPLED, _LEAST_CURVE, _MOST_CURVE = 20, 8, 48
+"""Frames that the contrast is taken from; fewest and most clips of a sufficiency curve."""
 
 
 @dataclass
@@ -362,10 +362,13 @@ def _movie_curve(model: RelevanceModel, look: MovieLook, known: Known) -> Curve 
     if known.signal is None or len(look.clips) < _LEAST_CURVE:
         return None
     assert model.fitted is not None
+    some = np.linspace(0, len(look.clips) - 1, min(_MOST_CURVE, len(look.clips))).round()
+    chosen = some.astype(int)
     try:
         return model.sufficiency(
-            np.stack(look.clips), known.signal, keep_r2=model.fitted.curve.keep_r2
-        )
+            np.stack([look.clips[i] for i in chosen]), np.asarray(known.signal)[chosen],
+            keep_r2=model.fitted.curve.keep_r2,
+        )  # fmt: skip
     except SptError:
         return None
 

@@ -11,6 +11,15 @@ from spt_explain.track_relevance import (
     is_track_model,
     looks_like_tracks,
 )
+from spt_explain.track_relevance.inputs import (
+    RECIPE_HEAD,
+    RECIPES,
+    find_recipe,
+    find_tables,
+    load_model,
+    split_signal,
+)
+from spt_explain.track_relevance.words import explained_in_words
 from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
 from spt_explain.xddpm.tracks.run import TrackRun
 
@@ -117,3 +126,84 @@ def test_options_that_cannot_be(fitted, table, tmp_path):
     (tmp_path / "r.toml").write_text("[mask]\nprise = 3\n")
     with pytest.raises(SptError, match=r"mask\.prise"):
         fit_track_relevance(table, recipe=tmp_path / "r.toml")
+
+
+def test_the_shipped_recipe_names_every_number_with_its_default(tmp_path, monkeypatch):
+    from spt_explain.report.relevance_recipe import recipe_text
+    from spt_explain.resources import shipped
+
+    monkeypatch.chdir(tmp_path)
+    path = shipped("recipes") / RECIPES / "default.toml"
+    expected = recipe_text(TrackRelevanceRecipe(), RECIPE_HEAD)
+    assert path.read_text(encoding="utf-8") == expected, "write it anew with recipe_text"
+    assert TrackRelevanceRecipe.load(path) == find_recipe("default") == TrackRelevanceRecipe()
+
+
+def test_recipes_that_cannot_be(tmp_path):
+    with pytest.raises(SptError, match="recipes that ship: default"):
+        find_recipe("nope")
+    with pytest.raises(SptError, match="is a folder"):
+        find_recipe(tmp_path)
+    (tmp_path / "m.toml").write_text("[judge]\nshare = 0.3\n")
+    with pytest.raises(SptError, match="is a recipe for movies"):
+        find_recipe(tmp_path / "m.toml")
+
+
+def test_minutes_replace_steps_of_the_recipe():
+    schedule = RECIPE.with_schedule(minutes=3).schedule
+    assert (schedule.minutes, schedule.regressor_steps, schedule.mask_steps) == (3, None, None)
+    assert RECIPE.with_schedule(seed=4).schedule == RECIPE.schedule
+
+
+def test_tables_are_told_from_movies(table, tmp_path):
+    from tifffile import imwrite
+
+    (tmp_path / "tables").mkdir()
+    own = tmp_path / "tables" / "a.csv"
+    own.write_bytes(table.read_bytes())
+    (tmp_path / "tables" / "notes.md").write_text("hello")
+    assert find_tables([str(tmp_path / "tables")]) == [str(own)]
+    assert find_tables([str(tmp_path / "tables" / "*.csv"), str(own)]) == [str(own)]
+    (tmp_path / "text.csv").write_text("hello world\n")  # read_tracks says what is wrong with it
+    assert find_tables([str(tmp_path / "text.csv")]) == [str(tmp_path / "text.csv")]
+    with pytest.raises(SptError, match=r"missing\.csv"):
+        find_tables([str(tmp_path / "missing.csv")])
+    assert find_tables([str(tmp_path / "missing.tif")]) is None
+    imwrite(tmp_path / "tables" / "m.tif", np.zeros((3, 8, 8), np.uint16), photometric="minisblack")
+    assert find_tables([str(tmp_path / "tables")]) is None
+
+
+def test_signals_in_a_table_of_their_own(table, tmp_path):
+    from spt_explain.xddpm.tracks.labels import read_signal_tracks
+
+    other = tmp_path / "values.csv"
+    other.write_text("particle,speed\n" + "".join(f"{i},{i}.5\n" for i in range(24)))
+    assert split_signal(str(other)) == ("", other)
+    assert split_signal(f"{other}:speed") == ("speed", other)
+    assert split_signal("class") == ("class", None)
+    found = read_signal_tracks([table], "", signal_file=other)
+    assert found.names == ("speed",)
+    assert sorted(found.numbers()) == [i + 0.5 for i in range(24)]
+    other.write_text("particle,speed,state\n" + "".join(f"{i},{i}.5,a\n" for i in range(24)))
+    with pytest.raises(SptError, match=r"several columns .*: speed, state"):
+        read_signal_tracks([table], "", signal_file=other)
+    with pytest.raises(SptError, match="was not found"):
+        split_signal("gone.csv")
+    with pytest.raises(SptError, match="no signal was named"):
+        split_signal(" ")
+
+
+def test_a_model_of_movies_is_refused(tmp_path):
+    (tmp_path / "relevance.json").write_text("{}")
+    with pytest.raises(SptError, match="was fitted to movies"):
+        load_model(tmp_path)
+
+
+def test_says_when_checks_pass_no_more_than_by_chance():
+    import pandas as pd
+
+    few = pd.DataFrame({"check": ["passed"] * 2 + ["failed"] * 37 + ["flat"]})
+    many = pd.DataFrame({"check": ["passed"] * 20 + ["failed"] * 20})
+    assert "BEWARE" in explained_in_words(few, 20, 0.2)[1]
+    assert "1 maps are flat" in explained_in_words(few, 20, 0.2)[0]
+    assert len(explained_in_words(many, 20, 0.2)) == 1

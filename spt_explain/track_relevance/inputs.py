@@ -19,6 +19,11 @@ RECIPES = "track-relevance"
 """Folder of those that ship."""
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".xml", ".npz", ".mdf")
 """Endings of tables of tracks, which no movie has."""
+RECIPE_HEAD = """\
+Every number of a fit to tracks with its default: spt-explain relevance fit TRACKS --signal class
+Change a copy and give it with --recipe FILE; what is left out stays as it is here.
+"""
+"""What the shipped recipe begins with."""
 MOVIE_CARD = "relevance.json"
 
 

@@ -46,3 +46,19 @@ def test_unet1d_has_heads_of_32_channels():
     pytest.importorskip("diffusers")
     with pytest.raises(SptError, match="expected a multiple of 32"):
         TrackMask(TrackShape(1, mask="unet1d", mask_width=40))
+
+
+def test_a_mask_does_not_know_where_in_the_track_it_is():
+    """Else a signal that is everywhere alike is found in the first half of each track."""
+    torch.manual_seed(0)
+    steps = torch.randn(2, 2, 40)
+    by_where = {}
+    for told in (False, True):
+        mask = TrackMask(TrackShape(outputs=1, width=8, depth=3, mask_width=8, mask_time=told))
+        turned = mask.eval()(steps.roll(7, 2))
+        by_where[told] = float((turned - mask(steps).roll(7, 1)).detach().abs().max())
+    assert by_where[False] < 1e-4
+    assert by_where[True] > 1e-2
+    short = torch.randn(1, 2, 8)
+    deep = TrackMask(TrackShape(outputs=1, width=8, depth=5, mask_width=8)).eval()
+    assert deep(short).shape == (1, 8)
