@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from spt_explain.errors import SptError
-from spt_explain.xddpm.layout import Layout, blend_frames
+from spt_explain.xddpm.layout import Layout
 from spt_explain.xddpm.sufficiency import sufficiency
+from spt_explain.xddpm.tiles import blend_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

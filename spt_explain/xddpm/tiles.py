@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,35 +38,28 @@ def window(tile: tuple[int, ...]) -> NDArray[np.float64]:
     return weight
 
 
-def cut(
-    movie: NDArray[np.float32], tile: tuple[int, int, int], overlap: float, fill: float
-) -> Iterator[tuple[tuple[int, int, int], NDArray[np.float32]]]:
-    """Give each tile's start (frame, row, column) and pixels; small movies are filled up."""
-    padded = np.pad(
-        movie,
-        [(0, max(0, t - s)) for s, t in zip(movie.shape, tile, strict=True)],
-        constant_values=fill,
-    )
-    for start in product(*(starts(s, t, overlap) for s, t in zip(movie.shape, tile, strict=True))):
-        part = tuple(slice(a, a + t) for a, t in zip(start, tile, strict=True))
-        yield (start[0], start[1], start[2]), padded[part]
-
-
-def blend(
-    movie: NDArray[np.float32],
+def blend_frames(
+    frame: Callable[[int], NDArray[np.float32]],
+    shape: tuple[int, int, int],
     tile: tuple[int, int, int],
     function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     *,
     overlap: float = 0.5,
     fill: float = 0.0,
     batch: int = 16,
-) -> NDArray[np.float32]:
-    """Return maps of a whole movie from a function of tiles.
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Give maps of a movie that is read frame by frame, as soon as frames are done.
+
+    They are means of the tiles over each pixel, weighted by `window`; no more than one tile's
+    frames are held.
 
     Parameters
     ----------
-    movie : numpy.ndarray, shape (frames, height, width)
-        Of any size.
+    frame : callable
+        Returns frame i, (height, width); each is asked for once, in order.
+    shape : tuple of int
+        Frames, height and width of the movie.
     tile : tuple of int
         Frames, height and width that `function` takes.
     function : callable
@@ -78,36 +70,48 @@ def blend(
         What movies smaller than a tile are filled up with.
     batch : int
         Tiles at a time.
+    progress : callable, optional
+        Called with frames done and their number.
 
-    Returns
-    -------
-    numpy.ndarray, shape (maps, frames, height, width), float32
-        Means of the tiles over each pixel, weighted by `window`.
+    Yields
+    ------
+    first : int
+        Number of the first frame.
+    maps : numpy.ndarray of float32, shape (maps, frames, height, width)
+        Of as many frames as are done.
     """
-    weight = window(tile)
-    padded = tuple(max(s, t) for s, t in zip(movie.shape, tile, strict=True))
-    total = np.zeros(padded)
-    result: NDArray[np.float64] | None = None
-    held: list[tuple[tuple[int, int, int], NDArray[np.float32]]] = []
-
-    def empty() -> None:
-        nonlocal result
-        maps = function(np.stack([pixels for _, pixels in held]))
-        if result is None:
-            result = np.zeros((maps.shape[1], *padded))
-        for (start, _), values in zip(held, maps, strict=True):
-            part = tuple(slice(a, a + t) for a, t in zip(start, tile, strict=True))
-            result[(slice(None), *part)] += values * weight
-            total[part] += weight
-        held.clear()
-
-    for item in cut(movie, tile, overlap, fill):
-        held.append(item)
-        if len(held) == batch:
-            empty()
-    if held:
-        empty()
-    assert result is not None
-    result /= total
-    frames, height, width = movie.shape
-    return np.asarray(result[:, :frames, :height, :width], np.float32)
+    frames, height, width = shape
+    long, high, wide = tile
+    weight = window(tile).astype(np.float32)
+    room = (max(height, high), max(width, wide))
+    places = [(y, x) for y in starts(height, high, overlap) for x in starts(width, wide, overlap)]
+    held = np.full((long, *room), np.float32(fill))
+    total = np.zeros((long, *room), np.float32)
+    result: NDArray[np.float32] | None = None
+    begins = starts(frames, long, overlap)
+    read = 0
+    for number, begin in enumerate(begins):
+        for i in range(read, min(begin + long, frames)):
+            held[i - begin, :height, :width] = frame(i)
+        read = min(begin + long, frames)
+        for at in range(0, len(places), batch):
+            some = places[at : at + batch]
+            cuts = [(slice(y, y + high), slice(x, x + wide)) for y, x in some]
+            maps = function(np.stack([held[:, a, b] for a, b in cuts]))
+            if result is None:
+                result = np.zeros((maps.shape[1], long, *room), np.float32)
+            for (a, b), values in zip(cuts, maps, strict=True):
+                result[:, :, a, b] += values * weight
+                total[:, a, b] += weight
+        assert result is not None
+        last = number + 1 == len(begins)
+        done = min(long, frames - begin) if last else begins[number + 1] - begin
+        yield begin, np.ascontiguousarray((result[:, :done] / total[:done])[..., :height, :width])
+        if progress is not None:
+            progress(begin + done, frames)
+        if not last:
+            for array in (held, total, *result):
+                array[: long - done] = array[done:].copy()
+            held[long - done :] = fill
+            total[long - done :] = 0
+            result[:, long - done :] = 0

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from spt_explain.errors import SptError
-from spt_explain.xddpm.layout import Layout, bin_for, binned, blend_frames
-from spt_explain.xddpm.tiles import blend
+from spt_explain.xddpm.layout import Layout, bin_for, binned
 
 
 def test_binning_is_the_mean_of_squares_and_of_what_is_left_at_the_edge():
@@ -36,34 +35,6 @@ def test_whole_frames_are_at_most_64_px_a_side():
     assert bin_for(512, 512) == 8
     assert bin_for(64, 20) == 1
     assert bin_for(65, 20) == 2
-
-
-@pytest.mark.parametrize("shape", [(23, 21, 30), (4, 8, 8), (3, 5, 40), (9, 8, 5), (1, 1, 1)])
-def test_a_stream_of_frames_gives_the_maps_of_the_whole_movie(shape):
-    movie = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    tile = (4, 8, 8)
-
-    def function(tiles):
-        ramp = tiles * np.linspace(0, 1, 8, dtype=np.float32)
-        return np.stack([ramp, tiles.cumsum(1)], 1)
-
-    whole = blend(movie, tile, function, overlap=0.6)
-    asked = []
-
-    def frame(i):
-        asked.append(i)
-        return movie[i]
-
-    told = []
-    parts = []
-    for first, maps in blend_frames(
-        frame, shape, tile, function, overlap=0.6, progress=lambda *a: told.append(a)
-    ):
-        assert first == sum(part.shape[1] for part in parts)
-        parts.append(maps)
-    np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=2e-5, atol=2e-5)
-    assert asked == list(range(shape[0]))
-    assert told[-1] == (shape[0], shape[0])
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,19 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spt_explain.xddpm.tiles import blend, starts, window
+from spt_explain.xddpm.tiles import blend_frames, starts, window
+
+
+def blend(movie, tile, function, **options):
+    """Return the maps of a whole movie."""
+    parts = [
+        maps for _, maps in blend_frames(lambda i: movie[i], movie.shape, tile, function, **options)
+    ]
+    return np.concatenate(parts, 1)
 
 
 @given(st.integers(1, 200), st.integers(1, 40), st.floats(0, 0.9))
@@ -65,3 +75,37 @@ def test_window_is_the_product_of_its_axes_and_nowhere_zero():
     assert weight.min() > 0
     np.testing.assert_allclose(weight, weight[::-1, ::-1, ::-1])
     assert weight[1, 1, 2] == pytest.approx(weight.max())
+
+
+@pytest.mark.parametrize("shape", [(23, 21, 30), (4, 8, 8), (3, 5, 40), (9, 8, 5), (1, 1, 1)])
+def test_a_stream_of_frames_gives_the_maps_of_the_whole_movie(shape):
+    movie = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    tile = (4, 8, 8)
+
+    def function(tiles):
+        ramp = tiles * np.linspace(0, 1, 8, dtype=np.float32)
+        return np.stack([ramp, tiles.cumsum(1)], 1)
+
+    padded = np.pad(movie, [(0, max(0, t - s)) for s, t in zip(shape, tile, strict=True)])
+    total, weights = np.zeros((2, *padded.shape)), np.zeros(padded.shape)
+    for start in product(*(starts(s, t, 0.6) for s, t in zip(shape, tile, strict=True))):
+        part = tuple(slice(a, a + t) for a, t in zip(start, tile, strict=True))
+        total[(slice(None), *part)] += function(padded[part][None])[0] * window(tile)
+        weights[part] += window(tile)
+    whole = (total / weights)[:, : shape[0], : shape[1], : shape[2]]
+    asked = []
+
+    def frame(i):
+        asked.append(i)
+        return movie[i]
+
+    told = []
+    parts = []
+    for first, maps in blend_frames(
+        frame, shape, tile, function, overlap=0.6, progress=lambda *a: told.append(a)
+    ):
+        assert first == sum(part.shape[1] for part in parts)
+        parts.append(maps)
+    np.testing.assert_allclose(np.concatenate(parts, 1), whole, rtol=2e-5, atol=2e-5)
+    assert asked == list(range(shape[0]))
+    assert told[-1] == (shape[0], shape[0])
