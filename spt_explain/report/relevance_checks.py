@@ -269,7 +269,8 @@ def _encoding(
         told = targets[chosen]
     clips = scaled[chosen]
     maps = model.maps_of_scaled(clips).contribution
-    size = bin_for(*clips.shape[-2:], _PROBED_SIDE)
+    height, width = clips.shape[-2:]
+    size = bin_for(height, width, _PROBED_SIDE)
     try:
         found = encoding_check(
             binned(maps, size), binned(clips, size), told, 0.0, ask_clips=False, steps=steps,

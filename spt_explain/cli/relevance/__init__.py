@@ -30,7 +30,7 @@ def command() -> None:
     measured from the movie.
 
     \b
-    Start with movies and a table with the columns movie and value:
+    Example: movies, and a table with the columns movie and value
         spt-explain relevance fit movies/ --signal values.csv -o model/
         spt-explain relevance explain movies/cell-1.tif --model model/
     """
