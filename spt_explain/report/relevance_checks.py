@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEAST_R2, MOST_GAP, MOST_EXCESS = 0.5, 0.3, 0.05
 """Below it the regressor is weak; more between clips known and held out is learnt by heart; more R²
 with pixels removed than with all is a code in the mask."""
+LEAST_STEPS = 200
+"""Steps below which a mask has hardly begun to close."""
 MOST_LEFT = 0.5
 """Rank correlation with the map of random weights above which a map shows the image, not what was
 learnt."""
@@ -92,6 +94,12 @@ def checks_of_fit(fitted: Fitted, *, kind: str = "number") -> list[Check]:
             "encoding_excess", f"{score} gained by removing pixels", curve.excess,
             f"≤ {MOST_EXCESS:g}", curve.excess <= MOST_EXCESS,
             "which pixels are kept tells the regressor what the pixels do not: not a map to read",
+        ),
+        Check(
+            "mask_steps", "steps in which the mask closed", fitted.mask_steps,
+            f"≥ {LEAST_STEPS}", fitted.mask_steps >= LEAST_STEPS,
+            "the mask had no time to close: give --minutes more",
+            {"open_r2": fitted.open_r2, "kept_r2": fitted.kept_r2},
         ),
         Check(
             "sufficient_share", f"share of pixels that keeps {100 * curve.keep_r2:g} % of {score}",

@@ -55,7 +55,10 @@ class Fitted:
         Clips trained on.
     held_out : tuple of str
         Movies or fields held out.
-    regressor_steps : int
+    regressor_steps, mask_steps : int
+        Steps that the regressor and the mask were given.
+    open_r2, kept_r2 : float
+        R² on training clips behind the open bottleneck, and behind the mask at its end.
     seconds : float
         Time the fit took.
     mean_mask : float
@@ -75,6 +78,9 @@ class Fitted:
     mean_mask: float
     curve: Curve
     recipe: dict[str, Any] = field(default_factory=dict)
+    mask_steps: int = 0
+    open_r2: float = 0.0
+    kept_r2: float = 0.0
 
 
 @dataclass

@@ -85,15 +85,16 @@ class MaskRecipe(Strict):
         0.05, gt=0, le=1, description="Largest step of the logarithm of that weight."
     )
     thaw: float = Field(
-        0.0,
+        0.1,
         ge=0,
         le=1,
-        description="Rate of the regressor beside the mask, as a share of its own; 0: frozen. A "
-        "regressor that needs what carries nothing (as a yardstick) can so learn to do without.",
+        description="Rate of the regressor beside the mask, as a share of its own; 0: frozen. So "
+        "it learns to do without what carries nothing but was of use, as a yardstick or to tell "
+        "objects apart; else that would stay in the mask.",
     )
     anchor: bool = Field(
         True,
-        description="thaw: whether it sees whole clips too, lest it collapse.",
+        description="thaw: whether it is shown whole clips too, lest it collapse.",
     )
     learning_rate: float = Field(0.015, gt=0, description="Peak rate of AdamW.")
 

@@ -33,7 +33,7 @@ _SMOOTHING = 0.95
 """Of the mean of the loss that the control of the mask looks at."""
 _MOST_MEASURED = 512
 """Training clips that the regressor is measured on."""
-_MOST_HELD = 256
+_MOST_HELD = 96
 """Held-out clips, evenly spread, that the sufficiency curve is measured on."""
 _OWN_SHARE = 0.7
 """Of the judge's clips, those whose pixels are missing by contribution; of the rest, at random."""
@@ -263,8 +263,12 @@ class Run(StagedRun):
             shuffled = self.held_y[self.held_shuffled]
             state.shuffled_r2 = self._r2(self.control, self.held_x, shuffled)
             self._insist_on_prediction()
-        elif state.stage == "mask" and self.recipe.mask.thaw:
-            state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
+        elif state.stage == "mask":
+            state.mask_steps = state.total
+            state.kept_r2 = 1 - state.smoothed / max(state.plain_loss, 1e-12)
+            state.open_r2 = 1 - state.open_loss / max(state.plain_loss, 1e-12)
+            if self.recipe.mask.thaw:
+                state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
 
     def _insist_on_prediction(self) -> None:
         self._insist(
@@ -309,6 +313,9 @@ class Run(StagedRun):
             clips=len(self.train_x),
             held_out=self.split.held_out,
             regressor_steps=state.regressor_steps,
+            mask_steps=state.mask_steps,
+            kept_r2=state.kept_r2,
+            open_r2=state.open_r2,
             seconds=state.before_s,
             mean_mask=float(maps.contribution.mean()),
             curve=model.curve_of_scaled(held, targets, maps.contribution, keep_r2=keep),

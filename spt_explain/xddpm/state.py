@@ -29,8 +29,10 @@ class State:
         Steps of this stage, done and in all; the total is 0 until it is known.
     elapsed_s, before_s : float
         Time spent on this stage and on those before.
-    regressor_steps : int
-        Steps that the regressor was given.
+    regressor_steps, mask_steps : int
+        Steps that the regressor and the mask were given.
+    open_r2, kept_r2 : float
+        R² on training clips behind the open bottleneck, and behind the mask at its end.
     r2, shuffled_r2, train_r2 : float
         Of the regressor on held-out clips, of the control, of the regressor on the clips it knows.
     plain_loss, open_loss : float
@@ -46,6 +48,9 @@ class State:
     elapsed_s: float = 0.0
     before_s: float = 0.0
     regressor_steps: int = 0
+    mask_steps: int = 0
+    open_r2: float = 0.0
+    kept_r2: float = 0.0
     r2: float = 0.0
     shuffled_r2: float = 0.0
     train_r2: float = 0.0

@@ -80,6 +80,9 @@ class _FittedCard(StrictCard):
     mean_mask: float
     curve: _CurveCard
     recipe: dict[str, Any]
+    mask_steps: int = 0
+    open_r2: float = 0.0
+    kept_r2: float = 0.0
 
 
 class _LayoutCard(StrictCard):

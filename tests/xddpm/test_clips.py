@@ -90,7 +90,7 @@ def test_long_movies_are_thinned_in_time_evenly():
 
 
 def test_too_short():
-    with pytest.raises(SptError, match=r"a.tif has 12 frames.*--frames 12 or less"):
+    with pytest.raises(SptError, match=r"a.tif has 12 frames.*--frames 2 or less"):
         plan_places([_film(12, 64, 64)], Layout(None, 20, 1, 1), stride=None, most=9)
     with pytest.raises(SptError, match=r"one movie of 30 frames.*--frames 6 or less, or several"):
         plan_places([_film(30, 32, 32)], Layout(None, 20, 1, 1), stride=None, most=9)

@@ -231,6 +231,8 @@ def test_the_mask_finds_the_disc_that_carries_the_signal():
     )
     assert model.fitted.r2 > 0.8
     assert model.fitted.shuffled_r2 < 0.2
+    assert model.fitted.mask_steps == 150
+    assert 0.8 < model.fitted.kept_r2 <= model.fitted.open_r2 + 0.05
     fresh, _, truth, other = discs(60, seed=6)
     maps = model.maps(fresh)
     kept = maps.contribution >= model.threshold
