@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 import sys
 import time
 import traceback
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -160,25 +162,37 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     from spt_explain.xddpm.evaluate.probes import encoding_check
     from spt_explain.xddpm.evaluate.sensitivity import Occlusions
     from spt_explain.xddpm.evaluate.yardstick import Yardstick
-    from spt_explain.xddpm.fit import fit
     from spt_explain.xddpm.recipe import RelevanceRecipe
+    from spt_explain.xddpm.run import Run
     from spt_explain.xddpm.scale import Scale
+    from spt_explain.xddpm.staged import Clock
+
+    class FirstKept(Run):
+        """A fit that keeps the regressor as it was before the mask changed it."""
+
+        def _measure(self) -> None:
+            super()._measure()
+            if self.state.stage == "regressor":
+                self.first = deepcopy(self.regressor).eval()
 
     data, started = Data(job, folder), time.time()
     values = {**job["recipe"], "data": {**job["recipe"].get("data", {}), "per": data.per}}
     recipe = RelevanceRecipe.of(values, job["id"])
     log: list[Any] = []
-    model = fit(
+    run = FirstKept(
         np.asarray(data.clips[data.train]),
         data.signal[data.train],
         [f"movie-{i:04d}" for i in range(job["videos"])],
         recipe,
-        names=(job["signal"],),
-        device=device,
-        report=lambda p: log.append([p.stage, p.step, num(p.loss), num(p.mask)]),
-        report_every_s=1.0,
+        (job["signal"],),
+        device,
     )
-    assert model is not None
+
+    def note(p: Any) -> None:
+        log.append([p.stage, p.step, num(p.loss), num(p.mask)])
+
+    run.go(Clock(None, math.inf, note, 1.0, math.inf), resume=False)
+    model = run.model()
     seconds = {"fit": time.time() - started}
     own = model.scale.apply(np.asarray(data.clips[data.probe]))
     m = job["tested"]
@@ -189,9 +203,14 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     }
     roles = {XDDPM: "method", NATS: "method"}
     if job["baselines"]:
-        drawn = all_baselines(model.regressor, own[: 2 * m], seed=recipe.seed)
-        found |= {(name, 0): (each[:m], each[m:]) for name, each in drawn.items()}
-        roles |= dict.fromkeys(drawn, "baseline")
+        asked = {"": run.first}
+        if recipe.mask.thaw:
+            asked[" (after the mask)"] = model.regressor
+        for when, regressor in asked.items():
+            drawn = all_baselines(regressor, own[: 2 * m], seed=recipe.seed)
+            named = {name + when: each for name, each in drawn.items()}
+            found |= {(name, 0): (each[:m], each[m:]) for name, each in named.items()}
+            roles |= dict.fromkeys(named, "baseline")
     seconds["maps"] = time.time() - started - sum(seconds.values())
     # what measures is the same for all models: yardstick, its scale, its answers
     with np.load(folder / job["kind"] / f"seen-{job['signal']}.npz") as kept:

@@ -179,17 +179,23 @@ def _folders(found: Sequence[Movie], output: str | None) -> list[Path | None]:
     return folders
 
 
+_NEARLY_ALL = 0.9
+"""Share of relevant pixels from which on nothing is singled out."""
+
+
 def _say(console: Console, result: Explained) -> None:
     from rich.markup import escape
 
     for note in result.notes:
         console.print(f"  {escape(note)}", style="dim")
     found = result.document["found"]
+    share = found["share_relevant"]
     console.print(
-        f"  mean relevance {found['relevance']:.3f}, "
-        f"{100 * found['share_relevant']:.3g} % of the pixels reach the threshold; the most in "
-        f"frame {found['most_relevant_frame']:,}"
+        f"  mean relevance {found['relevance']:.3f}, {100 * share:.3g} % of the pixels reach the "
+        f"threshold; the most in frame {found['most_relevant_frame']:,}"
     )
+    if share >= _NEARLY_ALL:
+        console.print("  nearly all pixels do: this is no map of where the signal is", style="red")
     say_checks(console, result.checks)
     files = ", ".join(path.name for path in result.files)
     console.print(f"→ {escape(str(result.folder))}: {escape(files)}")
