@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import saying_options, stacked
+from spt_explain.cli.options import saying_options, stacked, unit_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,23 +56,7 @@ movie_options = stacked(
         help="Of several planes of depth: the brightest value, the mean, or one plane, counted "
         "from 1. Default: max; for explain, that of the fit.",
     ),
-    click.option(
-        "--pixel-size-um",
-        type=float,
-        metavar="UM",
-        help="Size of a pixel in µm, where the file does not say it.",
-    ),
-    click.option(
-        "--frame-interval-s",
-        type=float,
-        metavar="S",
-        help="Time between frames in seconds, where the file does not say it.",
-    ),
-    click.option(
-        "--override-units",
-        is_flag=True,
-        help="Let the two options above replace what the file says. Default: they fill in.",
-    ),
+    unit_options,
 )
 """How movies are read, for fit and explain."""
 device_option = click.option(
