@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 _RATE_SHARE = 0.08
 """Share of a stage's time after which its speed is taken as known, and its steps are fixed."""
+_WARM_UP = 3
+"""First steps, which take longer than others and tell nothing of the speed."""
 _LEAST_STEPS = 20
+_LEAST_TIMED = 100
+"""Steps that a stage takes at least where the recipe gives minutes, even if they are over."""
 
 
 @dataclass
@@ -150,6 +154,8 @@ class StagedRun(ABC):
         if not state.step:
             self._prepare()
         before, started, sums = state.elapsed_s, time.monotonic(), Sums.none(self.device)
+        warm: tuple[int, float] | None = None
+        first = state.step
         while not (state.total and state.step >= state.total):
             if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
                 return False
@@ -162,9 +168,12 @@ class StagedRun(ABC):
             now = time.monotonic()
             state.elapsed_s = before + now - started
             budget = self._budget()
-            if not state.total and state.elapsed_s >= _RATE_SHARE * budget:
-                by_speed = round(state.step * budget / state.elapsed_s)
-                state.total = max(_LEAST_STEPS, state.step + 1, by_speed)
+            if warm is None:
+                warm = (state.step, now) if state.step - first >= _WARM_UP else None
+            elif not state.total and state.elapsed_s >= _RATE_SHARE * budget:
+                per_step = max((now - warm[1]) / (state.step - warm[0]), 1e-9)
+                more = round((budget - state.elapsed_s) / per_step)
+                state.total = max(_LEAST_TIMED, state.step + 1, state.step + more)
                 clock.saved = -math.inf
             if now - sums.since >= clock.report_every_s:
                 clock.report(self._progress(sums, budget))
