@@ -11,7 +11,6 @@ from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
     from spt_explain.xddpm.examples import Examples
-    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.generator.run import GeneratorProgress
     from spt_explain.xddpm.recipe import RelevanceRecipe
     from spt_explain.xddpm.state import Progress
@@ -77,32 +76,6 @@ def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceR
         f"no recipe of a relevance model is called {text!r}, and there is no such file; recipes "
         f"that ship: {names or 'none'}."
     )
-
-
-def find_generator_recipe(recipe: str | Path | GeneratorRecipe | None) -> GeneratorRecipe:
-    """Return a generator's recipe by the name of a shipped one, or from a file.
-
-    Raises
-    ------
-    SptError
-        If there is none of that name, or it can't be used.
-    """
-    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
-
-    if recipe is None:
-        return GeneratorRecipe()
-    if isinstance(recipe, GeneratorRecipe):
-        return recipe
-    folder, text, own = shipped("recipes") / "relevance-generator", str(recipe), Path(recipe)
-    if not own.is_file():
-        there = sorted(path.stem for path in folder.glob("*.toml"))
-        if text not in there:
-            raise SptError(
-                f"no recipe of a generator is called {text!r}, and there is no such file; recipes "
-                f"that ship: {', '.join(there)}."
-            )
-        own = folder / f"{text}.toml"
-    return GeneratorRecipe.load(own)
 
 
 def model_folder(model: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +128,7 @@ jobs_option = click.option(
 )  # fmt: skip
 @click.option("--generator", is_flag=True, help="Also fit the diffusion model, for generate.")
 @click.option(
-    "--generator-recipe", metavar="NAME|FILE", help="Its numbers (TOML). Default: default."
+    "--generator-recipe", metavar="FILE", help="Its numbers (TOML). Default: as they ship."
 )
 @click.option(
     "--generator-minutes", type=float, metavar="M",
@@ -200,8 +199,9 @@ def command(
         )
     say_checks(console, found.checks)
     console.print(f"→ model in {found.folder}", markup=False)
-    own = shlex.quote(str(found.folder))
-    console.print(f"  to use it: spt-explain relevance explain MOVIE --model {own}", markup=False)
+    console.print(
+        f"  to use it: spt-explain relevance explain MOVIE --model {found.folder}", markup=False
+    )
     if as_json:
         click.echo(json.dumps(found.document, indent=1, ensure_ascii=False, default=str))
     return 0
@@ -217,8 +217,6 @@ def use_threads(jobs: int | None) -> None:
 
 def say_checks(console: Console, checks: Any) -> None:
     """Print a line for each check; in colour what is not good."""
-    if not checks:
-        return
     from rich.markup import escape
 
     from spt_explain.report.relevance_checks import in_words
