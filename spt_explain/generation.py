@@ -15,7 +15,12 @@ import numpy as np
 from spt_explain.errors import SptError, printable
 from spt_explain.report.folders import refuse_folder, whole_folder
 from spt_explain.report.provenance import made_by
-from spt_explain.report.relevance_files import model_folder, read_sidecar, torch_version
+from spt_explain.report.relevance_files import (
+    find_generator_recipe,
+    model_folder,
+    read_sidecar,
+    torch_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +34,12 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.generator.sampler import Sampler
     from spt_explain.xddpm.model import RelevanceModel
 
-CHECKPOINT = "generator.checkpoint"
+CHECKPOINT, GENERATOR_CARD = "generator.checkpoint", "generator.json"
 SIDECAR = "generate.json"
 MOST_SAMPLES = 9_999
 MOST_CLIPS = 4096
 """Clips that a generator learns from: it gains from more than a map does."""
 _BATCH = 64
-_FEW = 1000
 _FILES = re.compile(r"(?:sample|mask)-\d{4}\.tif|generate\.json|samples\.png")
 
 
@@ -151,22 +155,27 @@ def generate_relevance(
     """
     from spt_explain.training.plan import pick_device
     from spt_explain.xddpm.generator.generator import Generator
-    from spt_explain.xddpm.generator.quality import noise_quality
+    from spt_explain.xddpm.generator.network import insist_on_diffusers
+    from spt_explain.xddpm.generator.quality import IRRELEVANT, noise_quality
     from spt_explain.xddpm.model import RelevanceModel
 
     told = listener or GenerationListener()
     _check(n, seed, batch_size, bool(movies), recipe, minutes, resume)
-    folder, home = Path(output), model_folder(Path(model))
+    folder, home = Path(output), model_folder(Path(model), own=True)
     names = [str(one) for one in ([movies] if isinstance(movies, str | Path) else movies)]
     refuse_folder(folder, [home], overwrite=overwrite, ours=lambda s: bool(_FILES.fullmatch(s)))
+    insist_on_diffusers()
     where = pick_device(device)
     relevance = RelevanceModel.load(home, device=where)
-    if names:
+    done = resume and (home / GENERATOR_CARD).exists() and not (home / CHECKPOINT).exists()
+    if names and not done:
         plan = _plan(recipe, minutes)
         generator = _fitted(
             relevance, home, names, plan, where, most_clips, resume, overwrite, told
         )
     else:
+        if done:
+            told.note("The generator's fit was finished: it is sampled as it is.")
         generator = Generator.load(home, device=where)
         _insist_same(generator, relevance, home)
     chosen, taken = generator.checked(sampler, steps)
@@ -179,6 +188,13 @@ def generate_relevance(
     )
     seconds = time.monotonic() - started
     noise = noise_quality(samples.standard, samples.masks)
+    if not noise.share and generator.objective != "plain":
+        notes.append(
+            f"No pixel of the samples is irrelevant (M of at most {IRRELEVANT:g}; the median is "
+            f"{float(np.median(samples.masks)):.2f}): the mask is open everywhere. Fit the model "
+            "for longer, or with a higher mask.price."
+        )
+        told.note(notes[-1])
     trained = generator.trained
     document = made_by(
         {
@@ -245,14 +261,7 @@ def _check(
 
 
 def _plan(recipe: str | Path | GeneratorRecipe | None, minutes: float | None) -> GeneratorRecipe:
-    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
-
-    if recipe is None:
-        plan = GeneratorRecipe()
-    elif isinstance(recipe, GeneratorRecipe):
-        plan = recipe
-    else:
-        plan = GeneratorRecipe.load(Path(recipe))
+    plan = find_generator_recipe(recipe)
     if minutes is None:
         return plan
     return plan.model_copy(update={"minutes": minutes, "steps": None})
@@ -270,11 +279,10 @@ def _fitted(
     told: GenerationListener,
 ) -> Generator:
     """Fit a generator to movies and keep it in the model's folder."""
-    from spt_explain.xddpm.generator.fit import fit_generator
-    from spt_explain.xddpm.generator.store import CARD
+    from spt_explain.xddpm.generator.fit import fit_generator, notes_on
 
     checkpoint = home / CHECKPOINT
-    if (home / CARD).exists() and not (overwrite or resume):
+    if (home / GENERATOR_CARD).exists() and not (overwrite or resume):
         raise SptError(
             f"{home} holds a generator already. Leave --movies out to sample it, or add "
             "--overwrite to fit it anew."
@@ -289,13 +297,8 @@ def _fitted(
     clips, groups = clips_of(relevance, names, most_clips=most_clips, listener=told)
     plan = plan.for_device(device)
     told.started(plan, len(clips), device, resume and checkpoint.exists())
-    if len(clips) < _FEW:
-        told.note(
-            f"A generator learns from {len(clips):,} clips: samples are good from about "
-            f"{_FEW:,} clips on."
-        )
-    if device == "cpu":
-        told.note("On a CPU a generator takes hours; --minutes says how long it may.")
+    for note in notes_on(len(clips), device):
+        told.note(note)
     made = fit_generator(
         relevance, clips, plan, device=device, groups=groups, checkpoint=checkpoint,
         resume=resume, report=told.fitting,

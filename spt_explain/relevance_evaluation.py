@@ -147,19 +147,26 @@ def evaluate_relevance(
     """
     from spt_explain.training.plan import pick_device
     from spt_explain.xddpm.evaluate.measure import Videos
+    from spt_explain.xddpm.evaluate.published import beside
     from spt_explain.xddpm.evaluate.table import compare
 
     told = listener or RelevanceListener()
     places = [model_folder(Path(m)) for m in _listed(model)]
     if not places:
         raise SptError("no model was named; expected --model FOLDER, once or several times.")
+    if len({place.resolve() for place in places}) < len(places):
+        raise SptError("a model was named twice; expected each --model once: they are seeds.")
     names, folder = [str(one) for one in _listed(movies)], Path(output)
     check_folder(folder, [Path(n) for n in names if Path(n).exists()], overwrite=overwrite)
+    if truth is not None and not Path(truth).is_dir():
+        raise SptError(f"--truth {truth} is no folder: expected masks with the movies' names.")
+    if yardstick is not None:
+        model_folder(Path(yardstick))
     where = pick_device(device)
     models = _loaded(places, where)
     first = models[0]
     examples, column = gather_test(first, places[0], names, signal, most_clips, seed, told)
-    notes = [str(note) for note in examples.notes if "held out" not in str(note)]
+    notes = [str(note) for note in examples.notes]
     left = not_fitted(examples, places, models, notes)
     choosing, testing = parted(examples, left, seed)
     true = true_pixels(examples, names, column, truth, np.concatenate([choosing, testing]), notes)
@@ -209,12 +216,10 @@ def evaluate_relevance(
         told.stage("reading the signal from masks alone")
         _encodings(said, models, clips, values, true, seed, where, notes)
     stability = _stability([np.asarray(one) for one in candidates[METHOD].test])
-    paper = _published(names, column) if published else {}
-    if published and not paper:
-        notes.append(
-            "--published: the paper has tension and wetting, area and circumference; these movies "
-            "are others."
-        )
+    paper: dict[str, tuple[float, float]] = {}
+    if published:
+        paper, said_of_it = beside(kinds_of(names), column, clips.shape[1:])
+        notes += said_of_it
     document = made_by(
         {
             "models": said,
@@ -471,18 +476,3 @@ def _stability(maps: Sequence[NDArray[np.float32]]) -> float:
     from spt_explain.xddpm.evaluate.stability import seed_stability
 
     return seed_stability(maps).mean if len(maps) > 1 else float("nan")
-
-
-def _published(names: Sequence[str], column: str) -> dict[str, Any]:
-    """Return the paper's IoU and Sensitivity-n of these movies and this signal, by method."""
-    from spt_explain.xddpm.evaluate.published import published_table
-
-    kinds = kinds_of(names)
-    rows = published_table()
-    rows = rows[(rows["signal"] == column) & rows["movies"].isin(kinds)]
-    if len(kinds) != 1 or not len(rows):
-        return {}
-    return {
-        str(row["method"]): (float(row["iou"]), float(row["sensitivity_n"]))
-        for row in rows.to_dict("records")
-    }

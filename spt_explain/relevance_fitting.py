@@ -18,6 +18,7 @@ from spt_explain.report.relevance_files import (
     CARD,
     SIDECAR,
     RelevanceListener,
+    find_generator_recipe,
     find_recipe,
     read_sidecar,
     torch_version,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
 CHECKPOINT, GENERATOR_CHECKPOINT = "fit.checkpoint", "generator.checkpoint"
+GENERATOR_CARD = "generator.json"
 MOST_CLIPS = 1024
 """Clips of a fit, evenly from all movies."""
 PROBE_STEPS = 200
@@ -172,8 +174,12 @@ def fit_relevance(
     plan = _changed(plan, minutes=minutes, seed=seed)
     where = pick_device(device)
     of_generator = _generator_recipe(generator_recipe, generator_minutes, plan.seed)
-    resumed = _may_fit(folder, names, resume=resume, overwrite=overwrite)
-    only_generator = resumed and (folder / CARD).exists()
+    resumed = _may_fit(folder, names, resume=resume, overwrite=overwrite, generator=generator)
+    only_generator = resumed and not (folder / CHECKPOINT).exists()
+    if generator or only_generator:
+        from spt_explain.xddpm.generator.network import insist_on_diffusers
+
+        insist_on_diffusers()
     settings: dict[str, Any] = {
         "tile": tile, "frames": frames, "stride": stride, "bin": bin,
         "per": _asked(plan, "per", per), "kind": _asked(plan, "kind", kind),
@@ -187,6 +193,11 @@ def fit_relevance(
     told.gathered(examples)
     if only_generator:
         model = RelevanceModel.load(folder, device=where)
+        if model.cutting != examples.layout:
+            raise SptError(
+                "clips are cut otherwise here than those that the model was fitted to: give the "
+                "options of that fit (--tile, --frames, --stride, --bin, --channel, --z)."
+            )
         _fit_generator(model, examples, folder, where, of_generator, True, told)
         return RelevanceFit(model, folder, [], list(examples.notes), read_sidecar(folder))
     plan = plan.model_copy(
@@ -196,7 +207,8 @@ def fit_relevance(
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / CHECKPOINT
     if not resumed:
-        checkpoint.unlink(missing_ok=True)
+        for left in (CHECKPOINT, GENERATOR_CHECKPOINT):  # the latter is of a mask that was before
+            (folder / left).unlink(missing_ok=True)
     told.started(plan, source, where, resumed)
     started = time.monotonic()
     try:
@@ -251,6 +263,8 @@ def fit_relevance(
         command=command,
     )  # fmt: skip
     told.stage("writing")
+    if generator:
+        (folder / GENERATOR_CARD).unlink(missing_ok=True)
     model.save(folder, overwrite=overwrite or resumed)
     write_text(folder / "checks.txt", "\n".join(in_words(checks)) + "\n")
     write_json(folder / "checks.json", [check.to_dict() for check in checks])
@@ -301,11 +315,20 @@ def _asked(plan: RelevanceRecipe, name: str, given: str) -> str:
     return given
 
 
-def _may_fit(folder: Path, inputs: Sequence[str], *, resume: bool, overwrite: bool) -> bool:
+def _may_fit(
+    folder: Path, inputs: Sequence[str], *, resume: bool, overwrite: bool, generator: bool
+) -> bool:
     """Check where the model goes, before any work; return whether there is a fit to go on with."""
     finished, begun = (folder / CARD).exists(), (folder / CHECKPOINT).exists()
-    if resume and finished and (folder / GENERATOR_CHECKPOINT).exists():
-        return True
+    lacking = generator and not (folder / GENERATOR_CARD).exists()
+    if resume and finished and not begun:
+        if lacking or (folder / GENERATOR_CHECKPOINT).exists():
+            return True
+        if generator:
+            raise SptError(
+                f"{folder} holds a finished model and its generator: there is nothing to go on "
+                "with."
+            )
     if finished and not overwrite:
         raise SptError(
             f"{folder} holds a model already. Add --overwrite, or name another folder with -o."
@@ -377,12 +400,14 @@ def _fit_generator(
     resume: bool,
     told: RelevanceListener,
 ) -> None:
-    from spt_explain.xddpm.generator.fit import fit_generator
+    from spt_explain.xddpm.generator.fit import fit_generator, notes_on
 
     checkpoint = folder / GENERATOR_CHECKPOINT
     if not resume:
         checkpoint.unlink(missing_ok=True)
     told.stage("fitting the generator")
+    for note in notes_on(len(examples.clips), device):
+        told.stage(note)
     made = fit_generator(
         model, examples.clips, recipe.for_device(device), device=device, groups=examples.groups,
         checkpoint=checkpoint, resume=resume, report=told.generating,
@@ -397,7 +422,7 @@ def _generator_recipe(
 ) -> GeneratorRecipe:
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 
-    plan = GeneratorRecipe(seed=seed) if recipe is None else GeneratorRecipe.load(Path(recipe))
+    plan = GeneratorRecipe(seed=seed) if recipe is None else find_generator_recipe(recipe)
     if minutes is None:
         return plan
     if not 0 < minutes < math.inf:

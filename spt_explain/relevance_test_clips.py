@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LEAST_CLIPS = 8
 """Fewer clips can't be parted into those to choose by, and those to measure."""
+_OF_A_FIT = ("held out", "to learn from")
+"""In notes of `gather` that are of no use here."""
 
 
 def gather_test(
@@ -56,6 +59,8 @@ def gather_test(
         seed=seed,
         progress=told.gathering,
     )
+    said = [note for note in examples.notes if not any(word in note for word in _OF_A_FIT)]
+    examples = replace(examples, notes=tuple(said))
     told.gathered(examples)
     if examples.clips.shape[1:] != (model.frames, *model.size):
         raise SptError(
@@ -69,11 +74,23 @@ def gather_test(
             f"{len(model.signal.names)} ({', '.join(model.signal.names)}). Name them: --signal "
             "FILE:COLUMN."
         )
+    for own, here in zip(model.signal.names, examples.names, strict=True):
+        if _without_unit(own) != _without_unit(here):
+            raise SptError(
+                f"the signal here is {', '.join(examples.names)}; the model predicts "
+                f"{', '.join(model.signal.names)}. Leave --signal out, or name the same columns: "
+                "--signal FILE:COLUMN."
+            )
     return examples, column or ",".join(examples.names)
+
+
+def _without_unit(name: str) -> str:
+    return name.partition(" [")[0]
 
 
 def _default_signal(model: RelevanceModel, place: Path, names: Sequence[str]) -> str:
     """Return what the model was fitted to: measured, or columns of a table beside the movies."""
+    from spt_explain.xddpm.clips import find_films
     from spt_explain.xddpm.signal_table import SUFFIXES
 
     how = read_sidecar(place).get("signal")
@@ -85,6 +102,7 @@ def _default_signal(model: RelevanceModel, place: Path, names: Sequence[str]) ->
         for table in sorted(folder.iterdir()):
             if table.suffix.lower() in SUFFIXES and _has_columns(table, columns):
                 return f"{table}:{','.join(columns)}"
+    find_films(names, channel=model.cutting.channel, z=model.cutting.z)  # what is no movie
     raise SptError(
         f"no table with the column {columns[0]} is beside the movies: name the signal with "
         "--signal FILE."
@@ -178,8 +196,6 @@ def true_pixels(
 
     own = [folder / TRUTH / column for folder in folders_of(names)]
     folders = [Path(given)] if given is not None else [each for each in own if each.is_dir()]
-    if given is not None and not Path(given).is_dir():
-        raise SptError(f"--truth {given} is no folder: expected masks with the movies' names.")
     if not folders:
         notes.append("No true pixels are known here: only what needs none is measured.")
         return None
@@ -193,7 +209,13 @@ def true_pixels(
         if path is None:
             raise SptError(f"the true pixels of {name} are missing: expected {folders[0] / name}.")
         with Stack(path) as stack:
-            masks = np.stack([np.asarray(frame) != 0 for frame in stack])
+            grey = np.stack([np.asarray(frame) for frame in stack])
+        masks = grey != 0
+        if masks.all() or (grey != np.round(grey)).any():
+            raise SptError(
+                f"{path} holds no mask: expected 0 where a pixel does not carry the signal, and a "
+                "whole number where it does."
+            )
         size = (source["frames"], source["height"], source["width"])
         if masks.shape != size:
             raise SptError(

@@ -15,6 +15,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Workers side by side that take all cores each wait for one another; before torch is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # a developer's own weights are no part of any test
 os.environ["SPT_EXPLAIN_DATA"] = tempfile.mkdtemp(prefix="spt-explain-tests-")
 

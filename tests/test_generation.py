@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -6,7 +7,10 @@ import tifffile
 
 from spt_explain.errors import SptError
 from spt_explain.generation import GenerationListener, clips_of, generate_relevance
+from spt_explain.relevance_fitting import fit_relevance
+from spt_explain.report.relevance_samples import samples_figure
 from spt_explain.xddpm.bottleneck import Bottleneck
+from spt_explain.xddpm.generator.generator import Generator
 from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 from spt_explain.xddpm.layout import Layout
 from spt_explain.xddpm.model import RelevanceModel
@@ -103,6 +107,7 @@ def test_what_can_not_be_used_is_said(home, movies, tmp_path):
         ({"minutes": 3.0}, "--movies too"),
         ({"minutes": 0.0, "movies": movies}, "--minutes is 0"),
         ({"recipe": tmp_path / "no.toml", "movies": movies}, "not found"),
+        ({"recipe": "nice", "movies": movies}, "that ship: default"),
         ({"movies": tmp_path / "nowhere"}, "nowhere"),
         ({"movies": movies, "most_clips": 1}, "at most 1"),
     ):
@@ -145,3 +150,68 @@ def test_clips_are_cut_as_those_of_the_model(movies, tmp_path):
     assert tiles.shape[1:] == (3, 8, 8)
     with pytest.raises(SptError, match="whole frames of 8 × 6 px"):
         clips_of(make_model(), [str(tmp_path / "large.tif")])
+
+
+def test_a_finished_fit_is_not_begun_anew_by_resume(home, movies, tmp_path):
+    given = {"n": 1, "movies": movies, "recipe": PLAN, "device": "cpu"}
+    generate_relevance(home, tmp_path / "a", **given)
+    before = (home / "generator.json").read_bytes()
+    heard = []
+
+    class Listener(GenerationListener):
+        def note(self, text):
+            heard.append(text)
+
+    generate_relevance(home, tmp_path / "b", resume=True, listener=Listener(), **given)
+    assert (home / "generator.json").read_bytes() == before
+    assert any("was finished" in text for text in heard)
+
+
+def test_masks_that_are_open_everywhere_are_said(home, movies, tmp_path, monkeypatch):
+    made = generate_relevance(home, tmp_path / "a", n=1, movies=movies, recipe=PLAN, device="cpu")
+    open_everywhere = made.samples.masks.min() > 0.1
+    assert any("No pixel of the samples" in note for note in made.notes) == open_everywhere
+    made.samples.masks[:] = 0.6
+    monkeypatch.setattr(Generator, "generate", lambda *_, **__: made.samples)
+    again = generate_relevance(home, tmp_path / "b", n=1, device="cpu")
+    assert "the median is 0.60" in again.notes[-1]
+    assert again.document["notes"] == again.notes
+    made.samples.masks[..., 0] = 0.0
+    last = generate_relevance(home, tmp_path / "c", n=1, device="cpu")
+    assert not last.notes
+
+
+def test_without_diffusers_it_says_what_to_install_before_anything_else(
+    home, movies, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(SptError, match=r"pip install \"spt-explain\[generator\]\"") as said:
+        generate_relevance(home, tmp_path / "s", movies=movies, recipe=PLAN, device="cpu")
+    assert len(str(said.value).splitlines()) == 1
+    with pytest.raises(SptError, match="pip install"):
+        fit_relevance(movies, "area", tmp_path / "other", generator=True, device="cpu")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_with_a_space_is_quoted_in_what_to_type(movies, tmp_path):
+    make_model().save(tmp_path / "my model")
+    with pytest.raises(SptError, match=r"--model '.*my model' --movies"):
+        generate_relevance(tmp_path / "my model", tmp_path / "s", device="cpu")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 5, 5), (3, 20, 12, 12), (20, 9, 40, 10), (2, 4, 6, 30)])
+def test_the_sheet_holds_samples_and_masks_on_one_scale(shape):
+    rng = np.random.default_rng(1)
+    w, masks = rng.normal(100, 20, shape), rng.random(shape)
+    figure = samples_figure(w.astype(np.float32), masks.astype(np.float32))
+    count = min(shape[0], 8)
+    panels, bars = figure.axes[: 2 * count], figure.axes[2 * count :]
+    assert len(bars) == 2
+    assert len({axis.images[0].get_clim() for axis in panels[::2]}) == 1
+    assert {axis.images[0].get_clim() for axis in panels[1::2]} == {(0.0, 1.0)}
+    first = np.asarray(panels[0].images[0].get_array())
+    np.testing.assert_allclose(first[:, : shape[3]], w[0, 0], rtol=1e-6)
+    boxes = [axis.get_position() for axis in figure.axes]
+    assert all(0 <= b.x0 < b.x1 <= 1 and 0 <= b.y0 < b.y1 <= 1 for b in boxes)
+    overlaps = [a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i]]
+    assert not any(overlaps)

@@ -96,7 +96,7 @@ def test_without_truth_what_needs_none_is_measured(folder, models, tmp_path):
         models[0],
         mine,
         tmp_path / "out",
-        signal=f"{mine}/signals-per-frame.csv:circumference",
+        signal=f"{mine}/signals-per-frame.csv:area",
         baselines=False,
         **FAST,
     )
@@ -125,6 +125,8 @@ def test_movies_fitted_to_are_left_out(folder, models, tmp_path):
         ({"movies": "nowhere"}, "nowhere was not found"),
         ({"model": "nowhere"}, "nowhere was not found"),
         ({"model": []}, "no model was named"),
+        ({"signal": "circumference"}, "the model predicts area"),
+        ({"yardstick": "nowhere"}, "nowhere was not found"),
     ],
 )
 def test_refused(changes, message, folder, models, tmp_path):
@@ -149,3 +151,52 @@ def test_results_are_not_lost(folder, models, tmp_path):
     (out / "mine.txt").write_text("x")
     with pytest.raises(SptError, match=r"mine\.txt"):
         evaluate_relevance(models[0], folder, out, baselines=False, overwrite=True, **FAST)
+
+
+def test_a_model_named_twice_is_refused(folder, models, tmp_path):
+    twice = [models[0], models[0].parent / "two" / ".." / "one"]
+    with pytest.raises(SptError, match="named twice"):
+        evaluate_relevance(twice, folder, tmp_path / "out", **FAST)
+
+
+def test_movies_are_no_masks(folder, models, tmp_path):
+    with pytest.raises(SptError, match="holds no mask"):
+        evaluate_relevance(
+            models[0], folder, tmp_path / "out", truth=folder, baselines=False, **FAST
+        )
+
+
+def test_what_is_no_movie_is_said_before_its_table_is_missed(models, tmp_path):
+    (tmp_path / "notes.txt").write_text("no movie")
+    with pytest.raises(SptError, match="no TIFF file"):
+        evaluate_relevance(models[0], tmp_path / "notes.txt", tmp_path / "out", **FAST)
+
+
+def test_advice_on_fits_is_left_out(folder, models, tmp_path):
+    found = evaluate_relevance(
+        models[0], folder, tmp_path / "out", baselines=False, published=True, **FAST
+    )
+    assert not any("to learn from" in note or "held out" in note for note in found.notes)
+    assert any("The paper's clips are 20 × 32 × 32" in note for note in found.notes)
+    text = (tmp_path / "out" / "evaluation.md").read_text(encoding="utf-8")
+    assert "Signal area;" in text
+    assert "95 % intervals" in text
+
+
+def test_the_figure_says_what_is_what_and_holds_the_papers_figures():
+    from spt_explain.report.relevance_evaluation import draw
+
+    rows = [("xddpm", "method", 0.7), ("gradient", "baseline", 0.5), ("true map", "ceiling", 1.0)]
+    table = pd.DataFrame(
+        [{"method": m, "role": r, "iou": v, "iou_low": v - 0.1, "iou_high": v} for m, r, v in rows]
+    )
+    figure = draw(table, {"gradient": (0.53, 0.0)})
+    said = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert said[-1] == "the paper"
+    assert [word.partition(",")[0] for word in said[:-1]] == [
+        "the model", "baselines", "the true map",
+    ]  # fmt: skip
+    (axes,) = [one for one in figure.axes if one.get_visible()]
+    diamonds = [line for line in axes.lines if line.get_marker() == "D"]
+    assert [tuple(line.get_xdata()) for line in diamonds] == [(0.53,)]
+    assert len(draw(table).legends[0].get_texts()) == 3

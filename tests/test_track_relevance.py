@@ -43,9 +43,8 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit") / "model"
-    patch = pytest.MonkeyPatch()
-    patch.setattr(TrackRun, "_insist_on_prediction", lambda self: None)
-    with patch.context():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrackRun, "_insist_on_prediction", lambda self: None)
         return fit_track_relevance(table, "class", folder, recipe=RECIPE, device="cpu")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +48,19 @@ class _ByKind(click.Command):
 
 
 def _hint_at_movies(context: click.Context) -> None:
-    """Fail on what looks like a mistyped kind of movies."""
+    """Fail on what looks like a kind of movies: mistyped, or among classes of tracks."""
     import difflib
 
     from spt_explain.errors import SptError
     from spt_explain.xddpm.simulate.kinds import KINDS
 
     given = str(context.params.get("kind", ""))
+    for word in re.split("[,:]", given):
+        if (kind := word.strip().lower()) in KINDS:
+            raise SptError(
+                f"{kind} is a kind of movies, which are simulated by themselves: spt-explain "
+                f"simulate {kind}."
+            )
     near = difflib.get_close_matches(given.lower(), KINDS, n=1, cutoff=0.75)
     if near and not set(",:") & set(given):
         raise SptError(f"there is no kind {given!r}. Did you mean {near[0]}?")

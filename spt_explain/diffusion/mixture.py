@@ -8,9 +8,6 @@ import math
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
 
-LATER = ("spots", "tension", "wetting", "two-cells", "jellyfish")
-"""Kinds of movies that a later version simulates."""
-
 
 def parse_mixture(text: str) -> dict[str, float]:
     """Read which classes are wanted, and their shares.
@@ -57,11 +54,6 @@ def _class_named(word: str) -> str:
     for name in CLASS_NAMES:
         if name.lower() == word.lower():
             return name
-    if word.lower() in LATER:
-        raise SptError(
-            f"{word} can't be simulated yet: this version simulates tracks of the classes "
-            f"{', '.join(CLASS_NAMES)}, or all."
-        )
     if word.lower() == "immobile":
         raise SptError("immobile particles come with --immobile SHARE, beside a class or all.")
     near = difflib.get_close_matches(

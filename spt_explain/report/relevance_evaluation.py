@@ -27,6 +27,8 @@ MEASURES = {
     "insertion": "insertion",
     "deletion": "deletion (less is better)",
 }
+_PAPERS = ("iou", "sensitivity_own")
+"""Measures that the paper reports."""
 _COLOURS = {"method": ACCENT, "baseline": INK, "floor": FAINT, "ceiling": FAINT}
 
 
@@ -73,15 +75,30 @@ def write_evaluation(
 
     with whole_folder(folder) as part:
         comparison.table.to_csv(part / TABLE, index=False, float_format="%.5g")
-        lines = ["# Relevance maps, measured", "", *table_lines(comparison.table, paper)]
+        lines = ["# Relevance maps, measured", "", *_head(document), ""]
+        lines += table_lines(comparison.table, paper)
         lines += [f"- {line}" for line in (*ratio_lines(comparison), *notes)]
         write_text(part / TEXT, "\n".join(lines) + "\n")
         write_json(part / DOCUMENT, _finite(dict(document)))
         if formats:
             with house_style():
-                save_figure(draw(comparison.table), part, FIGURE, formats)
+                save_figure(draw(comparison.table, paper), part, FIGURE, formats)
         names = sorted(path.name for path in part.iterdir())
     return [folder / name for name in names]
+
+
+def _head(document: Mapping[str, Any]) -> list[str]:
+    """Return what was measured, on what."""
+    models = document.get("models", ())
+    lines = [f"Model {one['folder']}: R² {one['r2']:.3f} on these movies." for one in models]
+    clips = document.get("clips", {})
+    shape = " × ".join(str(n) for n in clips.get("shape", ()))
+    return [
+        *(f"{line}  " for line in lines),
+        f"Signal {document.get('signal', '')}; {clips.get('measured', 0):,} clips of {shape} "
+        f"(frames, height, width), and {clips.get('to choose', 0):,} others to choose thresholds "
+        "by; means with 95 % intervals over clips and models.",
+    ]
 
 
 def table_lines(
@@ -89,7 +106,7 @@ def table_lines(
 ) -> list[str]:
     """Return a Markdown table: means with their intervals, the paper's figures beside them."""
     there = [m for m in MEASURES if m in table and table[m].notna().any()]
-    head = ["method", "", *(MEASURES[m] for m in there)]
+    head = ["method", "kind", *(MEASURES[m] for m in there)]
     head += ["IoU, paper", "Sensitivity-n, paper"] if paper else []
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in table.to_dict("records"):
@@ -123,8 +140,13 @@ def ratio_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def draw(table: pd.DataFrame) -> Figure:
-    """Return a figure: a panel for each measure, a line for each method with its interval."""
+def draw(table: pd.DataFrame, paper: Mapping[str, tuple[float, float]] | None = None) -> Figure:
+    """Return a figure: a panel for each measure, a line for each method with its interval.
+
+    The paper's figures are diamonds.
+    """
+    from matplotlib.lines import Line2D
+
     there = [m for m in MEASURES if m in table and table[m].notna().any()]
     columns = min(len(there), 3)
     rows = -(-len(there) // columns)
@@ -140,9 +162,37 @@ def draw(table: pd.DataFrame) -> Figure:
             colour = _COLOURS[str(row["role"])]
             each.plot([row[f"{measure}_low"], row[f"{measure}_high"]], [y, y], color=colour)
             each.plot([row[measure]], [y], "o", color=colour, markersize=3)
+            theirs = dict(paper or {}).get(str(row["method"]))
+            if theirs is not None and measure in _PAPERS:
+                value = theirs[_PAPERS.index(measure)]
+                each.plot([value], [y], "D", color=colour, markersize=3, fillstyle="none")
         each.axvline(0, color=FAINT, linewidth=0.5)
         each.set_title(MEASURES[measure])
         each.set_yticks(list(at), [str(name) for name in table["method"]])
+    roles = set(table["role"])
+    floors = " and ".join(
+        word for role, word in (("floor", "floors"), ("ceiling", "the true map")) if role in roles
+    )
+    said = (("method", "the model"), ("baseline", "baselines"), ("floor", floors))
+    handles = [
+        Line2D([], [], color=_COLOURS[role], marker="o", markersize=3, label=f"{word}, mean, 95 %")
+        for role, word in said
+        if role in roles or (role == "floor" and floors)
+    ]
+    if paper:
+        handles.append(
+            Line2D(
+                [],
+                [],
+                color=INK,
+                label="the paper",
+                marker="D",
+                markersize=3,
+                fillstyle="none",
+                linestyle="none",
+            )
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 

@@ -11,6 +11,7 @@ from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
     from spt_explain.xddpm.examples import Examples
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.generator.run import GeneratorProgress
     from spt_explain.xddpm.recipe import RelevanceRecipe
     from spt_explain.xddpm.state import Progress
@@ -78,8 +79,45 @@ def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceR
     )
 
 
-def model_folder(model: Path) -> Path:
-    """Return the folder of a model that was named by its folder or its card.
+def find_generator_recipe(recipe: str | Path | GeneratorRecipe | None) -> GeneratorRecipe:
+    """Return a generator's recipe by the name of a shipped one, or from a file.
+
+    Raises
+    ------
+    SptError
+        If there is none of that name, or it can't be used.
+    """
+    from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+
+    if recipe is None:
+        return GeneratorRecipe()
+    if isinstance(recipe, GeneratorRecipe):
+        return recipe
+    folder, text, own = shipped("recipes") / "relevance-generator", str(recipe), Path(recipe)
+    if not own.is_file() and not own.suffix:
+        there = sorted(path.stem for path in folder.glob("*.toml"))
+        if text not in there:
+            raise SptError(
+                f"no recipe of a generator is called {text!r}, and there is no such file; recipes "
+                f"that ship: {', '.join(there)}."
+            )
+        own = folder / f"{text}.toml"
+    return GeneratorRecipe.load(own)
+
+
+def shipped_models() -> dict[str, Path]:
+    """Return the folders of the models that ship, by name."""
+    return {card.parent.name: card.parent for card in shipped("weights").glob(f"*/{CARD}")}
+
+
+def model_folder(model: Path, *, own: bool = False) -> Path:
+    """Return the folder of a model that was named by its folder or its card, or ships.
+
+    Parameters
+    ----------
+    model : pathlib.Path
+    own : bool
+        Whether it is to be the caller's own, since something is added to it.
 
     Raises
     ------
@@ -88,9 +126,13 @@ def model_folder(model: Path) -> Path:
     """
     folder = model.parent if model.name == CARD and model.is_file() else model
     if not folder.exists():
+        ships = {} if own else shipped_models()
+        if str(model) in ships:
+            return ships[str(model)]
+        names = f", or the name of one that ships: {', '.join(sorted(ships))}" if ships else ""
         raise SptError(
             f"{model} was not found: expected the folder of a model that `spt-explain relevance "
-            "fit` wrote."
+            f"fit` wrote{names}."
         )
     if not folder.is_dir():
         raise SptError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from spt_explain.xddpm.recipe import RelevanceRecipe
+    from spt_explain.recipe_file import RecipeFile
 
 _WIDTH = 96
 _BY_SIGNAL = {
@@ -22,16 +22,22 @@ _HEAD = """\
 Every number of a fit with its default: spt-explain relevance fit MOVIES --signal FILE
 Change a copy and give it with --recipe FILE; what is left out stays as it is here.
 """
+OF_GENERATOR = """\
+Every number of a generator's fit with its default: spt-explain relevance generate --movies MOVIES
+Change a copy and give it with --recipe FILE, or to relevance fit --generator with
+--generator-recipe FILE; what is left out stays as it is here.
+"""
+"""What the shipped recipe of a generator begins with."""
 
 
-def recipe_text(recipe: RelevanceRecipe, head: str = _HEAD) -> str:
+def recipe_text(recipe: RecipeFile, head: str = _HEAD) -> str:
     """Return a recipe as TOML with a comment on each number.
 
     Numbers that are nothing (TOML has no word for it) are comments themselves.
 
     Parameters
     ----------
-    recipe : RelevanceRecipe
+    recipe : RecipeFile
     head : str
         What the file begins with.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -56,7 +57,8 @@ class CardKind(Generic[CardT]):
     what : str
         What it is called: model, generator.
     absent : str
-        What is said where there is none; ``{path}`` is the card's, ``{folder}`` its folder.
+        What is said where there is none; ``{path}`` is the card's, ``{folder}`` its folder,
+        ``{quoted}`` the latter as a shell takes it.
     """
 
     card: type[CardT]
@@ -200,7 +202,11 @@ class CardKind(Generic[CardT]):
             with path.open("rb") as file:
                 data = file.read(_MOST_BYTES + 1)
         except FileNotFoundError as error:
-            raise SptError(self.absent.format(path=path, folder=path.parent)) from error
+            raise SptError(
+                self.absent.format(
+                    path=path, folder=path.parent, quoted=shlex.quote(str(path.parent))
+                )
+            ) from error
         except OSError as error:
             raise SptError(f"{path} can't be read ({error.strerror or error}).") from error
         try:

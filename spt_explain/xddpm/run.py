@@ -257,6 +257,8 @@ class Run(StagedRun):
         if state.stage == "regressor":
             state.regressor_steps = state.total
             state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
+            outputs = self._outputs(self.regressor, self.held_x)
+            state.chance_r2 = self._finite(self.signal.chance(outputs, self.held_y))
             some = slice(0, _MOST_MEASURED)
             state.train_r2 = self._r2(self.regressor, self.train_x[some], self.train_y[some])
         elif state.stage == "control":
@@ -281,10 +283,11 @@ class Run(StagedRun):
         )
 
     @torch.no_grad()
+    def _outputs(self, network: Regressor, x: Tensor) -> Tensor:
+        return torch.cat([network(part) for part in torch.split(x, 64)])
+
     def _r2(self, network: Regressor, x: Tensor, y: Tensor) -> float:
-        outputs = torch.cat([network(part) for part in torch.split(x, 64)])
-        r2 = self.signal.skill(outputs, y)
-        return r2 if math.isfinite(r2) else -1.0
+        return self._finite(self.signal.skill(self._outputs(network, x), y))
 
     def model(self) -> RelevanceModel:
         """Return the fitted model, with the curve of held-out clips."""

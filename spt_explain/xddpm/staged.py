@@ -283,6 +283,10 @@ class StagedRun(ABC):
         state.elapsed_s = 0.0
         self.optimizer = self._begin()
 
+    @staticmethod
+    def _finite(r2: float) -> float:
+        return r2 if math.isfinite(r2) else -1.0
+
     def _insist(self, least: float, held_out: str, *, leads: str, fails: str) -> None:
         """Refuse to go on where the signal is not predicted, or the shuffled one is as well.
 
@@ -303,5 +307,8 @@ class StagedRun(ABC):
         )
         if state.r2 < least:
             raise SptError(f"{found}at least {least:g}. {fails}", exit_code=1)
+        if state.r2 <= state.chance_r2:
+            chance = f"more than chance, which reaches {state.chance_r2:.2f} with so few"
+            raise SptError(f"{found}{chance}. {fails}", exit_code=1)
         if state.r2 - max(state.shuffled_r2, 0.0) < least:
             raise SptError(f"{found}a lead of at least {least:g}. {leads}", exit_code=1)

@@ -35,6 +35,8 @@ class State:
         R² on training clips behind the open bottleneck, and behind the mask at its end.
     r2, shuffled_r2, train_r2 : float
         Of the regressor on held-out clips, of the control, of the regressor on the clips it knows.
+    chance_r2 : float
+        What outputs given to other held-out clips than their own reach once in a hundred times.
     plain_loss, open_loss : float
         Loss on training clips of the best constant, and behind an open bottleneck.
     log_weight, smoothed : float
@@ -54,6 +56,7 @@ class State:
     r2: float = 0.0
     shuffled_r2: float = 0.0
     train_r2: float = 0.0
+    chance_r2: float = 0.0
     plain_loss: float = 0.0
     open_loss: float = 0.0
     log_weight: float = 0.0

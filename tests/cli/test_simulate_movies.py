@@ -93,6 +93,8 @@ def test_each_kind_has_its_help(run, kind):
     ("arguments", "said"),
     [
         (["tensoin"], "Did you mean tension?"),
+        (["BM,Spots:0.4"], "spots is a kind of movies, which are simulated by themselves"),
+        (["tension", "--set", "radius=5"], "or one for all: numbers from 0.04 to 0.4"),
         (["tension", "--movies", "0"], "the number of movies is 0"),
         (["tension", "--movies", "many"], "many"),
         (["tension", "--size", "9"], "from 16 to 1,024"),

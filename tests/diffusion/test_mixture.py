@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.diffusion.mixture import LATER, parse_mixture
+from spt_explain.diffusion.mixture import parse_mixture
 from spt_explain.errors import SptError
 
 
@@ -28,18 +28,13 @@ def test_classes_and_shares_are_read() -> None:
         ("BM:inf", "above 0"),
         ("all,BM", "'all' is no class"),
         ("immobile", "--immobile SHARE"),
+        ("tension", "'tension' is no class"),
     ],
 )
 def test_what_is_not_understood_is_refused(text: str, said: str) -> None:
     with pytest.raises(SptError) as refused:
         parse_mixture(text)
     assert said in str(refused.value)
-
-
-@pytest.mark.parametrize("kind", LATER)
-def test_movies_of_cells_and_flows_are_for_later(kind: str) -> None:
-    with pytest.raises(SptError, match="can't be simulated yet"):
-        parse_mixture(kind)
 
 
 @given(st.text(max_size=20))

@@ -46,6 +46,19 @@ def test_r2_is_that_of_scikit_learn():
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [12, 60])
+def test_chance_is_beaten_by_what_knows_and_hardly_by_what_does_not(count):
+    values = _values(count)
+    signal = Signal.fit(values)
+    targets = torch.from_numpy(signal.encode(values))
+    rng = np.random.default_rng(4)
+    knows = targets + 0.3 * torch.from_numpy(rng.normal(size=targets.shape))
+    assert signal.skill(knows, targets) > signal.chance(knows, targets)
+    ignorant = [0.5 * torch.from_numpy(rng.normal(size=targets.shape)) for _ in range(100)]
+    passed = [signal.skill(one, targets) > signal.chance(one, targets) for one in ignorant]
+    assert np.mean(passed) < 0.05
+
+
 def test_a_trend_over_the_frames_explains_nothing():
     values = 100.0 * np.arange(6) + _values(50, 6)
     signal = Signal.fit(values, per="frame")

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 @click.command("explain")
 @click.argument("movies", nargs=-1, required=True, metavar="MOVIE…")
 @click.option(
-    "--model", required=True, metavar="FOLDER", help="What spt-explain relevance fit wrote."
-)
+    "--model", required=True, metavar="FOLDER",
+    help="What spt-explain relevance fit wrote; or spots, a model that ships, to try it with.",
+)  # fmt: skip
 @click.option(
     "--signal",
     default="auto",

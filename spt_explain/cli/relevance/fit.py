@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ jobs_option = click.option(
 )  # fmt: skip
 @click.option("--generator", is_flag=True, help="Also fit the diffusion model, for generate.")
 @click.option(
-    "--generator-recipe", metavar="FILE", help="Its numbers (TOML). Default: as they ship."
+    "--generator-recipe", metavar="NAME|FILE", help="Its numbers (TOML). Default: default."
 )
 @click.option(
     "--generator-minutes", type=float, metavar="M",
@@ -188,7 +189,10 @@ def command(
             "the signal is missing: what is to be explained?\nGive --signal FILE (a table with the "
             "columns movie and value), or one of area, circumference, intensity, spots, msd-d."
         )
-    with make_progress(console) as progress, _resumable(console, Path(output)):
+    with (
+        make_progress(console) as progress,
+        _resumable(console, Path(output), generator=bool(options["generator"])),
+    ):
         found = fit_relevance(
             movies,
             signal,
@@ -199,9 +203,8 @@ def command(
         )
     say_checks(console, found.checks)
     console.print(f"→ model in {found.folder}", markup=False)
-    console.print(
-        f"  to use it: spt-explain relevance explain MOVIE --model {found.folder}", markup=False
-    )
+    own = shlex.quote(str(found.folder))
+    console.print(f"  to use it: spt-explain relevance explain MOVIE --model {own}", markup=False)
     if as_json:
         click.echo(json.dumps(found.document, indent=1, ensure_ascii=False, default=str))
     return 0
@@ -217,6 +220,8 @@ def use_threads(jobs: int | None) -> None:
 
 def say_checks(console: Console, checks: Any) -> None:
     """Print a line for each check; in colour what is not good."""
+    if not checks:
+        return
     from rich.markup import escape
 
     from spt_explain.report.relevance_checks import in_words
@@ -313,13 +318,20 @@ def make_listener(console: Console, progress: Progress) -> RelevanceListener:
 
 
 @contextlib.contextmanager
-def _resumable(console: Console, folder: Path) -> Iterator[None]:
+def _resumable(console: Console, folder: Path, *, generator: bool) -> Iterator[None]:
     """Say, when a fit is interrupted, how to go on with it."""
-    from spt_explain.relevance_fitting import CHECKPOINT, GENERATOR_CHECKPOINT
+    from spt_explain.relevance_fitting import CHECKPOINT, GENERATOR_CARD, GENERATOR_CHECKPOINT
+    from spt_explain.report.relevance_files import CARD
 
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / CHECKPOINT).exists() or (folder / GENERATOR_CHECKPOINT).exists():
+        there = {
+            name
+            for name in (CARD, CHECKPOINT, GENERATOR_CARD, GENERATOR_CHECKPOINT)
+            if (folder / name).exists()
+        }
+        lacking = generator and CARD in there and GENERATOR_CARD not in there
+        if lacking or there & {CHECKPOINT, GENERATOR_CHECKPOINT}:
             console.print("The fit is kept: the same command with --resume goes on with it.")
         raise

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     "times), for models that were fitted without --generator.",
 )  # fmt: skip
 @click.option(
-    "--recipe", metavar="FILE",
-    help="Numbers of that fit (TOML). Default: as they ship; 62 M parameters on a GPU, 4 M on a "
-    "CPU.",
+    "--recipe", metavar="NAME|FILE",
+    help="Numbers of that fit (TOML): the name of a recipe that ships, or a file of yours. "
+    "Default: default; 62 M parameters on a GPU, 4 M on a CPU.",
 )  # fmt: skip
 @click.option(
     "--minutes", type=float, metavar="M", help="Time of that fit. Default: the recipe's (20)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,9 +88,8 @@ def fit_tracks(
             raise
     _say(console, found.document.get("in_words", ()))
     console.print(f"→ model in {output}", markup=False)
-    console.print(
-        f"  to use it: spt-explain relevance explain TRACKS --model {output}", markup=False
-    )
+    own = shlex.quote(output)
+    console.print(f"  to use it: spt-explain relevance explain TRACKS --model {own}", markup=False)
     if as_json:
         click.echo(json.dumps(found.document, indent=1, ensure_ascii=False, default=str))
     return 0

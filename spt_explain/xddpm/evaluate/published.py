@@ -9,7 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     import pandas as pd
+
+CLIPS = (20, 32, 32)
+"""Frames, height and width of the paper's clips of cells."""
 
 METHODS = {
     "random": "Random",
@@ -69,3 +74,32 @@ def published_table() -> pd.DataFrame:
         for method, values in TABLE_1.items()
     ]
     return pd.DataFrame(rows)
+
+
+def beside(
+    kinds: Collection[str], signal: str, shape: Sequence[int]
+) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    """Return the paper's IoU and Sensitivity-n by method, and what is to be said of them.
+
+    Parameters
+    ----------
+    kinds : collection of str
+        Of the movies; other than one of the paper's, there is nothing.
+    signal : str
+    shape : sequence of int
+        Of the clips that were measured.
+    """
+    at = next((i for i, one in enumerate(COLUMNS) if one == (*kinds, signal)), None)
+    if at is None:
+        return {}, [
+            "--published: the paper has tension and wetting, area and circumference; these movies "
+            "are others."
+        ]
+    notes = []
+    if tuple(shape) != CLIPS:
+        theirs, ours = (" × ".join(map(str, one)) for one in (CLIPS, shape))
+        notes.append(
+            f"The paper's clips are {theirs} (frames, height, width), these are {ours}: compare "
+            "with care."
+        )
+    return {name: (row[2 * at], row[2 * at + 1]) for name, row in TABLE_1.items()}, notes

@@ -20,6 +20,23 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.model import RelevanceModel
 
 
+FEW_CLIPS = 1000
+"""With fewer to learn from the user is told."""
+
+
+def notes_on(clips: int, device: str) -> list[str]:
+    """Return what a user should know before a fit."""
+    notes = []
+    if clips < FEW_CLIPS:
+        notes.append(
+            f"A generator learns from {clips:,} clips: samples are good from about "
+            f"{FEW_CLIPS:,} clips on."
+        )
+    if device == "cpu":
+        notes.append("On a CPU a generator takes hours for good samples.")
+    return notes
+
+
 def fit_generator(
     model: RelevanceModel,
     clips: NDArray[np.generic],

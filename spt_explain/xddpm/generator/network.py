@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.nn import functional
 
+from spt_explain.errors import SptError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 _GROUPS = 8
+INSTALL = 'pip install "spt-explain[generator]"'
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,42 @@ class Denoiser(nn.Module):
 
 
 def unet_class() -> Any:
-    """Return `diffusers.UNet2DModel`; diffusers is imported without what it does not need here."""
-    spare_imports()
-    from diffusers import UNet2DModel
+    """Return `diffusers.UNet2DModel`; diffusers is imported without what it does not need here.
 
+    Raises
+    ------
+    SptError
+        If diffusers is not installed, or can't be imported.
+    """
+    insist_on_diffusers()
+    try:
+        spare_imports()
+        from diffusers import UNet2DModel
+    except (ImportError, RuntimeError) as error:  # RuntimeError: its lazy imports raise it
+        raise SptError(
+            f"the package diffusers can't be imported ({str(error).splitlines()[0]:.120}). "
+            f"Install it anew: {INSTALL}"
+        ) from error
     return UNet2DModel
+
+
+def insist_on_diffusers() -> None:
+    """Check, without importing it, that there is diffusers; before anything takes time.
+
+    Raises
+    ------
+    SptError
+        If there is not.
+    """
+    if "diffusers" in sys.modules:
+        there = sys.modules["diffusers"] is not None
+    else:
+        there = importlib.util.find_spec("diffusers") is not None
+    if not there:
+        raise SptError(
+            "a generator needs the package diffusers, which is not installed. Install it: "
+            f"{INSTALL}"
+        )
 
 
 def spare_imports() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
+from spt_explain.errors import SptError
 from spt_explain.recipe_file import RecipeFile
 
 Objective = Literal["w", "eps-mask", "plain"]
@@ -17,7 +18,7 @@ class GeneratorRecipe(RecipeFile):
     """Numbers of one fit; an unknown key in the file is an error."""
 
     name: str = "generator"
-    seed: int = Field(20261122, ge=0, lt=2**63)
+    seed: int = Field(20261122, ge=0, lt=2**63, description="Of the fit, not of samples.")
     objective: Objective = Field(
         "w",
         description="w: a plain DDPM of W = M x + √(1 - M²) noise. eps-mask: of x, with the target "
@@ -42,7 +43,7 @@ class GeneratorRecipe(RecipeFile):
     minutes: float = Field(20.0, gt=0, description="Time of the fit.")
     steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
     learning_rate: float = Field(2e-4, gt=0, description="Of AdamW; constant after the warm-up.")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
     warmup_steps: int = Field(200, ge=0, description="Steps over which the rate rises.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged parameters.")
@@ -51,6 +52,22 @@ class GeneratorRecipe(RecipeFile):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the U-Net; auto: bfloat16 on a GPU that has it."
     )
+
+    @classmethod
+    def of(cls, values: object, source: str) -> Self:
+        """Check values that came from `source`.
+
+        Raises
+        ------
+        SptError
+            If there are unknown keys or values out of range, or it is a recipe of a model.
+        """
+        if isinstance(values, dict) and any(isinstance(one, dict) for one in values.values()):
+            raise SptError(
+                f"{source} is a recipe of a relevance model (it has sections); expected one of a "
+                "generator, such as the one that ships: relevance-generator/default.toml."
+            )
+        return super().of(values, source)
 
     def for_device(self, device: str) -> GeneratorRecipe:
         """Return it with what the device decides: width, batch and precision."""

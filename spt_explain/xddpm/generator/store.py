@@ -76,7 +76,7 @@ _KIND = CardKind(
     "generator",
     "generator",
     "the model {folder} has no generator. Fit one beside it:\n"
-    "spt-explain relevance generate --model {folder} --movies MOVIES",
+    "spt-explain relevance generate --model {quoted} --movies MOVIES",
 )
 
 

@@ -393,8 +393,8 @@ def _checked(what: str, value: Any, default: Any, limits: Span | None) -> Any:
     ):
         numbers = "whole numbers" if whole else "numbers"
         raise SptError(
-            f"{what} is {value!r}: expected the least and the greatest value, two {numbers} from "
-            f"{least:g} to {most:g}."
+            f"{what} is {value!r}: expected the least and the greatest value, or one for all: "
+            f"{numbers} from {least:g} to {most:g}."
         )
     return tuple(int(v) if whole else float(v) for v in pair)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,6 +174,10 @@ class TrackRun(StagedRun):
         if state.stage == "regressor":
             state.regressor_steps = state.total
             state.r2 = self._r2(self._bare(), self.held, self.held_y)
+            some = _evenly(len(self.held))
+            outputs = torch.from_numpy(self._bare().outputs(self.held.take(some)))
+            y = torch.from_numpy(self.held_y[some])
+            state.chance_r2 = self._finite(self.signal.chance(outputs, y))
             some = _evenly(len(self.train))
             state.train_r2 = self._r2(self._bare(), self.train.take(some), self.train_y[some])
         elif state.stage == "control":
@@ -194,8 +197,7 @@ class TrackRun(StagedRun):
 
     def _r2(self, model: TrackRelevanceModel, steps: Steps, y: np.ndarray[Any, Any]) -> float:
         some = _evenly(len(steps))
-        r2 = model.skill(steps.take(some), y[some])
-        return r2 if math.isfinite(r2) else -1.0
+        return self._finite(model.skill(steps.take(some), y[some]))
 
     def _bare(self, regressor: TrackRegressor | None = None) -> TrackRelevanceModel:
         return TrackRelevanceModel(
