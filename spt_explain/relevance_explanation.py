@@ -311,7 +311,7 @@ def _draw_movie(
     told: RelevanceListener,
 ) -> list[str]:
     """Draw the figures and the animation; return what a user should know of them."""
-    from spt_explain.report.placing import contrast
+    from spt_explain.report.placing import contrast, stands_out_dark
     from spt_explain.report.relevance_figures import (
         Shown,
         frames_to_show,
@@ -348,10 +348,11 @@ def _draw_movie(
     thin = max(1, max(stack.height, stack.width) // 512)
     sample = np.stack([stack.frame(int(i))[::thin, ::thin] for i in some])
     top = top_of(np.stack([relevance[i, ::thin, ::thin] for i in some]))
+    dark = stands_out_dark(sample)
     return list(
         relevance_movie(
             part / f"overlay.{animation}", stack.frame, lambda i: relevance[i], stack.n_frames,
-            ends=contrast(sample, dark=False), top=top, frame_interval_s=step,
+            ends=contrast(sample, dark=dark), top=top, dark=dark, frame_interval_s=step,
             progress=told.drawing,
         )
     )  # fmt: skip
@@ -384,7 +385,9 @@ def _movies_of(fit_said: dict[str, Any]) -> list[str]:
 
 def _in_movie(table: pd.DataFrame) -> dict[str, Any]:
     best = int(table["relevance"].to_numpy().argmax())
+    told = [str(name) for name in table.columns if str(name).startswith("predicted_")]
     return {
+        "predicted_mean": {n.removeprefix("predicted_"): float(table[n].mean()) for n in told},
         "relevance": float(table["relevance"].mean()),
         "share_relevant": float(table["share_relevant"].mean()),
         "information_nats_a_frame": float(table["information_nats"].mean()),

@@ -200,6 +200,12 @@ def shades(image: npt.NDArray[Any], ends: tuple[float, float], *, dark: bool) ->
     return grey
 
 
+def stands_out_dark(values: npt.NDArray[Any]) -> bool:
+    """Return whether what stands out of a movie is darker than most of it."""
+    low, middle, high = np.percentile(values, (0.1, 50.0, 99.9))
+    return bool(middle - low > high - middle)
+
+
 def contrast(values: npt.NDArray[Any], *, dark: bool) -> tuple[float, float]:
     """Return the grey values between which a movie is drawn; see `CONTRAST`."""
     low, high = CONTRAST

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.report.drawing import length_text, round_length
-from spt_explain.report.placing import contrast, shades
+from spt_explain.report.placing import contrast, shades, stands_out_dark
 from spt_explain.report.style import (
     ACCENT,
     FAINT,
@@ -69,8 +69,7 @@ def frames_to_show(relevance: NDArray[np.floating[Any]], count: int = _FRAMES) -
     frames = chosen.astype(int)
     best = int(np.argmax(relevance))
     if best not in frames:
-        inner = frames[1:-1] if len(frames) > 2 else frames
-        nearest = inner[np.argmin(np.abs(inner - best))]
+        nearest = frames[np.argmin(np.abs(frames - best))]
         frames = np.sort(np.where(frames == nearest, best, frames))
     return [int(frame) for frame in frames]
 
@@ -127,7 +126,9 @@ def overlay_figure(
     """
     images = [_thin(one.image) for one in shown]
     maps = [_thin(one.relevance) for one in shown]
-    ends = contrast(np.concatenate([image.ravel() for image in images]), dark=False)
+    values = np.concatenate([image.ravel() for image in images])
+    dark = stands_out_dark(values)
+    ends = contrast(values, dark=dark)
     top = top_of(np.concatenate([each.ravel() for each in maps]))
     gap, left, above, bar = 2.0, 3.0, 9.0, 16.0
     width = (PAGE_MM - left - bar - gap * (len(shown) - 1)) / max(len(shown), 3)
@@ -136,10 +137,10 @@ def overlay_figure(
     for column, (one, image, relevance) in enumerate(zip(shown, images, maps, strict=True)):
         at = left + column * (width + gap)
         upper = place_axes(figure, at, above, width, height)
-        upper.imshow(shades(image, ends, dark=False), cmap="gray", vmin=0, vmax=255)
+        upper.imshow(shades(image, ends, dark=dark), cmap="gray", vmin=0, vmax=255)
         upper.set_title(_when(one.index, frame_interval_s), pad=2)
         lower = place_axes(figure, at, above + height + gap, width, height)
-        lower.imshow(painted(image, relevance, ends, top=top))
+        lower.imshow(painted(image, relevance, ends, top=top, dark=dark))
         if relevance.min() < threshold <= relevance.max():
             lower.contour(relevance, levels=[threshold], colors=[INK], linewidths=0.5)
         for axes in (upper, lower):
@@ -189,7 +190,7 @@ def time_course_figure(
             signal.plot(x, real, dots + "-", color=FAINT, label=f"{said}, measured", zorder=1)
         signal.plot(x, told, color=colour, label=f"{said}, predicted")
     one = readable(names[0]) if len(names) == 1 else "signal"
-    signal.set_ylabel(one if per == "frame" else f"{one} of the clip around")
+    signal.set_ylabel(one if per == "frame" else f"{one}\n(of the clip around)")
     signal.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     share.plot(x, table["relevance"], color=ACCENT, label="mean relevance")
     reached = f"share of pixels ≥ {threshold:.2g}"

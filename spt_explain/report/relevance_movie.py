@@ -42,6 +42,7 @@ def relevance_movie(
     *,
     ends: tuple[float, float],
     top: float,
+    dark: bool = False,
     frame_interval_s: float | None = None,
     fps: float = FPS,
     side_px: int = SIDE_PX,
@@ -62,6 +63,8 @@ def relevance_movie(
         Grey values that become white and dark.
     top : float
         Relevance of the strongest colour.
+    dark : bool
+        Whether what stands out is darker than the background.
     frame_interval_s : float, optional
     fps : float
         Frames shown in a second.
@@ -96,7 +99,7 @@ def relevance_movie(
             words = f"frame {index:,}"
             if frame_interval_s:
                 words = f"{plain(float(f'{index * frame_interval_s:.4g}'))} s   ({words})"
-            yield _draw(frame_of(index), relevance_of(index), size, ends, top, words)
+            yield _draw(frame_of(index), relevance_of(index), size, ends, top, words, dark=dark)
             if progress:
                 progress(done, len(shown))
 
@@ -129,12 +132,14 @@ def _draw(
     ends: tuple[float, float],
     top: float,
     words: str,
+    *,
+    dark: bool,
 ) -> Picture:
     from PIL import Image, ImageDraw
 
     how = Image.Resampling.NEAREST if size[0] >= frame.shape[1] else Image.Resampling.BOX
-    left = Image.fromarray(shades(frame, ends, dark=False)).resize(size, how).convert("RGB")
-    right = Image.fromarray(painted(frame, relevance, ends, top=top)).resize(size, how)
+    left = Image.fromarray(shades(frame, ends, dark=dark)).resize(size, how).convert("RGB")
+    right = Image.fromarray(painted(frame, relevance, ends, top=top, dark=dark)).resize(size, how)
     picture = Image.new("RGB", _whole(size), "white")
     picture.paste(left, (0, 0))
     picture.paste(right, (size[0] + _GAP, 0))

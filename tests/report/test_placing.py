@@ -96,6 +96,7 @@ def test_spots_are_dark_and_the_background_white(dark):
     rng = np.random.default_rng(0)
     image = rng.normal(100, 1, (50, 50))
     image[20:23, 20:23] = 30 if dark else 200
+    assert placing.stands_out_dark(image) == dark
     grey = placing.shades(image, placing.contrast(image, dark=dark), dark=dark)
     assert grey[21, 21] == placing.DARKEST
     assert np.median(grey) > 230

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--yardstick", metavar="FOLDER",
     help="A model fitted with --recipe yardstick, which is asked about missing pixels. Default: "
-    "such a regressor is fitted here, to half of the movies.",
+    "such a regressor is fitted here, to half of the movies (of 120 at least).",
 )  # fmt: skip
 @click.option(
     "--yardstick-steps", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N",

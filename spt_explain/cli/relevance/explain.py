@@ -180,6 +180,8 @@ def _folders(found: Sequence[Movie], output: str | None) -> list[Path | None]:
     return folders
 
 
+_MOST_TOLD = 6
+"""Values of a signal, or categories, that are printed."""
 _NEARLY_ALL = 0.9
 """Share of relevant pixels from which on nothing is singled out."""
 
@@ -191,6 +193,8 @@ def _say(console: Console, result: Explained) -> None:
         console.print(f"  {escape(note)}", style="dim")
     found = result.document["found"]
     share = found["share_relevant"]
+    told = ", ".join(f"{n} {v:.4g}" for n, v in list(found["predicted_mean"].items())[:_MOST_TOLD])
+    console.print(f"  predicted, mean over the movie: {escape(told)}")
     console.print(
         f"  mean relevance {found['relevance']:.3f}, {100 * share:.3g} % of the pixels reach the "
         f"threshold; the most in frame {found['most_relevant_frame']:,}"
