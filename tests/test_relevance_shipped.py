@@ -10,6 +10,7 @@ from spt_explain.errors import SptError
 from spt_explain.relevance import explain_relevance
 from spt_explain.report.relevance_files import model_folder, shipped_models
 from spt_explain.resources import shipped
+from spt_explain.track_relevance.inputs import load_model, looks_like_tracks
 from spt_explain.xddpm.model import RelevanceModel
 from spt_explain.xddpm.simulate import simulate
 
@@ -29,6 +30,18 @@ def test_it_is_found_by_name(tmp_path, monkeypatch):
         model_folder(Path("spots"), own=True)
     with pytest.raises(SptError, match="or the name of one that ships: spots"):
         model_folder(Path("spot"))
+    (tmp_path / "spots").mkdir()  # movies, say
+    assert model_folder(Path("spots")) == shipped("weights") / "spots"
+    (tmp_path / "spots" / "track-relevance.json").touch()
+    with pytest.raises(SptError, match="fitted to tracks, and movies were given"):
+        model_folder(tmp_path / "spots")
+    (tmp_path / "spots" / "track-relevance.json").unlink()
+    with pytest.raises(SptError, match="fitted to movies, and tracks were given"):
+        load_model("spots", "cpu")
+
+
+def test_the_movie_is_no_table_of_tracks():
+    assert not looks_like_tracks(MOVIE)
 
 
 def test_mobile_spots_carry_their_number_and_immobile_ones_do_not(spots):

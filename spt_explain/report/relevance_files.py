@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.state import Progress
 
 CARD, SIDECAR = "relevance.json", "fit.json"
+TRACK_CARD = "track-relevance.json"
 _MOST_BYTES = 64 * 2**20
 
 
@@ -125,10 +126,10 @@ def model_folder(model: Path, *, own: bool = False) -> Path:
         If there is none.
     """
     folder = model.parent if model.name == CARD and model.is_file() else model
+    ships = {} if own else shipped_models()
+    if str(model) in ships and not (folder / CARD).is_file():
+        return ships[str(model)]
     if not folder.exists():
-        ships = {} if own else shipped_models()
-        if str(model) in ships:
-            return ships[str(model)]
         names = f", or the name of one that ships: {', '.join(sorted(ships))}" if ships else ""
         raise SptError(
             f"{model} was not found: expected the folder of a model that `spt-explain relevance "
@@ -138,6 +139,11 @@ def model_folder(model: Path, *, own: bool = False) -> Path:
         raise SptError(
             f"{model} is a file; expected the folder of a model that `spt-explain relevance fit` "
             "wrote."
+        )
+    if (folder / TRACK_CARD).is_file() and not (folder / CARD).is_file():
+        raise SptError(
+            f"{folder} holds a model that was fitted to tracks, and movies were given. Give "
+            "tracks, or fit a model to movies: spt-explain relevance fit MOVIES --signal FILE."
         )
     if not (folder / CARD).is_file():
         raise SptError(

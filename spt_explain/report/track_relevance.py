@@ -93,9 +93,9 @@ def draw_track(
     else:
         _path(left, x, y, None, unit)
         left.set_title("the track")
-    _path(right, x, y, np.nan_to_num(contribution - 0.5, nan=-0.5), unit, limit=0.5)
-    right.set_title(f"bottleneck: kept for {readable(_predicted(one))} (orange)")
     low = np.nan_to_num(contribution)
+    _path(right, x, y, low, unit, limit=1.0)
+    right.set_title(f"bottleneck: kept for {readable(_predicted(one))} (orange)")
     below.fill_between(frame, 0, low, step="mid", color=SIGNED_COLOURS[3], alpha=0.5, linewidth=0)
     below.step(frame, contribution, where="mid", color=SIGNED_COLOURS[4], linewidth=1.0)
     below.axhline(threshold, color=FAINT, linewidth=0.6, linestyle=(0, (3, 2)))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
+from spt_explain.report.relevance_files import CARD as MOVIE_CARD
+from spt_explain.report.relevance_files import shipped_models
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ Every number of a fit to tracks with its default: spt-explain relevance fit TRAC
 Change a copy and give it with --recipe FILE; what is left out stays as it is here.
 """
 """What the shipped recipe begins with."""
-MOVIE_CARD = "relevance.json"
 
 
 def looks_like_tracks(path: str | Path) -> bool:
@@ -144,7 +145,8 @@ def load_model(model: str | Path, device: str = "auto") -> TrackRelevanceModel:
     from spt_explain.xddpm.tracks.model import TrackRelevanceModel
 
     folder = Path(model)
-    if not is_track_model(folder) and (folder / MOVIE_CARD).is_file():
+    of_movies = (folder / MOVIE_CARD).is_file() or str(model) in shipped_models()
+    if not is_track_model(folder) and of_movies:
         raise SptError(
             f"{folder} holds a model that was fitted to movies, and tracks were given. Give a "
             "movie, or fit a model to tracks: spt-explain relevance fit TRACKS --signal class."
