@@ -359,6 +359,7 @@ def _yardstick(
         steps=steps,
         seed=seed,
         device=device,
+        report=told.probing,
     )
     if not found.r2_half >= LEAST_R2:
         notes.append(

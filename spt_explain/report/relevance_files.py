@@ -42,6 +42,9 @@ class RelevanceListener:
     def stage(self, what: str) -> None:
         """Report what is done now."""
 
+    def probing(self, done: int, total: int) -> None:
+        """Report steps of the fit of a regressor that measures maps."""
+
     def looking(self, done: int, total: int) -> None:
         """Report frames of a movie that were looked at."""
 

@@ -128,3 +128,29 @@ def test_help_does_not_wait_for_torch():
         "bad = {'torch', 'matplotlib', 'pandas', 'scipy'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def test_a_long_fit_of_what_measures_says_how_long_it_takes(monkeypatch):
+    import io
+    from types import SimpleNamespace
+
+    from rich.console import Console
+
+    from spt_explain.cli.console import make_progress
+    from spt_explain.cli.relevance.fit import make_listener
+
+    told = io.StringIO()
+    console = Console(file=told, width=100)
+    with make_progress(console) as progress:
+        listener = make_listener(console, progress)
+        now = iter(range(1000))
+        clock = SimpleNamespace(monotonic=lambda: next(now))
+        monkeypatch.setattr("spt_explain.cli.relevance.fit.time", clock)
+        for done in range(1, 41):
+            listener.probing(done, 40)
+    lines = [line for line in told.getvalue().splitlines() if line.startswith("step ")]
+    assert len(lines) == 10
+    assert lines[-1] == "step 40/40 · 0 s left"
+    seconds = [float(line.split("·")[1].split()[0]) for line in lines]
+    assert seconds == sorted(seconds, reverse=True)
+    assert seconds[0] > 30

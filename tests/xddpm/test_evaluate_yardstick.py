@@ -12,6 +12,7 @@ def test_it_predicts_also_with_half_of_the_pixels_missing():
     level = rng.uniform(0.5, 1.5, (160, 2)).astype(np.float32)
     clips = np.broadcast_to(level[:, :, None, None], (160, 2, 8, 8)).copy()
     targets = (level - 1) / level.std()
+    steps = []
     found = fit_yardstick(
         clips[:128],
         targets[:128],
@@ -19,7 +20,9 @@ def test_it_predicts_also_with_half_of_the_pixels_missing():
         held_out=(clips[128:], targets[128:]),
         steps=200,
         width=4,
+        report=lambda done, total: steps.append((done, total)),
     )
+    assert steps == [(step, 200) for step in range(1, 201)]
     # the brightness of a pixel tells all, whichever pixels are left
     assert found.r2 > 0.7
     assert found.r2_half > 0.7

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,7 @@ def make_listener(console: Console, progress: Progress) -> RelevanceListener:
 
         task: Any = None
         what = ""
+        since = 0.0
 
         def _show(self, what: str, done: int, total: int, count: str) -> None:
             if self.task is None or self.what != what:
@@ -307,6 +309,14 @@ def make_listener(console: Console, progress: Progress) -> RelevanceListener:
         def stage(self, what: str) -> None:
             self._clear()
             console.print(what, style="dim")
+
+        def probing(self, done: int, total: int) -> None:
+            if done == 1:
+                self.since = time.monotonic()
+            left = (time.monotonic() - self.since) * (total - done) / max(done - 1, 1)
+            if not console.is_terminal and done % max(1, total // 10) == 0:
+                console.print(f"step {done:,}/{total:,} · {left:,.0f} s left", markup=False)
+            self._show("fitting", done, total, f"{done:,}/{total:,} · {left:,.0f} s left")
 
         def looking(self, done: int, total: int) -> None:
             self._show("looking", done, total, f"{done:,}/{total:,} frames")

@@ -87,6 +87,7 @@ def fit_probe(
     rate: float = RATE,
     seed: int = 0,
     device: str = "cpu",
+    report: Callable[[int, int], None] = lambda *_: None,
 ) -> Predict:
     """Fit a network to signals by least squares (AdamW, one cycle), and return it as a function.
 
@@ -103,6 +104,8 @@ def fit_probe(
     seed : int
         Of the batches, and of what the network draws in training.
     device : str
+    report : callable
+        Called after each step with the steps taken and their number.
 
     Returns
     -------
@@ -130,13 +133,14 @@ def fit_probe(
         network.train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1)
-        for _ in range(steps):
+        for done in range(1, steps + 1):
             picked = torch.randint(len(x), (min(batch, len(x)),)).to(x.device)
             loss = torch.nn.functional.mse_loss(network(x[picked]), y[picked])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
+            report(done, steps)
     network.eval()
     return as_predict(network)
 

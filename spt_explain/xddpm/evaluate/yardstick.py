@@ -16,6 +16,8 @@ import numpy as np
 from spt_explain.errors import SptError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from spt_explain.xddpm.evaluate.arrays import Predict
@@ -104,6 +106,7 @@ def fit_yardstick(
     blocks: float = BLOCKS,
     seed: int = 0,
     device: str = "cpu",
+    report: Callable[[int, int], None] = lambda *_: None,
 ) -> Yardstick:
     """Fit the regressor that Sensitivity-n, insertion and deletion are asked of.
 
@@ -117,7 +120,7 @@ def fit_yardstick(
         Whether each frame has values of its own.
     held_out : (numpy.ndarray, numpy.ndarray)
         Clips and targets to say how good it is with; not fitted on.
-    steps, batch, rate, seed, device
+    steps, batch, rate, seed, device, report
         See `probes.fit_probe`.
     width : int
         Of `Regressor`.
@@ -148,6 +151,7 @@ def fit_yardstick(
         rate=rate,
         seed=seed,
         device=device,
+        report=report,
     )
     predict = as_predict(network)
     shown, wanted = held_out
