@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from relevance_jobs import NATS, XDDPM
+from relevance_jobs import AFTER, NATS, XDDPM
 from relevance_tables import read_results
 
 BESIDE = 3
@@ -54,7 +54,7 @@ def best_baselines(results: list[dict[str, Any]], kind: str, signal: str) -> lis
     ranked = sorted(means, key=lambda name: -np.mean(means[name]))
     seen, chosen = set(), []
     for name in ranked:
-        plain = name.removesuffix(" (after the mask)")
+        plain = name.removesuffix(AFTER)
         if plain not in seen:
             seen.add(plain)
             chosen.append(name)
@@ -83,7 +83,7 @@ def draw(sets: dict[tuple[str, str], Any], results: list[dict[str, Any]], args: 
         ]
         for name in chosen:
             values = np.abs(kept[f"map {name}"][args.movie, frame].astype(np.float32))
-            pictures.append((name.replace(" (after the mask)", "*"), values, "magma"))
+            pictures.append((name.replace(AFTER, "*"), values, "magma"))
         for column, (title, picture, colours) in enumerate(pictures):
             x, y = left + column * (side + gap), above + at * row
             axes = place_axes(figure, x, y, side, side)

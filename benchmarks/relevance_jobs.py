@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 XDDPM, NATS = "xddpm", "xddpm (information)"
+AFTER = " (after the mask)"
+"""Behind the name of a baseline of the regressor that went along with the mask."""
 PIXELS_KEPT, VIDEOS_KEPT, VIDEOS_SHOWN = 1024, 16, 3
 
 
@@ -205,7 +207,7 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     if job["baselines"]:
         asked = {"": run.first}
         if recipe.mask.thaw:
-            asked[" (after the mask)"] = model.regressor
+            asked[AFTER] = model.regressor
         for when, regressor in asked.items():
             drawn = all_baselines(regressor, own[: 2 * m], seed=recipe.seed)
             named = {name + when: each for name, each in drawn.items()}

@@ -16,6 +16,8 @@ from spt_explain.errors import SptError, printable
 from spt_explain.report.folders import refuse_folder, whole_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
+    GENERATOR_CARD,
+    GENERATOR_CHECKPOINT,
     find_generator_recipe,
     model_folder,
     read_sidecar,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.generator.sampler import Sampler
     from spt_explain.xddpm.model import RelevanceModel
 
-CHECKPOINT, GENERATOR_CARD = "generator.checkpoint", "generator.json"
 SIDECAR = "generate.json"
 MOST_SAMPLES = 9_999
 MOST_CLIPS = 4096
@@ -167,7 +168,9 @@ def generate_relevance(
     insist_on_diffusers()
     where = pick_device(device)
     relevance = RelevanceModel.load(home, device=where)
-    done = resume and (home / GENERATOR_CARD).exists() and not (home / CHECKPOINT).exists()
+    done = (
+        resume and (home / GENERATOR_CARD).exists() and not (home / GENERATOR_CHECKPOINT).exists()
+    )
     if names and not done:
         plan = _plan(recipe, minutes)
         generator = _fitted(
@@ -281,7 +284,7 @@ def _fitted(
     """Fit a generator to movies and keep it in the model's folder."""
     from spt_explain.xddpm.generator.fit import fit_generator, notes_on
 
-    checkpoint = home / CHECKPOINT
+    checkpoint = home / GENERATOR_CHECKPOINT
     if (home / GENERATOR_CARD).exists() and not (overwrite or resume):
         raise SptError(
             f"{home} holds a generator already. Leave --movies out to sample it, or add "

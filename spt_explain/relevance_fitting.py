@@ -16,6 +16,8 @@ from spt_explain.report.folders import refuse_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
     CARD,
+    GENERATOR_CARD,
+    GENERATOR_CHECKPOINT,
     SIDECAR,
     RelevanceListener,
     find_generator_recipe,
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.model import RelevanceModel
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
-CHECKPOINT, GENERATOR_CHECKPOINT = "fit.checkpoint", "generator.checkpoint"
-GENERATOR_CARD = "generator.json"
+CHECKPOINT = "fit.checkpoint"
 MOST_CLIPS = 1024
 """Clips of a fit, evenly from all movies."""
 PROBE_STEPS = 200

@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from spt_explain.errors import SptError
-from spt_explain.relevance_fitting import CHECKPOINT, GENERATOR_CHECKPOINT, fit_relevance
+from spt_explain.relevance_fitting import CHECKPOINT, fit_relevance
+from spt_explain.report.relevance_files import GENERATOR_CHECKPOINT
 from spt_explain.xddpm.generator.generator import Generator
 from spt_explain.xddpm.generator.run import digest_of
 from spt_explain.xddpm.recipe import RelevanceRecipe

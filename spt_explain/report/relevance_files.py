@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.state import Progress
 
 CARD, SIDECAR = "relevance.json", "fit.json"
-TRACK_CARD = "track-relevance.json"
+TRACK_CARD, GENERATOR_CARD = "track-relevance.json", "generator.json"
+GENERATOR_CHECKPOINT = "generator.checkpoint"
 _MOST_BYTES = 64 * 2**20
 
 

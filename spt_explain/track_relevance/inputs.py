@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
 from spt_explain.report.relevance_files import CARD as MOVIE_CARD
-from spt_explain.report.relevance_files import shipped_models
+from spt_explain.report.relevance_files import TRACK_CARD, shipped_models
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
@@ -156,9 +156,7 @@ def load_model(model: str | Path, device: str = "auto") -> TrackRelevanceModel:
 
 def is_track_model(folder: str | Path) -> bool:
     """Return whether a folder holds a model that was fitted to tracks."""
-    from spt_explain.xddpm.tracks.store import CARD
-
-    return (Path(folder) / CARD).is_file()
+    return (Path(folder) / TRACK_CARD).is_file()
 
 
 def find_recipe(recipe: TrackRelevanceRecipe | str | Path | None) -> TrackRelevanceRecipe:

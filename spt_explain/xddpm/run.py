@@ -256,8 +256,8 @@ class Run(StagedRun):
         state = self.state
         if state.stage == "regressor":
             state.regressor_steps = state.total
-            state.r2 = self._r2(self.regressor, self.held_x, self.held_y)
             outputs = self._outputs(self.regressor, self.held_x)
+            state.r2 = self._finite(self.signal.skill(outputs, self.held_y))
             state.chance_r2 = self._finite(self.signal.chance(outputs, self.held_y))
             some = slice(0, _MOST_MEASURED)
             state.train_r2 = self._r2(self.regressor, self.train_x[some], self.train_y[some])

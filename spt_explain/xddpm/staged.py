@@ -32,6 +32,7 @@ _RATE_SHARE = 0.08
 _WARM_UP = 3
 """First steps, which take longer than others and tell nothing of the speed."""
 _LEAST_STEPS = 20
+"""Of a stage whose steps are a share of the regressor's."""
 _LEAST_TIMED = 100
 """Steps that a stage takes at least where the recipe gives minutes, even if they are over."""
 

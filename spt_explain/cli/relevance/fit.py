@@ -330,8 +330,8 @@ def make_listener(console: Console, progress: Progress) -> RelevanceListener:
 @contextlib.contextmanager
 def _resumable(console: Console, folder: Path, *, generator: bool) -> Iterator[None]:
     """Say, when a fit is interrupted, how to go on with it."""
-    from spt_explain.relevance_fitting import CHECKPOINT, GENERATOR_CARD, GENERATOR_CHECKPOINT
-    from spt_explain.report.relevance_files import CARD
+    from spt_explain.relevance_fitting import CHECKPOINT
+    from spt_explain.report.relevance_files import CARD, GENERATOR_CARD, GENERATOR_CHECKPOINT
 
     try:
         yield

@@ -92,7 +92,8 @@ def command(
         generate.json       how they were made
     """
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.generation import CHECKPOINT, generate_relevance
+    from spt_explain.generation import generate_relevance
+    from spt_explain.report.relevance_files import GENERATOR_CHECKPOINT
 
     use_threads(jobs)
     console = make_console(quiet=quiet)
@@ -107,7 +108,7 @@ def command(
                 **options,
             )
         except KeyboardInterrupt:
-            if (Path(model) / CHECKPOINT).exists():
+            if (Path(model) / GENERATOR_CHECKPOINT).exists():
                 console.print("The fit is kept: the same command with --resume goes on with it.")
             raise
     said = found.document["irrelevant_pixels"]

@@ -173,10 +173,10 @@ class TrackRun(StagedRun):
         state = self.state
         if state.stage == "regressor":
             state.regressor_steps = state.total
-            state.r2 = self._r2(self._bare(), self.held, self.held_y)
             some = _evenly(len(self.held))
             outputs = torch.from_numpy(self._bare().outputs(self.held.take(some)))
             y = torch.from_numpy(self.held_y[some])
+            state.r2 = self._finite(self.signal.skill(outputs, y))
             state.chance_r2 = self._finite(self.signal.chance(outputs, y))
             some = _evenly(len(self.train))
             state.train_r2 = self._r2(self._bare(), self.train.take(some), self.train_y[some])
