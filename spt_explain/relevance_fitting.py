@@ -305,7 +305,7 @@ def _turned(
     if measured is None or "flips" in own.model_fields_set:
         return plan, examples
     plan = plan.model_copy(update={"regressor": own.model_copy(update={"flips": True})})
-    note = f"Clips are turned and mirrored by chance, as {measured} stays the same (recipe: flips)."
+    note = f"Clips are turned and mirrored, as {measured} stays the same (recipe: flips)."
     return plan, replace(examples, notes=(*examples.notes, note))
 
 

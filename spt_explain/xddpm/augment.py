@@ -45,6 +45,18 @@ def turned(x: Tensor, number: int) -> Tensor:
     return x
 
 
+def turned_back(x: Tensor, number: int) -> Tensor:
+    """Return clips as they were before `turned`."""
+    if number & 4 and x.shape[-1] == x.shape[-2]:
+        x = x.transpose(-1, -2)
+    return turned(x, number & 3)
+
+
+def turns(height: int, width: int) -> int:
+    """Return how many ways `turned` knows for frames of a size."""
+    return 8 if height == width else 4
+
+
 def random_masks(x: Tensor, generator: torch.Generator, share: float = 1.0) -> Tensor:
     """Return masks of 0 and 1 that keep a random part of each clip, in blocks of random size.
 

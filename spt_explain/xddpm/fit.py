@@ -1,4 +1,4 @@
-"""The fit: regressor, control with shuffled signal, then the mask before the frozen regressor."""
+"""The fit: regressor, control with shuffled signal, then the mask, and a judge of what it keeps."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from spt_explain.errors import SptError
+from spt_explain.xddpm.augment import turned, turned_back, turns
 from spt_explain.xddpm.layout import Layout
 from spt_explain.xddpm.sufficiency import sufficiency
 from spt_explain.xddpm.tiles import blend_frames
@@ -105,6 +106,9 @@ class RelevanceModel:
     judge : Regressor, optional
         A regressor that was shown clips with pixels missing: it says what a part of the pixels
         tells. Without it the regressor is asked, which has never seen a hole.
+    symmetric : bool
+        Whether clips were turned and mirrored when it was fitted. A map is then the mean over all
+        turned and mirrored copies, each map turned back: 8 of square frames, else 4.
     """
 
     regressor: Regressor
@@ -118,6 +122,7 @@ class RelevanceModel:
     fitted: Fitted | None = None
     layout: Layout | None = None
     judge: Regressor | None = None
+    symmetric: bool = False
 
     @property
     def cutting(self) -> Layout:
@@ -349,12 +354,19 @@ class RelevanceModel:
     @torch.no_grad()
     def maps_of_scaled(self, scaled: NDArray[np.float32], *, batch: int = 32) -> Maps:
         """Return the relevance of scaled clips."""
+        count = turns(*scaled.shape[-2:]) if self.symmetric else 1
         masks, nats = [], []
         for i in range(0, len(scaled), batch):
-            x = torch.from_numpy(scaled[i : i + batch]).to(self.device)
-            raw, xi = self.masker(x)
-            masks.append(self.bottleneck.mask(raw).cpu().numpy())
-            nats.append(self.bottleneck.nats(x, raw, xi).cpu().numpy())
+            part = torch.from_numpy(scaled[i : i + batch]).to(self.device)
+            both = torch.zeros((2, *part.shape), device=self.device)
+            for number in range(count):
+                x = turned(part, number)
+                raw, xi = self.masker(x)
+                both[0] += turned_back(self.bottleneck.mask(raw), number)
+                both[1] += turned_back(self.bottleneck.nats(x, raw, xi), number)
+            both /= count
+            masks.append(both[0].cpu().numpy())
+            nats.append(both[1].cpu().numpy())
         return Maps(np.concatenate(masks), np.concatenate(nats))
 
     def _checked(self, clips: NDArray[np.generic]) -> NDArray[np.generic]:

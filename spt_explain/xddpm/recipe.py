@@ -44,8 +44,9 @@ class RegressorRecipe(Strict):
     )
     flips: bool = Field(
         False,
-        description="Whether clips are mirrored and turned by chance: for signals that stay the "
-        "same then, as an area does and a force does not.",
+        description="Whether clips are mirrored and turned by chance, and maps are means over all "
+        "mirrored and turned copies: for signals that stay the same then, as an area does and a "
+        "force does not.",
     )
     learning_rate: float = Field(2e-3, gt=0, description="Peak rate of AdamW.")
     control_share: float = Field(

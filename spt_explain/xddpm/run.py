@@ -303,6 +303,7 @@ class Run(StagedRun):
             size=(self.size[0], self.size[1]),
             name=self.recipe.name,
             judge=self.judge.eval() if self.recipe.judge.share else None,
+            symmetric=self.recipe.regressor.flips,
         )
         some = np.unique(np.linspace(0, len(self.held_x) - 1, _MOST_HELD).round().astype(int))
         held = self.held_x.cpu().numpy()[some]

@@ -107,6 +107,7 @@ class _Card(FilesCard):
     fitted: _FittedCard | None
     layout: _LayoutCard | None = None
     judge: bool = False
+    symmetric: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> _Card:
@@ -168,6 +169,7 @@ def save(model: RelevanceModel, folder: Path, *, overwrite: bool = False) -> Pat
         "signal": model.signal.to_dict(),
         "fitted": fitted,
         "judge": model.judge is not None,
+        "symmetric": model.symmetric,
         "layout": None if model.layout is None else model.layout.to_dict(),
     }
     hint = "Add --overwrite, or name another folder."
@@ -206,4 +208,5 @@ def load(folder: Path, *, device: str = "cpu") -> RelevanceModel:
         fitted=fitted,
         layout=None if card.layout is None else Layout(**card.layout.model_dump()),
         judge=None if judge is None else judge.to(device).eval(),
+        symmetric=card.symmetric,
     )

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from spt_explain.xddpm.augment import augmented, random_field, random_masks, turned
+from spt_explain.xddpm.augment import (
+    augmented,
+    random_field,
+    random_masks,
+    turned,
+    turned_back,
+    turns,
+)
 from spt_explain.xddpm.recipe import RegressorRecipe
 
 
@@ -52,6 +59,16 @@ def test_turned_clips_keep_their_pixels_and_shape(shape):
         way = turned(x, number)
         assert way.shape == x.shape
         assert torch.equal(way.flatten(2).sort().values, x.flatten(2))  # frames stay in order
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 6, 6), (2, 3, 6, 8)])
+def test_clips_are_turned_back(shape):
+    x = torch.randn(shape, generator=_generator())
+    count = turns(*shape[-2:])
+    seen = [turned(x, number) for number in range(count)]
+    assert len({each.numpy().tobytes() for each in seen}) == count
+    for number, each in enumerate(seen):
+        assert torch.equal(turned_back(each, number), x)
 
 
 def test_noise_has_a_level_of_its_own_for_each_clip():

@@ -73,6 +73,46 @@ def test_one_tile_is_the_same_as_a_clip(model):
     )
 
 
+def test_a_symmetric_model_s_map_turns_with_the_clip(model):
+    model.masker = MaskNetwork(model.regressor.shape).eval()
+    clips = _movie(3, 4, 16, 16)
+    turned = np.ascontiguousarray(clips.transpose(0, 1, 3, 2)[..., ::-1])
+
+    def apart():
+        whole, other = model.maps(clips), model.maps(turned)
+        return [
+            float(np.abs(one.transpose(0, 1, 3, 2)[..., ::-1] - two).max())
+            for one, two in (
+                (whole.contribution, other.contribution),
+                (whole.information, other.information),
+            )
+        ]
+
+    before = model.maps(clips)
+    assert min(apart()) > 1e-3
+    model.symmetric = True
+    assert max(apart()) < 1e-5
+    copies = [
+        np.rot90(model_map, -k, (2, 3))
+        for k in range(4)
+        for model_map in [_single(model, np.ascontiguousarray(np.rot90(clips, k, (2, 3))))]
+    ]
+    flipped = np.ascontiguousarray(clips[..., ::-1])
+    copies += [
+        np.rot90(model_map, -k, (2, 3))[..., ::-1]
+        for k in range(4)
+        for model_map in [_single(model, np.ascontiguousarray(np.rot90(flipped, k, (2, 3))))]
+    ]
+    np.testing.assert_allclose(model.maps(clips).contribution, np.mean(copies, 0), atol=1e-6)
+    assert np.abs(model.maps(clips).contribution - before.contribution).max() > 1e-4
+
+
+def _single(model, clips):
+    with torch.no_grad():
+        raw, _ = model.masker(torch.from_numpy(model.scale.apply(clips)))
+    return torch.sigmoid(raw).numpy()
+
+
 def test_predictions_are_in_the_signal_s_units(model):
     clips = _movie(7, 4, 16, 16)
     outputs = model.regressor(torch.from_numpy(model.scale.apply(clips))).detach().numpy()

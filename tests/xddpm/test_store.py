@@ -67,6 +67,16 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     assert not list((tmp_path / "new" / "model").glob("*.part"))
 
 
+def test_cards_of_before_are_read_as_they_were_meant(tmp_path):
+    save(make(symmetric=True), tmp_path)
+    again = load(tmp_path)
+    assert again.symmetric
+    card = _card(tmp_path)
+    del card["symmetric"]
+    _write(tmp_path, card)
+    assert not load(tmp_path).symmetric
+
+
 def test_the_layout_of_its_clips_comes_back_and_may_be_absent(tmp_path):
     layout = Layout(None, 3, 2, 4, channel=2, z="mean")
     save(make(layout=layout), tmp_path)
