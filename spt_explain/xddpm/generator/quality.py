@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spt_explain.xddpm.generator.generator import Samples
+    from spt_explain.xddpm.generator.generator import Range, Samples
     from spt_explain.xddpm.model import RelevanceModel
 
 IRRELEVANT = 0.1
@@ -171,12 +171,14 @@ def quality(
     held_out: NDArray[np.generic],
     *,
     most: float = IRRELEVANT,
+    through: Range | None = None,
 ) -> Quality:
     """Measure samples against clips.
 
     The signal is what the model's regressor reads from relevant pixels alone: of samples from
-    m̂ ⊙ x̃, of clips held out from M ⊙ x̃. Neighbours are compared in the same pixels, so that the
-    noise between does not hide a copy.
+    m̂ ⊙ W̃, of clips held out from M ⊙ x̃, or from M ⊙ W̃ with the W that the diffusion is to learn
+    (`through`): what the noise in half-relevant pixels does to the reading is then in both.
+    Neighbours are compared in M ⊙ x̃, so that the noise between does not hide a copy.
 
     Parameters
     ----------
@@ -186,15 +188,28 @@ def quality(
         Clips that the generator was trained on, and clips it was not, in pixel values.
     most : float
         Largest M of an irrelevant pixel.
+    through : Range, optional
+        The generator's, of the objective w.
     """
     kept = samples.masks * model.scale.apply(samples.w)
     masked = [_relevant(model, clips) for clips in (train, held_out)]
-    outputs = [model.signal.decode(model.outputs_of_scaled(part)) for part in (kept, masked[1])]
+    read = masked[1] if through is None else _through_noise(model, held_out, through)
+    outputs = [model.signal.decode(model.outputs_of_scaled(part)) for part in (kept, read)]
     return Quality(
         noise_quality(samples.standard, samples.masks, most=most),
         signal_distance(outputs[0], outputs[1]),
         neighbours(kept, masked[0], masked[1]),
     )
+
+
+def _through_noise(
+    model: RelevanceModel, clips: NDArray[np.generic], units: Range
+) -> NDArray[np.float32]:
+    """Return M ⊙ W̃ of clips, with W = M u + √(1 - M²) n in the generator's units."""
+    mask = model.maps(clips).contribution
+    noise = np.random.default_rng(len(clips)).standard_normal(mask.shape, np.float32)
+    w = mask * units.apply(clips) + np.sqrt(np.maximum(1 - mask**2, 0)) * noise
+    return mask * model.scale.apply(units.invert(w))
 
 
 def _relevant(model: RelevanceModel, clips: NDArray[np.generic]) -> NDArray[np.float32]:

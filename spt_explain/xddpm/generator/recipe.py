@@ -42,9 +42,12 @@ class GeneratorRecipe(RecipeFile):
     batch: int | None = Field(None, gt=0, description="Clips; none: 64 on a GPU, 16 on a CPU.")
     minutes: float = Field(20.0, gt=0, description="Time of the fit.")
     steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
-    learning_rate: float = Field(2e-4, gt=0, description="Of AdamW; constant after the warm-up.")
+    learning_rate: float = Field(2e-4, gt=0, description="Of AdamW, its most.")
     weight_decay: float = Field(0.0, ge=0, description="Of AdamW.")
     warmup_steps: int = Field(200, ge=0, description="Steps over which the rate rises.")
+    decay_share: float = Field(
+        0.3, ge=0, le=1, description="Last share of the fit, in which the rate falls to zero."
+    )
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged parameters.")
     mask_weight: float = Field(0.1, ge=0, description="Weight of the mask's cross-entropy.")

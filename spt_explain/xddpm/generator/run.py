@@ -346,7 +346,7 @@ class GeneratorRun:
             loss = error + recipe.mask_weight * entropy
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
-        rate = recipe.learning_rate * min(1.0, (self.state.step + 1) / (recipe.warmup_steps + 1))
+        rate = self._rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
@@ -354,6 +354,18 @@ class GeneratorRun:
         decay = min(recipe.ema, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
         return error.detach()
+
+    def _rate(self) -> float:
+        """Return the rate of this step: it rises, stays, and falls to zero with the fit's end."""
+        recipe, state = self.recipe, self.state
+        done = (
+            state.step / recipe.steps
+            if recipe.steps is not None
+            else state.elapsed_s / (60 * recipe.minutes)
+        )
+        falls = (1 - done) / recipe.decay_share if recipe.decay_share else 1.0
+        rises = (state.step + 1) / (recipe.warmup_steps + 1)
+        return recipe.learning_rate * max(min(1.0, rises, falls), 0.0)
 
     @torch.no_grad()
     def measure(self) -> None:

@@ -51,7 +51,25 @@ def test_the_loss_falls(model, recipe):
     assert last[3] < 0.8 * first[3]
 
 
+def test_the_rate_rises_stays_and_falls_to_zero(model, clips, recipe):
+    changes = {"steps": 100, "warmup_steps": 9, "decay_share": 0.4, "learning_rate": 1.0}
+    run = GeneratorRun(model, clips, recipe.model_copy(update=changes), "cpu", None)
+
+    def rate(step):
+        run.state.step = step
+        return run._rate()
+
+    assert [rate(i) for i in (0, 4, 9, 30, 60)] == pytest.approx([0.1, 0.5, 1, 1, 1])
+    assert [rate(i) for i in (70, 80, 100, 120)] == pytest.approx([0.75, 0.5, 0, 0])
+    run.recipe = recipe.model_copy(update={"steps": None, "minutes": 2.0, "decay_share": 0.5})
+    run.state.step, run.state.elapsed_s = 1000, 90.0
+    assert run._rate() == pytest.approx(0.5 * recipe.learning_rate)
+    run.recipe = recipe.model_copy(update={"steps": 300, "decay_share": 0.0})
+    assert rate(300) == recipe.learning_rate
+
+
 def test_an_interrupted_fit_ends_as_one_in_one_go(model, clips, recipe, tmp_path):
+    recipe = recipe.model_copy(update={"decay_share": 0.0})  # the short one ends at a full rate
     whole = fit_generator(model, clips, recipe)
     checkpoint = tmp_path / "generator.checkpoint"
     part = fit_generator(model, clips, recipe, checkpoint=checkpoint, stop_after_s=0)

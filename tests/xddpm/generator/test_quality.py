@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from spt_explain.xddpm.generator.generator import Samples
+from spt_explain.xddpm.generator.generator import Range, Samples
 from spt_explain.xddpm.generator.quality import (
     nearest,
     neighbours,
@@ -55,3 +55,16 @@ def test_samples_of_the_data_themselves_are_good_but_copies(model, clips):
     same = quality(model, samples, clips, clips)
     assert same.signal.w1 == pytest.approx(0, abs=1e-5)
     assert set(found.to_dict()) == {"noise", "signal", "neighbours"}
+
+
+def test_a_perfect_generator_has_the_signal_of_what_it_learns(model, clips):
+    many = np.random.default_rng(5).normal(120, 30, (400, *clips.shape[1:])).astype(np.float32)
+    masks, units = model.maps(many).contribution, Range(115.0, 90.0)
+    noise = np.random.default_rng(6).normal(size=masks.shape).astype(np.float32)
+    standard = masks * units.apply(many) + np.sqrt(1 - masks**2) * noise
+    samples = Samples(units.invert(standard), masks, standard, "ddim", 1, 0)
+    blind = quality(model, samples, many[:10], many)
+    fair = quality(model, samples, many[:10], many, through=units)
+    assert fair.signal.w1 < 0.15
+    assert blind.signal.w1 > 2 * fair.signal.w1
+    assert fair.neighbours == blind.neighbours
