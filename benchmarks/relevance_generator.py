@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from spt_explain.xddpm.simulate.kinds import simulate
 from spt_explain.xddpm.split import split
 
 if TYPE_CHECKING:
-    from spt_explain.xddpm.generator.generator import Generator
+    from spt_explain.xddpm.generator.generator import Generator, Samples
 
 SAMPLED = {
     "w": (("ddim", 10), ("ddpm", 10)),
@@ -62,6 +62,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=280, help="of training, in this call")
     parser.add_argument("--steps", type=int, help="in all, where it ends before the seconds do")
+    parser.add_argument("--minutes", type=float, help="in all calls; otherwise this one is all")
     parser.add_argument("--kind", default="tension")
     parser.add_argument("--signal", default="area")
     parser.add_argument("--clips", type=int, default=2500)
@@ -78,18 +79,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--samples", type=int, default=1024, help="128 of slow samplers")
     parser.add_argument("--measure-every", type=int, default=200)
+    parser.add_argument("--looks", type=int, default=8, help="samples drawn while it trains")
+    parser.add_argument("--looked", type=int, default=256, help="samples of each look")
     parser.add_argument("--speed", default="auto", help="auto, eager, graphs, compile")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--one-by-one", action="store_true")
     parser.add_argument("--tiny", action="store_true", help="60 s on a CPU")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.minutes = options.minutes or options.seconds / 60
     if options.tiny:
         options.clips, options.frames, options.size = 160, 4, 16
         options.width, options.multipliers, options.batch = 8, [1, 2], 16
-        options.seconds, options.fit_seconds = 8, 12
+        options.seconds, options.minutes, options.fit_seconds = 8, 8 / 60, 12
         options.timesteps = 50
         options.samples, options.measure_every, options.mask = 8, 10, "truth"
+        options.looks, options.looked = 2, 8
     return options
 
 
@@ -184,7 +189,7 @@ def job(options: argparse.Namespace) -> None:
             "output": options.output,
             "timesteps": options.timesteps,
             "learning_rate": options.learning_rate,
-            **({"steps": options.steps} if options.steps else {"minutes": 1e6}),
+            **({"steps": options.steps} if options.steps else {"minutes": options.minutes}),
         },
         "benchmark",
     )
@@ -196,21 +201,40 @@ def job(options: argparse.Namespace) -> None:
     if checkpoint.exists():
         run.restore(checkpoint)
         say(options.job, f"goes on from step {run.state.step}")
-    clock = GeneratorClock(
-        checkpoint,
-        options.seconds,
-        lambda p: say(
-            options.job,
-            f"step {p.step} loss {p.loss:.4f} held out {p.held_loss:.4f} relevant "
-            f"{p.held_relevant_loss:.4f}",
-        ),
-        15.0,
-        120.0,
-        options.measure_every,
-    )
-    with Interrupts() as interrupts:
-        if not run.train(clock, interrupts):
+    looks_file = options.work / f"{options.job}.looks.json"
+    looks = json.loads(looks_file.read_text()) if looks_file.exists() else []
+    first = run.state.elapsed_s
+    done = False
+    for at in range(options.looks):
+        # Looking does not count.
+        ends = first + options.seconds * (at + 1) / options.looks
+        clock = GeneratorClock(
+            checkpoint,
+            max(ends - run.state.elapsed_s, 1.0),
+            lambda p: say(
+                options.job,
+                f"step {p.step} loss {p.loss:.4f} held out {p.held_loss:.4f} relevant "
+                f"{p.held_relevant_loss:.4f}",
+            ),
+            30.0,
+            120.0,
+            options.measure_every,
+        )
+        with Interrupts() as interrupts:
+            done = run.train(clock, interrupts)
+        if not done:
             run.measure()
+        if objective != "eps-mask":
+            looks.append(
+                {
+                    "step": run.state.step,
+                    "seconds": run.state.elapsed_s,
+                    **look(options, run.generator(), model, data),
+                }
+            )
+            looks_file.write_text(json.dumps(looks))
+        if done:
+            break
     run.save(checkpoint)
     state = run.state
     say(
@@ -229,6 +253,8 @@ def job(options: argparse.Namespace) -> None:
         "parameters": sum(p.numel() for p in run.parameters),
         "recipe": run.recipe.model_dump(mode="json"),
         "history": state.history,
+        "looks": looks,
+        "reference": {},
         "samplers": {},
     }
     path = options.work / f"{options.job}.json"
@@ -237,6 +263,7 @@ def job(options: argparse.Namespace) -> None:
     del run
     held = split(names, recipe.validation, seed=recipe.seed)
     train = data["train_clips"][held.train]
+    result["reference"] = reference(model, data)
     for sampler, stride in SAMPLED[objective]:
         steps = options.timesteps // stride
         started = time.monotonic()
@@ -249,6 +276,46 @@ def job(options: argparse.Namespace) -> None:
             result["samplers"][f"{sampler}-{steps}"] = {"error": str(error)}
         path.write_text(json.dumps(result))
         say(options.job, sampler, steps, f"sampled in {time.monotonic() - started:.0f} s")
+
+
+def look(
+    options: argparse.Namespace,
+    generator: Generator,
+    model: RelevanceModel,
+    data: dict[str, np.ndarray],
+) -> dict[str, float]:
+    """Return how good few samples are, in the midst of training: 50 steps of DDIM."""
+    samples = read_alike(
+        generator.generate(options.looked, seed=3, steps=50, sampler="ddim", batch=128),
+        generator,
+        model,
+    )
+    found = quality(
+        model,
+        samples,
+        data["train_clips"][:2],
+        data["test_clips"],
+        through=generator.range if generator.objective == "w" else None,
+    )
+    return {"w1": found.signal.w1, "std": found.noise.std, "ks": found.noise.ks}
+
+
+def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, object]:
+    """Return the signal's distance between as many clips trained on and clips held out."""
+    read = []
+    for part in ("train", "test"):
+        clips = data[f"{part}_clips"][:1000]
+        scaled = model.scale.apply(clips)
+        kept = model.maps_of_scaled(scaled).contribution * scaled
+        read.append(model.signal.decode(model.outputs_of_scaled(kept)))
+    return asdict(signal_distance(*read))
+
+
+def read_alike(samples: Samples, generator: Generator, model: RelevanceModel) -> Samples:
+    """Return samples of `plain` with the model's masks of them, as data have: it gives none."""
+    if generator.objective != "plain":
+        return samples
+    return replace(samples, masks=model.maps(samples.w).contribution)
 
 
 def sampled(
@@ -265,7 +332,13 @@ def sampled(
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started
-    found = asdict(quality(model, samples, train, data["test_clips"]))
+    samples = read_alike(samples, generator, model)
+    noisy = generator.range if generator.objective == "w" else None
+    found = asdict(quality(model, samples, train, data["test_clips"], through=noisy))
+    if noisy is not None:
+        found["signal_without_noise"] = asdict(
+            quality(model, samples, train[:2], data["test_clips"]).signal
+        )
     if options.mask == "truth":
         data_masks = data["test_truth"]
     else:

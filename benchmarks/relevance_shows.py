@@ -176,7 +176,11 @@ class Run:
         self.left = [job for job in jobs if job["id"] in needed and not self._is_there(job)] + fits
         self.there = {job["id"] for job in jobs if job["id"] in needed and self._is_there(job)}
         self.failed: set[str] = set()
+        # what jobs took before tells whether another one fits in
         self.took: dict[str, list[float]] = {}
+        for one in done.values():
+            if "seconds" in one and "error" not in one:
+                self.took.setdefault(one["job"]["type"], []).append(one["seconds"])
         self.turn = threading.Condition()
         self.count = len(self.left)
 

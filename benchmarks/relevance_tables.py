@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from relevance_jobs import VIDEOS_KEPT, XDDPM
+from relevance_jobs import NATS, VIDEOS_KEPT, XDDPM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,7 +153,97 @@ def report(folders: list[Path], folder: Path) -> None:
         text += ["## Fits that gave nothing", ""]
         text += [f"- {r['job']['id']}: {r['error'].splitlines()[0]}" for r in refused]
     (folder / "shows.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    (folder / "page.md").write_text("\n".join(page(whole, listed, paper)) + "\n", encoding="utf-8")
     print(f"tables of {len(fits)} fits in {folder}", flush=True)
+
+
+def page(whole: Any, fits: Any, paper: Any) -> list[str]:
+    """Return the short tables of RELEVANCE.md: a row for each set, and one for each ablation."""
+    lines = [
+        "| movies, signal | seeds | R² | M | information | best of seven | brightness | whole cell "
+        "| best ratio | could be | xDDPM, paper |",
+        "|" + "---|" * 11,
+    ]
+    own = [
+        "| movies, signal | M | information | best of seven | true map | xDDPM, paper |",
+        "|" + "---|" * 6,
+    ]
+    for (kind, signal), part in whole[whole["variant"] == "default"].groupby(
+        ["movies", "signal"], sort=False
+    ):
+        rows = part.set_index("method")
+        mine = fits[(fits["movies"] == kind) & (fits["signal"] == signal)]
+        mine = mine[mine["variant"] == "default"]
+        best = rows[rows["role"] == "baseline"].nlargest(1, "iou").iloc[0]
+        top = max(rows.loc[XDDPM, "iou"], rows.loc[NATS, "iou"])
+        key = (kind, signal, XDDPM)
+        theirs = paper.loc[key] if key in paper.index else None
+        floors = [
+            f"{rows.loc[name, 'iou']:.2f}" if name in rows.index else ""
+            for name in ("floor: brightness", "floor: whole cell")
+        ]
+        cells = [
+            f"{kind}, {signal}",
+            f"{len(mine)}",
+            f"{mine['r2'].mean():.2f}",
+            between(rows.loc[XDDPM], "iou"),
+            between(rows.loc[NATS], "iou"),
+            f"{between(best, 'iou')} {best.name}",
+            *floors,
+            f"{top / best['iou']:.2f}",
+            f"{1 / best['iou']:.2f}",
+            "" if theirs is None else f"{theirs.iloc[0]:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+        if "sensitivity_own" in rows:
+            name = "sensitivity_own"
+            first = rows[rows["role"] == "baseline"].nlargest(1, name).iloc[0]
+            cells = [
+                f"{kind}, {signal}",
+                between(rows.loc[XDDPM], name),
+                between(rows.loc[NATS], name),
+                f"{between(first, name)} {first.name}",
+                f"{rows.loc['true map', name]:.2f}" if "true map" in rows.index else "",
+                "" if theirs is None else f"{theirs.iloc[1]:.2f}",
+            ]
+            own.append("| " + " | ".join(cells) + " |")
+    text = [
+        "## IoU",
+        "",
+        *lines,
+        "",
+        "## Sensitivity-n, asked of the model's own regressor",
+        "",
+        *own,
+    ]
+    mine = whole[whole["method"] == XDDPM]
+    several = mine.groupby(["movies", "signal"])["variant"].transform("nunique") > 1
+    for (kind, signal), part in mine[several].groupby(["movies", "signal"], sort=False):
+        text += [
+            "",
+            f"## Ablations: {kind}, {signal}",
+            "",
+            "| variant | seeds | R² | IoU of M | Sensitivity-n | share that suffices |",
+            "|" + "---|" * 6,
+        ]
+        for row in part.sort_values("iou", ascending=False).to_dict("records"):
+            some = fits[(fits["movies"] == kind) & (fits["signal"] == signal)]
+            some = some[some["variant"] == row["variant"]]
+            cells = [
+                row["variant"],
+                f"{len(some)}",
+                f"{some['r2'].mean():.2f}",
+                between(row, "iou"),
+                between(row, "sensitivity_own"),
+                f"{some['share'].mean():.2f}",
+            ]
+            text.append("| " + " | ".join(cells) + " |")
+    return text
+
+
+def between(row: Any, measure: str) -> str:
+    """Return a mean with its interval."""
+    return f"{row[measure]:.2f} ({row[measure + '_low']:.2f} to {row[measure + '_high']:.2f})"
 
 
 def compared(group: list[dict[str, Any]], beside: list[dict[str, Any]]) -> Any:
