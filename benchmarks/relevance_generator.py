@@ -254,7 +254,6 @@ def job(options: argparse.Namespace) -> None:
         "recipe": run.recipe.model_dump(mode="json"),
         "history": state.history,
         "looks": looks,
-        "reference": {},
         "samplers": {},
     }
     path = options.work / f"{options.job}.json"
@@ -335,10 +334,6 @@ def sampled(
     samples = read_alike(samples, generator, model)
     noisy = generator.range if generator.objective == "w" else None
     found = asdict(quality(model, samples, train, data["test_clips"], through=noisy))
-    if noisy is not None:
-        found["signal_without_noise"] = asdict(
-            quality(model, samples, train[:2], data["test_clips"]).signal
-        )
     if options.mask == "truth":
         data_masks = data["test_truth"]
     else:

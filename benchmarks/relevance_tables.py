@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from relevance_jobs import NATS, VIDEOS_KEPT, XDDPM
+from relevance_jobs import AFTER, NATS, VIDEOS_KEPT, XDDPM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,9 +160,9 @@ def report(folders: list[Path], folder: Path) -> None:
 def page(whole: Any, fits: Any, paper: Any) -> list[str]:
     """Return the short tables of RELEVANCE.md: a row for each set, and one for each ablation."""
     lines = [
-        "| movies, signal | seeds | R² | M | information | best of seven | brightness | whole cell "
-        "| best ratio | could be | xDDPM, paper |",
-        "|" + "---|" * 11,
+        "| movies, signal | seeds | R² | M | information | best of seven | brightness | ratio "
+        "| could be | xDDPM, paper |",
+        "|" + "---|" * 10,
     ]
     own = [
         "| movies, signal | M | information | best of seven | true map | xDDPM, paper |",
@@ -178,18 +178,15 @@ def page(whole: Any, fits: Any, paper: Any) -> list[str]:
         top = max(rows.loc[XDDPM, "iou"], rows.loc[NATS, "iou"])
         key = (kind, signal, XDDPM)
         theirs = paper.loc[key] if key in paper.index else None
-        floors = [
-            f"{rows.loc[name, 'iou']:.2f}" if name in rows.index else ""
-            for name in ("floor: brightness", "floor: whole cell")
-        ]
+        bright = "floor: brightness"
         cells = [
             f"{kind}, {signal}",
             f"{len(mine)}",
             f"{mine['r2'].mean():.2f}",
             between(rows.loc[XDDPM], "iou"),
             between(rows.loc[NATS], "iou"),
-            f"{between(best, 'iou')} {best.name}",
-            *floors,
+            f"{between(best, 'iou')} {best.name.replace(AFTER, '*')}",
+            f"{rows.loc[bright, 'iou']:.2f}" if bright in rows.index else "",
             f"{top / best['iou']:.2f}",
             f"{1 / best['iou']:.2f}",
             "" if theirs is None else f"{theirs.iloc[0]:.2f}",
@@ -202,7 +199,7 @@ def page(whole: Any, fits: Any, paper: Any) -> list[str]:
                 f"{kind}, {signal}",
                 between(rows.loc[XDDPM], name),
                 between(rows.loc[NATS], name),
-                f"{between(first, name)} {first.name}",
+                f"{between(first, name)} {first.name.replace(AFTER, '*')}",
                 f"{rows.loc['true map', name]:.2f}" if "true map" in rows.index else "",
                 "" if theirs is None else f"{theirs.iloc[1]:.2f}",
             ]

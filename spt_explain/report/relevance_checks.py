@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -225,14 +225,11 @@ def _deletion(model: RelevanceModel, scaled: NDArray[np.float32], seed: int) -> 
 
 
 def _randomisation(model: RelevanceModel, scaled: NDArray[np.float32], seed: int) -> Check:
-    import torch
-
     from spt_explain.xddpm.evaluate.stability import randomisation_check
 
     def attribute(masker: Any) -> NDArray[np.float32]:
-        with torch.no_grad():
-            raw, _ = masker(torch.from_numpy(scaled).to(model.device))
-        return np.asarray(model.bottleneck.mask(raw).cpu().numpy())
+        one = replace(model, masker=masker, symmetric=False)  # one way up shows as much
+        return one.maps_of_scaled(scaled).contribution
 
     table = randomisation_check(model.masker, attribute, seed=seed)
     left = table["spearman_abs"].fillna(0.0)

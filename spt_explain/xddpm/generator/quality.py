@@ -192,8 +192,15 @@ def quality(
         The generator's, of the objective w.
     """
     kept = samples.masks * model.scale.apply(samples.w)
-    masked = [_relevant(model, clips) for clips in (train, held_out)]
-    read = masked[1] if through is None else _through_noise(model, held_out, through)
+    masks = [model.maps(clips).contribution for clips in (train, held_out)]
+    masked = [
+        mask * model.scale.apply(clips)
+        for mask, clips in zip(masks, (train, held_out), strict=True)
+    ]
+    read = masked[1]
+    if through is not None:
+        w = through.invert(_replaced(through.apply(held_out), masks[1]))
+        read = masks[1] * model.scale.apply(w)
     outputs = [model.signal.decode(model.outputs_of_scaled(part)) for part in (kept, read)]
     return Quality(
         noise_quality(samples.standard, samples.masks, most=most),
@@ -202,16 +209,12 @@ def quality(
     )
 
 
-def _through_noise(
-    model: RelevanceModel, clips: NDArray[np.generic], units: Range
-) -> NDArray[np.float32]:
-    """Return M ⊙ W̃ of clips, with W = M u + √(1 - M²) n in the generator's units."""
-    mask = model.maps(clips).contribution
-    noise = np.random.default_rng(len(clips)).standard_normal(mask.shape, np.float32)
-    w = mask * units.apply(clips) + np.sqrt(np.maximum(1 - mask**2, 0)) * noise
-    return mask * model.scale.apply(units.invert(w))
+def _replaced(u: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return W of clips in the generator's units, with noise of its own."""
+    import torch
 
+    from spt_explain.xddpm.generator.objective import irrelevant_replaced
 
-def _relevant(model: RelevanceModel, clips: NDArray[np.generic]) -> NDArray[np.float32]:
-    scaled = model.scale.apply(clips)
-    return model.maps_of_scaled(scaled).contribution * scaled
+    noise = np.random.default_rng(len(u)).standard_normal(mask.shape, np.float32)
+    made = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, mask, noise)))
+    return np.asarray(made.numpy())
