@@ -94,7 +94,7 @@ class Trained:
     clips : int
         Clips trained on.
     loss, relevant_loss : float
-        Of the averaged parameters on held-out clips: mean squared error of the noise in all
+        Of the averaged parameters on held-out clips: mean squared error of v (or ε) in all
         pixels, and in those with M of at least 0.5.
     history : tuple of (step, seconds, loss, relevant loss)
     recipe : dict

@@ -34,7 +34,7 @@ class Noised:
     x_t : torch.Tensor
         What the denoiser sees.
     target : torch.Tensor
-        What it is to say of the noise.
+        What the U-Net is to give: the noise, or v.
     """
 
     x_t: Tensor
@@ -42,24 +42,43 @@ class Noised:
 
 
 def noised(
-    objective: Objective, x: Tensor, mask: Tensor, kept: Tensor, noise: Tensor, other: Tensor
+    objective: Objective,
+    output: Output,
+    x: Tensor,
+    mask: Tensor,
+    kept: Tensor,
+    noise: Tensor,
+    other: Tensor,
 ) -> Noised:
     """Return the input and the target of one batch.
+
+    Of W, the target is not ε itself but its mean given x_t, the clip and M: what a denoiser without
+    fault says is the same, but of irrelevant pixels the target is no longer noise. It is
+    √(1 - ᾱ) x_t, or v = 0, there, and ε or v where M = 1. As in Eq. 4, only relevant pixels have
+    something to learn; unlike there, the chain stays one of variance 1.
 
     Parameters
     ----------
     objective : {"w", "eps-mask", "plain"}
+    output : {"v", "eps"}
+        What the U-Net gives; eps with eps-mask.
     x, mask : torch.Tensor, shape (batch, frames, height, width)
         Clips in the generator's units and M, from the frozen mask network.
     kept : torch.Tensor, shape (batch,)
-        ᾱ_t of each clip.
+        ᾱ_t of each clip, below 1.
     noise, other : torch.Tensor, same shape as the clips
         ε, and the noise in the place of what is irrelevant.
     """
     kept = kept.view(-1, 1, 1, 1)
-    start = irrelevant_replaced(x, mask, other) if objective == "w" else x
-    x_t = kept.sqrt() * start + (1 - kept).sqrt() * noise
-    return Noised(x_t, mask * noise if objective == "eps-mask" else noise)
+    if objective == "eps-mask":
+        return Noised(kept.sqrt() * x + (1 - kept).sqrt() * noise, mask * noise)
+    if objective == "plain":
+        mask = torch.ones_like(x)
+    x_t = kept.sqrt() * irrelevant_replaced(x, mask, other) + (1 - kept).sqrt() * noise
+    share = (1 - kept).sqrt() / (1 - kept * mask**2)
+    if output == "v":
+        return Noised(x_t, share * mask * (kept.sqrt() * mask * x_t - x))
+    return Noised(x_t, share * (x_t - kept.sqrt() * mask * x))
 
 
 def read_out(out: Tensor, x_t: Tensor, kept: Tensor, output: Output) -> tuple[Tensor, Tensor]:
@@ -85,7 +104,7 @@ def read_out(out: Tensor, x_t: Tensor, kept: Tensor, output: Output) -> tuple[Te
 
 
 def losses(said: Tensor, logits: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean squared error of the noise and the mask's cross-entropy."""
+    """Return the mean squared error of what the U-Net gives and the mask's cross-entropy."""
     return (
         functional.mse_loss(said, target),
         functional.binary_cross_entropy_with_logits(logits, mask),

@@ -26,8 +26,10 @@ class GeneratorRecipe(RecipeFile):
     )
     output: Output = Field(
         "v",
-        description="What the U-Net gives of the noise. v: ε = √(1 - ᾱ) x_t + √ᾱ v, so that 0 is "
-        "right where nothing is relevant; eps: ε itself, always so with eps-mask.",
+        description="What the U-Net gives, and what its error is measured in. v: ε = √(1 - ᾱ) x_t "
+        "+ √ᾱ v, so that 0 is right where nothing is relevant, and early steps, which decide how "
+        "much there is of the signal, count as much as late ones; eps: ε itself, always so with "
+        "eps-mask.",
     )
     width: int | None = Field(
         None, ge=8, le=512, multiple_of=8, description="Channels; none: 64 on a GPU, 16 on a CPU."

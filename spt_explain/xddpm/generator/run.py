@@ -18,7 +18,7 @@ from spt_explain.errors import SptError
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
-from spt_explain.xddpm.generator.objective import losses, noised, read_out, relevant_error
+from spt_explain.xddpm.generator.objective import losses, noised, relevant_error
 from spt_explain.xddpm.generator.sampler import kept
 from spt_explain.xddpm.split import split
 from spt_explain.xddpm.state import peek
@@ -89,7 +89,7 @@ class GeneratorProgress:
     step, total : int
         The total is 0 if the recipe gives minutes.
     loss : float
-        Mean squared error of the noise since the last report.
+        Mean squared error of what the U-Net gives since the last report.
     held_loss, held_relevant_loss : float
         Of the averaged parameters on held-out clips, in all and in relevant pixels; NaN before
         they were measured.
@@ -336,10 +336,10 @@ class GeneratorRun:
         x, mask, times, generator = self._batch()
         noise = torch.randn(x.shape, generator=generator, device=self.device)
         other = torch.randn(x.shape, generator=generator, device=self.device)
-        made = noised(recipe.objective, x, mask, self.kept[times], noise, other)
+        made = noised(recipe.objective, recipe.output, x, mask, self.kept[times], noise, other)
         with self._autocast():
             out = self.forward(made.x_t, times)
-        said, logits = read_out(out, made.x_t, self.kept[times], recipe.output)
+        said, logits = out.float().chunk(2, 1)
         error, entropy = losses(said, logits, made.target, mask)
         loss = error
         if recipe.objective != "plain" and recipe.mask_weight:
@@ -382,10 +382,18 @@ class GeneratorRun:
                 noise, other = (
                     torch.randn(x.shape, generator=generator, device=self.device) for _ in "ab"
                 )
-                made = noised(self.recipe.objective, x, mask, self.kept[t], noise, other)
+                made = noised(
+                    self.recipe.objective,
+                    self.recipe.output,
+                    x,
+                    mask,
+                    self.kept[t],
+                    noise,
+                    other,
+                )
                 with self._autocast():
                     out = self.average(made.x_t, t)
-                said, logits = read_out(out, made.x_t, self.kept[t], self.recipe.output)
+                said, logits = out.float().chunk(2, 1)
                 square, number = relevant_error(said, made.target, mask)
                 error = losses(said, logits, made.target, mask)[0] * x.numel()
                 totals += torch.stack(
