@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import lzma
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ from typing import Any
 
 import numpy as np
 from relevance_jobs import XDDPM
-from relevance_tables import is_done, read_results, report
+from relevance_tables import is_done, pack, read_results, report
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ROOT / "recipes" / "relevance"
@@ -185,6 +186,9 @@ class Run:
         self.count = len(self.left)
 
     def _take_over(self, previous: Path) -> None:
+        if previous.is_file() and not self.results.exists():
+            with lzma.open(previous) as packed, self.results.open("wb") as file:
+                shutil.copyfileobj(packed, file)
         for name in (self.results.name, self.zip.name):
             if (previous / name).exists() and not (self.out / name).exists():
                 shutil.copyfile(previous / name, self.out / name)
@@ -333,7 +337,7 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     run = verbs.add_parser("run", help="do jobs until the time is up")
     run.add_argument("--out", required=True, help="folder of results; what is there goes on")
-    run.add_argument("--previous", help="folder of an earlier stretch's results")
+    run.add_argument("--previous", help="folder of an earlier stretch's results, or its pack")
     run.add_argument("--work", default="/tmp/relevance-shows", help="simulated movies, logs")
     run.add_argument("--shows", type=int, nargs="+", default=[1, 2, 4], choices=list(SHOWS))
     run.add_argument("--only", help="regular expression: fits whose KIND/SIGNAL/VARIANT/SEED match")
@@ -358,11 +362,16 @@ def main() -> None:
     run.add_argument("--tiny", action="store_true", help="a minute on a CPU; figures mean nothing")
     run.add_argument("--list", action="store_true", help="say which jobs there are")
     tables = verbs.add_parser("report", help="tables of what is done")
-    tables.add_argument("out", nargs="+")
+    tables.add_argument("out", nargs="+", help="folders of results, or what pack wrote")
     tables.add_argument("--folder", required=True)
+    packed = verbs.add_parser("pack", help="what the tables need, as one small file")
+    packed.add_argument("out", nargs="+")
+    packed.add_argument("--to", required=True, help="a file that ends in .jsonl.xz")
     args = parser.parse_args()
     if args.verb == "report":
         report([Path(one) for one in args.out], Path(args.folder))
+    elif args.verb == "pack":
+        pack([Path(one) for one in args.out], Path(args.to))
     else:
         if args.tiny:
             few = {"videos": 200, "tested": 6, "probed": 0, "frames": 2, "size": 16, "seeds": 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import lzma
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from relevance_jobs import AFTER, NATS, VIDEOS_KEPT, XDDPM
 if TYPE_CHECKING:
     from pathlib import Path
 
+PACKED = ("iou", "sensitivity_own", "iou_sufficient", "iou_half")
+NOT_PACKED = ("sampled", "log", "files")
 MEASURES = ("iou", "auprc", "top_iou", "sensitivity_n", "sensitivity_own", "insertion", "deletion")
 
 
@@ -21,19 +24,50 @@ def is_done(result: dict[str, Any]) -> bool:
     return "error" not in result or result["error"].startswith("SptError")
 
 
-def read_results(folders: list[Path]) -> list[dict[str, Any]]:
-    """Return the last result of each job."""
+def read_results(sources: list[Path]) -> list[dict[str, Any]]:
+    """Return the last result of each job: of folders of runs, or of files that `pack` wrote."""
     found: dict[str, dict[str, Any]] = {}
-    for folder in folders:
-        file = folder / "results.jsonl"
+    for source in sources:
+        file = source / "results.jsonl" if source.is_dir() else source
         if not file.exists():
             continue
-        for line in file.read_text().splitlines():
-            with contextlib.suppress(ValueError):  # a last line that was cut
-                one = json.loads(line)
-                if "error" not in one or one["job"]["id"] not in found:
-                    found[one["job"]["id"]] = one
+        opened = lzma.open if file.suffix == ".xz" else open
+        with opened(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):  # a last line that was cut
+                    one = json.loads(line)
+                    if "error" not in one or one["job"]["id"] not in found:
+                        found[one["job"]["id"]] = one
     return list(found.values())
+
+
+def pack(sources: list[Path], path: Path) -> None:
+    """Write what the page's tables are made of, and no more, so that runs can be added to it."""
+    lines = []
+    for result in read_results(sources):
+        if "error" in result:
+            continue
+        kept = {k: v for k, v in result.items() if k not in NOT_PACKED}
+        kept["measured"] = {
+            name: one | {"of_videos": {k: one["of_videos"].get(k) for k in PACKED}}
+            for name, one in result.get("measured", {}).items()
+        }
+        for one in kept["measured"].values():
+            one["of_videos"] = {k: v for k, v in one["of_videos"].items() if v is not None}
+        lines.append(json.dumps(rounded(kept)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lzma.open(path, "wt", preset=9, encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    print(f"{len(lines)} results in {path}, {path.stat().st_size / 1e3:.0f} kB", flush=True)
+
+
+def rounded(value: Any) -> Any:
+    """Return it with numbers of three digits."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def report(folders: list[Path], folder: Path) -> None:
@@ -278,7 +312,7 @@ def stability(group: list[dict[str, Any]]) -> float:
     """Return the mean rank correlation of the maps of a set's seeds."""
     from spt_explain.xddpm.evaluate.stability import seed_stability
 
-    if len(group) < 2:
+    if len(group) < 2 or any("sampled" not in one for one in group):
         return float("nan")
     maps = [
         np.frombuffer(base64.b64decode(one["sampled"]), "<f2").astype(np.float32) for one in group

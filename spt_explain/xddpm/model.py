@@ -295,10 +295,11 @@ class RelevanceModel:
             Share of the R² with all pixels that is called sufficient.
         """
         scaled = self.scale.apply(self._checked(clips))
+        own = relevance is None
         if relevance is None:
             relevance = self.maps_of_scaled(scaled).contribution
         targets = self.signal.encode(values)
-        return self.curve_of_scaled(scaled, targets, relevance, keep_r2=keep_r2)
+        return self.curve_of_scaled(scaled, targets, relevance, own=own, keep_r2=keep_r2)
 
     def curve_of_scaled(
         self,
@@ -306,9 +307,15 @@ class RelevanceModel:
         targets: NDArray[np.float32],
         relevance: NDArray[np.float32],
         *,
+        own: bool = True,
         keep_r2: float = 0.95,
     ) -> Curve:
-        """Return the sufficiency curve of scaled clips and encoded targets."""
+        """Return the sufficiency curve of scaled clips and encoded targets.
+
+        What any of the readers makes of the pixels that are kept is in them: the regressor; the
+        judge; and, where the relevance is the model's own contribution (`own`), the regressor on
+        M x̃, which it has learnt to read beside the mask.
+        """
         expected = torch.from_numpy(targets)
         if not self.signal.plain_loss(expected) > 1e-12:
             raise SptError(
@@ -317,12 +324,12 @@ class RelevanceModel:
             )
 
         def skill(kept: NDArray[np.float32]) -> float:
-            # What either can read of the pixels is in them.
-            asked = (self.regressor, self.judge) if self.judge is not None else (self.regressor,)
-            return max(
-                self.signal.skill(torch.from_numpy(self.outputs_of_scaled(kept, by=one)), expected)
-                for one in asked
-            )
+            read = [self.outputs_of_scaled(kept)]
+            if self.judge is not None:
+                read.append(self.outputs_of_scaled(kept, by=self.judge))
+            if own:
+                read.append(self.outputs_of_scaled(relevance * kept))
+            return max(self.signal.skill(torch.from_numpy(each), expected) for each in read)
 
         return sufficiency(skill, scaled, relevance, keep_r2=keep_r2)
 

@@ -34,7 +34,8 @@ class Curve:
     keep_r2 : float
         Share of the R² with all pixels that is called sufficient.
     chosen : int
-        The smallest share from which on no larger one falls below that.
+        The smallest share that is sufficient, as the next larger one is too: one alone may be
+        luck. Still larger ones may fall below: what carries nothing can mislead.
     """
 
     kept: tuple[float, ...]
@@ -112,8 +113,6 @@ def sufficiency(
         thresholds.append(threshold)
         values.append(float(skill(np.where(keep, scaled, np.float32(0)))))
     enough = np.asarray(values) >= keep_r2 * values[-1]
-    short = np.flatnonzero(~enough)
-    chosen = int(short[-1]) + 1 if short.size else 0
-    return Curve(
-        tuple(kept), tuple(thresholds), tuple(values), keep_r2, min(chosen, len(values) - 1)
-    )
+    both = np.flatnonzero(enough[:-1] & enough[1:])
+    chosen = int(both[0]) if both.size else len(values) - 1
+    return Curve(tuple(kept), tuple(thresholds), tuple(values), keep_r2, chosen)

@@ -121,6 +121,33 @@ def test_predictions_are_in_the_signal_s_units(model):
     np.testing.assert_allclose(model.predict(clips, batch=3), expected, rtol=1e-4, atol=1e-4)
 
 
+class _ReadsDim(torch.nn.Module):
+    """Reads the sum of a clip that is dimmed by M = 0.5, and nothing of a clip that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, clips):
+        told = 2 * clips.mean((1, 2, 3))[:, None]
+        return torch.where(clips.amax((1, 2, 3))[:, None] < 0.6, told, torch.zeros_like(told))
+
+
+def test_the_curve_asks_what_is_read_of_the_clip_behind_the_mask(model):
+    rng = np.random.default_rng(3)
+    scaled = np.zeros((40, 4, 16, 16), np.float32)
+    scaled[:, :, 4:8, 4:8] = rng.uniform(0.7, 1.0, (40, 1, 1, 1))
+    relevance = np.zeros_like(scaled)
+    relevance[:, :, 4:8, 4:8] = 0.5
+    targets = scaled.mean((1, 2, 3))[:, None]
+    model.regressor = _ReadsDim()
+    of_own = model.curve_of_scaled(scaled, targets, relevance)
+    of_other = model.curve_of_scaled(scaled, targets, relevance, own=False)
+    assert of_own.share == pytest.approx(16 / 256)
+    assert of_own.r2[0] == pytest.approx(1, abs=1e-5)
+    assert of_other.r2[0] < 0.5
+
+
 def test_clips_and_movies_that_can_t_be_used(model):
     with pytest.raises(SptError, match=r"expected \(clips, 4, 16, 16\)"):
         model.predict(np.zeros((3, 5, 16, 16)))

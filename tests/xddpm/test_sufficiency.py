@@ -45,7 +45,7 @@ def test_equal_pixels_are_kept_together():
 
 
 def test_a_lucky_small_set_is_not_enough():
-    """R² that rises, falls and rises again: only what holds from there on counts."""
+    """R² that rises for one share alone, and falls again."""
     scaled = np.ones((1, 1, 10, 10), np.float32)
     relevance = np.linspace(1, 0, 100, dtype=np.float32).reshape(1, 1, 10, 10)
 
@@ -54,6 +54,17 @@ def test_a_lucky_small_set_is_not_enough():
         return 1.0 if count == 5 or count >= 50 else 0.2
 
     assert sufficiency(skill, scaled, relevance).share == pytest.approx(0.5)
+
+
+def test_pixels_that_mislead_do_not_make_a_small_set_insufficient():
+    scaled = np.ones((1, 1, 10, 10), np.float32)
+    relevance = np.linspace(1, 0, 100, dtype=np.float32).reshape(1, 1, 10, 10)
+
+    def skill(kept):
+        count = int(kept.sum())
+        return 0.0 if count < 8 else 0.8 if 30 < count < 100 else 1.0
+
+    assert sufficiency(skill, scaled, relevance).share == pytest.approx(0.08)
 
 
 def test_a_mask_that_encodes_the_signal_is_seen():
