@@ -28,6 +28,7 @@ import torch
 
 from spt_explain.training.interrupts import Interrupts
 from spt_explain.xddpm.fit import fit
+from spt_explain.xddpm.generator.objective import irrelevant_replaced
 from spt_explain.xddpm.generator.quality import quality, signal_distance
 from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 from spt_explain.xddpm.generator.run import GeneratorClock, GeneratorRun
@@ -263,6 +264,10 @@ def job(options: argparse.Namespace) -> None:
     held = split(names, recipe.validation, seed=recipe.seed)
     train = data["train_clips"][held.train]
     result["reference"] = reference(model, data)
+    if objective == "w":
+        result["head"] = of_the_head(generator, model, data["test_clips"])
+        head = result["head"]
+        say(options.job, f"of its masks: W1 {head['w1']:.3f}, mean {head['samples_mean']:.2f}")
     for sampler, stride in SAMPLED[objective]:
         steps = options.timesteps // stride
         started = time.monotonic()
@@ -307,6 +312,27 @@ def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, o
         scaled = model.scale.apply(clips)
         kept = model.maps_of_scaled(scaled).contribution * scaled
         read.append(model.signal.decode(model.outputs_of_scaled(kept)))
+    return asdict(signal_distance(*read))
+
+
+@torch.no_grad()
+def of_the_head(
+    generator: Generator, model: RelevanceModel, clips: np.ndarray
+) -> dict[str, object]:
+    """Return the signal's distance between W of clips behind predicted masks, and behind M."""
+    u = generator.range.apply(clips)
+    masks = model.maps(clips).contribution
+    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
+    w = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
+    said = [
+        generator.denoise(part.to(generator.device), 0)[1].cpu().numpy()
+        for part in torch.split(w, 128)
+    ]
+    scaled = model.scale.apply(generator.range.invert(w.numpy()))
+    read = [
+        model.signal.decode(model.outputs_of_scaled(mask * scaled))
+        for mask in (np.concatenate(said), masks)
+    ]
     return asdict(signal_distance(*read))
 
 
