@@ -114,9 +114,9 @@ def test_it_begins_with_given_parameters(tiny):
     first = {k: v.clone() for k, v in network.state_dict().items()}
     found, _ = train(once, device="cpu", first=first)
     for name, p in network.named_parameters():
-        # one step of the warm-up: a hundredth of the rate
+        # one step of the warm-up: a hundredth of the rate, and what AdamW lets decay meanwhile
         moved = (found.state_dict()[name] - p).abs().max().item()
-        assert 0 < moved <= 0.0101 * recipe.schedule.learning_rate
+        assert 0 < moved <= 0.011 * recipe.schedule.learning_rate
     assert not network.training
 
 
