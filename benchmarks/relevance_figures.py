@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from relevance_jobs import AFTER, NATS, XDDPM
-from relevance_tables import read_results
+from relevance_tables import place, read_results
 
 BESIDE = 3
 """Baselines in a row."""
@@ -36,7 +36,9 @@ def examples(folders: list[Path], only: str) -> dict[tuple[str, str], dict[str, 
                 if match and re.search(only, f"{match[1]}/{match[2]}"):
                     with np.load(io.BytesIO(archive.read(name))) as kept:
                         found[match[1], match[2]] = {k: kept[k] for k in kept.files}
-    return found
+    return dict(
+        sorted(found.items(), key=lambda one: place({"kind": one[0][0], "signal": one[0][1]}))
+    )
 
 
 def best_baselines(results: list[dict[str, Any]], kind: str, signal: str) -> list[str]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PACKED = ("iou", "sensitivity_own", "iou_sufficient", "iou_half")
 NOT_PACKED = ("sampled", "log", "files")
+KINDS = ("tension", "wetting", "two-cells", "some-frames", "spots", "textured")
+"""As the tables and the figure have them."""
 MEASURES = ("iou", "auprc", "top_iou", "sensitivity_n", "sensitivity_own", "insertion", "deletion")
 
 
@@ -38,7 +40,13 @@ def read_results(sources: list[Path]) -> list[dict[str, Any]]:
                     one = json.loads(line)
                     if "error" not in one or one["job"]["id"] not in found:
                         found[one["job"]["id"]] = one
-    return list(found.values())
+    return sorted(found.values(), key=lambda one: place(one["job"]))
+
+
+def place(job: dict[str, Any]) -> tuple[int, str]:
+    """Return where the rows of a job stand among others."""
+    kind = job.get("kind")
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), job.get("signal") or ""
 
 
 def pack(sources: list[Path], path: Path) -> None:
