@@ -301,7 +301,15 @@ def look(
         data["test_clips"],
         through=generator.range if generator.objective == "w" else None,
     )
-    return {"w1": found.signal.w1, "std": found.noise.std, "ks": found.noise.ks}
+    signal = asdict(found.signal) | {"each": None}
+    say(options.job, "look:", {k: round(v, 3) for k, v in signal.items() if v is not None})
+    return {
+        "w1": found.signal.w1,
+        "signal_mean": found.signal.samples_mean,
+        "signal_std": found.signal.samples_std,
+        "std": found.noise.std,
+        "ks": found.noise.ks,
+    }
 
 
 def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, object]:

@@ -109,7 +109,8 @@ def report(folders: list[Path], folder: Path) -> None:
         tables.append(table)
         for measure in ("iou", "auprc", "top_iou", "sensitivity_n", "sensitivity_own"):
             for role in ("baseline", "floor"):
-                if measure in table and (table["role"] == role).any():
+                mine = table.loc[table["role"] == role]
+                if measure in mine and mine[measure].notna().any():  # packs lack some
                     best = found.best(role, measure)
                     at = found.ratio(XDDPM, best, measure)
                     ratios.append(

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from spt_explain.xddpm.model import Fitted, RelevanceModel
+    from spt_explain.xddpm.sufficiency import Curve
 
 LEAST_R2, MOST_GAP, MOST_EXCESS = 0.5, 0.3, 0.05
 """Below it the regressor is weak; more between clips known and held out is learnt by heart; more R²
 with pixels removed than with all is a code in the mask."""
 LEAST_STEPS = 200
 """Steps below which a mask has hardly begun to close."""
+MOST_OF_KNEE, LEAST_OF_KNEE = 0.3, 0.75
+"""A map that singles out no sufficient set still says much, if so few pixels keep so much of R²."""
 MOST_LEFT = 0.5
 """Rank correlation with the map of random weights above which a map shows the image, not what was
 learnt."""
@@ -103,10 +106,20 @@ def checks_of_fit(fitted: Fitted, *, kind: str = "number") -> list[Check]:
         ),
         Check(
             "sufficient_share", f"share of pixels that keeps {100 * curve.keep_r2:g} % of {score}",
-            curve.share, "< 1", curve.share < 0.9,
-            "nearly all pixels are needed: the map says little",
+            curve.share, "< 1", curve.share < 0.9, _of_knee(curve, score),
         ),
     ]  # fmt: skip
+
+
+def _of_knee(curve: Curve, score: str) -> str:
+    """Return what it means that nearly all pixels are needed: some maps say much even so."""
+    kept, all_of_it = curve.r2[curve.knee], curve.r2[-1]
+    if curve.kept[curve.knee] >= MOST_OF_KNEE or kept < LEAST_OF_KNEE * all_of_it:
+        return "nearly all pixels are needed: the map says little"
+    return (
+        f"nearly all pixels are needed for that; the most relevant {100 * curve.kept[curve.knee]:g}"
+        f" % keep {kept:.2f} of {score} {all_of_it:.2f}: the map shows where that comes from"
+    )
 
 
 def check_of_scale(model: RelevanceModel, clips: NDArray[np.generic]) -> Check:

@@ -55,6 +55,15 @@ class Curve:
         return self.kept[self.chosen]
 
     @property
+    def knee(self) -> int:
+        """Where the share of R² that is kept is furthest above that of the pixels."""
+        most = self.r2[-1]
+        if most <= 0:
+            return len(self.kept) - 1
+        above = [r2 / most - kept for kept, r2 in zip(self.kept, self.r2, strict=True)]
+        return above.index(max(above))
+
+    @property
     def excess(self) -> float:
         """How far R² with some pixels removed is above R² with all.
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spt_explain.xddpm.sufficiency import sufficiency
+from spt_explain.xddpm.sufficiency import Curve, sufficiency
 
 
 def _problem(seed=1):
@@ -79,3 +79,12 @@ def test_a_mask_that_encodes_the_signal_is_seen():
         return 1 - float(((target - np.minimum(count, 50)) ** 2).mean() / target.var())
 
     assert sufficiency(skill, scaled, relevance).excess > 0.9
+
+
+def test_the_knee_is_where_few_pixels_keep_most():
+    shares, thresholds = (0.01, 0.02, 0.1, 0.5, 1.0), (0.9, 0.8, 0.1, 0.05, 0.0)
+    curve = Curve(shares, thresholds, (0.5, 0.86, 0.88, 0.8, 0.97), 0.95, 4)
+    assert curve.kept[curve.knee] == 0.02
+    even = Curve(shares, thresholds, (-0.2, 0.0, 0.05, 0.4, 0.97), 0.95, 4)
+    assert even.knee == 4
+    assert Curve(shares, thresholds, (-0.5, -0.2, -0.2, -0.1, -0.1), 0.95, 4).knee == 4

@@ -200,7 +200,11 @@ def _say(console: Console, result: Explained) -> None:
         f"threshold; the most in frame {found['most_relevant_frame']:,}"
     )
     if share >= _NEARLY_ALL:
-        console.print("  nearly all pixels do: this is no map of where the signal is", style="red")
+        console.print(
+            "  nearly all pixels do: the threshold singles nothing out (the check of the share of "
+            "pixels says why)",
+            style="red",
+        )
     say_checks(console, result.checks)
     files = ", ".join(path.name for path in result.files)
     console.print(f"→ {escape(str(result.folder))}: {escape(files)}")

@@ -127,6 +127,9 @@ class Generator:
         Height and width of a clip.
     name : str
     trained : Trained, optional
+    mean : torch.Tensor, shape (frames, height, width), optional
+        What x_0 is on average. The chain of T steps does not end at zero mean but at √ᾱ_T times
+        this: samples start there (Lin et al. 2024, arXiv:2305.08891). None, as of eps-mask: at 0.
     """
 
     denoiser: Denoiser
@@ -138,6 +141,7 @@ class Generator:
     size: tuple[int, int]
     name: str = "generator"
     trained: Trained | None = None
+    mean: Tensor | None = None
 
     @property
     def frames(self) -> int:
@@ -218,6 +222,9 @@ class Generator:
             start = torch.stack(
                 [torch.randn(shape, generator=g, device=device) for g in generators]
             )
+            if self.mean is not None:
+                last = kept(self.schedule, self.timesteps)[-1].sqrt()
+                start = start + last.to(device) * self.mean.to(device)
             clip = chain(
                 self.denoise,
                 start,

@@ -49,13 +49,14 @@ class SignalDistance:
         mean.
     each : tuple of float
         Of each value.
-    samples_mean, data_mean, data_std : float
+    samples_mean, samples_std, data_mean, data_std : float
         Of all values together.
     """
 
     w1: float
     each: tuple[float, ...]
     samples_mean: float
+    samples_std: float
     data_mean: float
     data_std: float
 
@@ -132,6 +133,7 @@ def signal_distance(samples: NDArray[np.floating], data: NDArray[np.floating]) -
         float(np.mean(each)),
         tuple(each),
         float(one.mean()),
+        float(one.std()),
         float(np.nanmean(other)),
         float(np.nanstd(other)),
     )

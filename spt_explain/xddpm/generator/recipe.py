@@ -41,6 +41,11 @@ class GeneratorRecipe(RecipeFile):
     attention: bool = Field(True, description="Whether the coarsest resolution has attention.")
     timesteps: int = Field(1000, ge=10, le=10_000, description="T, steps of the chain.")
     schedule: BetaSchedule = Field("linear", description="Of β: 1e-4 to 0.02, or cosine.")
+    flips: bool | None = Field(
+        None,
+        description="Whether clips are turned by quarters and mirrored at random; none: as in the "
+        "fit of the model.",
+    )
     batch: int | None = Field(None, gt=0, description="Clips; none: 64 on a GPU, 16 on a CPU.")
     minutes: float = Field(20.0, gt=0, description="Time of the fit.")
     steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
@@ -53,6 +58,13 @@ class GeneratorRecipe(RecipeFile):
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(0.999, ge=0, lt=1, description="Decay of the averaged parameters.")
     mask_weight: float = Field(0.1, ge=0, description="Weight of the mask's cross-entropy.")
+    mask_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="Share of each batch that the mask alone is learnt from, at the chain's end: "
+        "there it is read of samples.",
+    )
     validation: float = Field(0.1, gt=0, lt=1, description="Share of clips or movies held out.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Of the U-Net; auto: bfloat16 on a GPU that has it."

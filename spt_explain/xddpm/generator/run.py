@@ -16,6 +16,7 @@ from torch import nn
 
 from spt_explain.errors import SptError
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.xddpm.augment import turned, turns
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
 from spt_explain.xddpm.generator.objective import losses, noised, relevant_error
@@ -42,6 +43,8 @@ _HELD_TIMES = 4
 """Steps of the chain that each of them is measured at."""
 _MOST_ON_GPU = 8 * 2**30
 """Bytes of clips and masks that are kept on the GPU; else they are sent batch by batch."""
+_AT_ONCE = 256
+"""Clips that a mean is taken of at a time."""
 _ALIKE = 0.05
 """Largest mean difference of recorded kernels from others, as a share; bfloat16 has 0.01."""
 _RESUMABLE = ("steps", "minutes")
@@ -137,10 +140,14 @@ class GeneratorRun:
                 f"the clips have the shape {clips.shape}; expected at least 2 of the model's "
                 f"{expected[0]} frames, {expected[1]} × {expected[2]} px."
             )
-        self.recipe = recipe = recipe.for_device(device)
+        recipe = recipe.for_device(device)
+        flips = model.symmetric if recipe.flips is None else recipe.flips
+        self.recipe = recipe = recipe.model_copy(update={"flips": flips})
         assert recipe.width is not None
         assert recipe.batch is not None
         self.device, self.batch = torch.device(device), recipe.batch
+        learns = recipe.objective != "plain" and recipe.mask_weight > 0
+        self.for_mask = round(recipe.mask_share * recipe.batch) if learns else 0
         scaled = model.scale.apply(clips)
         if not np.isfinite(scaled).all():
             raise SptError(
@@ -326,9 +333,13 @@ class GeneratorRun:
         rng = np.random.default_rng([self.recipe.seed, 3, state.step])
         chosen = torch.from_numpy(rng.choice(count, self.batch, replace=count < self.batch))
         times = torch.from_numpy(rng.integers(0, self.recipe.timesteps, self.batch))
+        times[: self.for_mask] = 0
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(0, 2**62)))
         chosen = chosen.to(self.train_x.device)
         x, mask = self.train_x[chosen], self.train_m[chosen]
+        if self.recipe.flips:
+            number = int(rng.integers(8))
+            x, mask = turned(x, number), turned(mask, number)
         return x.to(self.device), mask.to(self.device).float(), times.to(self.device), generator
 
     def _step(self) -> Tensor:
@@ -340,10 +351,14 @@ class GeneratorRun:
         with self._autocast():
             out = self.forward(made.x_t, times)
         said, logits = out.float().chunk(2, 1)
-        error, entropy = losses(said, logits, made.target, mask)
+        last, rest = slice(0, self.for_mask), slice(self.for_mask, None)
+        error, entropy = losses(said[rest], logits[rest], made.target[rest], mask[rest])
         loss = error
         if recipe.objective != "plain" and recipe.mask_weight:
             loss = error + recipe.mask_weight * entropy
+        if self.for_mask:
+            _, entropy = losses(said[last], logits[last], made.target[last], mask[last])
+            loss = loss + recipe.mask_weight * entropy
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         rate = self._rate()
@@ -409,6 +424,22 @@ class GeneratorRun:
             ]
         )
 
+    def _mean(self) -> Tensor | None:
+        """Return the mean of x_0 (None of eps-mask, where the noise has no mean), on the CPU."""
+        if self.recipe.objective == "eps-mask":
+            return None
+        masked = self.recipe.objective == "w"
+        total = torch.zeros(self.train_x.shape[1:], dtype=torch.float64, device=self.train_x.device)
+        for x, mask in zip(
+            torch.split(self.train_x, _AT_ONCE), torch.split(self.train_m, _AT_ONCE), strict=True
+        ):
+            total += (x * mask if masked else x).sum(0, dtype=torch.float64)
+        mean = total / len(self.train_x)
+        if self.recipe.flips:
+            ways = turns(*self.size)
+            mean = torch.stack([turned(mean, i) for i in range(ways)]).mean(0)
+        return mean.float().cpu()
+
     def generator(self) -> Generator:
         """Return what the fit gave so far, with the averaged parameters."""
         state = self.state
@@ -416,6 +447,7 @@ class GeneratorRun:
         return Generator(
             denoiser=self.average,
             range=self.range,
+            mean=self._mean(),
             objective=self.recipe.objective,
             output=self.recipe.output,
             schedule=self.recipe.schedule,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch import nn
 
 from spt_explain.version import __version__
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
@@ -15,9 +16,21 @@ from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
 CARD = "generator.json"
 FORMAT = "spt-explain generator 1"
 _MOST_SIDE = 100_000
+
+
+class Start(nn.Module):
+    """The mean that samples start from, as a part of the file."""
+
+    mean: Tensor
+
+    def __init__(self, mean: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
 
 
 class _ShapeCard(StrictCard):
@@ -101,7 +114,9 @@ def save(generator: Generator, folder: Path, *, overwrite: bool = False) -> Path
         "range": vars(generator.range),
         "trained": None if generator.trained is None else vars(generator.trained),
     }
-    networks = {"denoiser": generator.denoiser}
+    networks: dict[str, nn.Module] = {"denoiser": generator.denoiser}
+    if generator.mean is not None:
+        networks["start"] = Start(generator.mean)
     hint = "Add --overwrite to replace it."
     return _KIND.write(folder, networks, card, overwrite=overwrite, hint=hint)
 
@@ -117,7 +132,11 @@ def load(folder: Path, *, device: str = "cpu") -> Generator:
     card, parts, weights = _KIND.read(folder)
     with torch.device("meta"):  # a card alone allocates nothing
         denoiser = Denoiser(DenoiserShape(**card.shape.model_dump()))
-    _KIND.fill({"denoiser": denoiser}, parts, weights)
+    start = None
+    if "start" in parts:
+        start = Start(torch.zeros((card.shape.frames, *card.size), device="meta"))
+    networks: dict[str, nn.Module] = {"denoiser": denoiser}
+    _KIND.fill(networks | ({"start": start} if start is not None else {}), parts, weights)
     return Generator(
         denoiser=denoiser.to(device).requires_grad_(False).eval(),
         range=Range(card.range.middle, card.range.half),
@@ -128,4 +147,5 @@ def load(folder: Path, *, device: str = "cpu") -> Generator:
         size=card.size,
         name=card.name,
         trained=None if card.trained is None else Trained(**card.trained.model_dump()),
+        mean=None if start is None else start.mean,
     )

@@ -206,3 +206,105 @@ def test_recipes_are_read_strictly(tmp_path):
             GeneratorRecipe.load(path)
     with pytest.raises(SptError, match="not found"):
         GeneratorRecipe.load(tmp_path / "none.toml")
+
+
+def test_clips_and_masks_are_turned_together(model, clips, recipe):
+    """By default as in the fit of the model."""
+    from dataclasses import replace
+
+    masks = (clips - clips.min()) / np.ptp(clips)
+
+    def of(model, **changes):
+        changed = recipe.model_copy(update=changes)
+        return GeneratorRun(model, clips, changed, "cpu", None, masks=masks)
+
+    symmetric = replace(model, symmetric=True)
+    assert not of(model).recipe.flips
+    assert not of(symmetric, flips=False).recipe.flips
+    run = of(symmetric)
+    assert run.recipe.flips
+    ways = set()
+    for step in range(40):
+        run.state.step = step
+        x, mask, _, _ = run._batch()
+        # the same place: grey values and masks rise together
+        flat, order = mask.flatten(), x.flatten().argsort()
+        assert (flat[order].diff() >= -1e-3).all()
+        own = run.train_x.sum((1, 2, 3))
+        first = run.train_x[(own - x[0].sum()).abs().argmin()]
+        sides = [first, first.flip(-1), first.flip(-2), first.flip(-1, -2)]
+        sides += [side.transpose(-1, -2) for side in sides]
+        ways |= {i for i, side in enumerate(sides) if torch.equal(side, x[0])}
+    assert ways == set(range(8))
+
+
+@pytest.mark.parametrize(("objective", "flips"), [("w", False), ("w", True), ("plain", False)])
+def test_samples_start_where_clips_end(model, clips, recipe, objective, flips, monkeypatch):
+    """About √ᾱ_T E[x_0], which is not 0."""
+    import spt_explain.xddpm.generator.generator as module
+
+    run = GeneratorRun(
+        model,
+        clips,
+        recipe.model_copy(update={"objective": objective, "flips": flips}),
+        "cpu",
+        None,
+    )
+    run.measure()
+    x = run.train_x.numpy().astype(np.float64)
+    if objective == "w":
+        x = x * run.train_m.numpy().astype(np.float64)
+    expected = x.mean(0)
+    if flips:
+        ways = [np.rot90(expected, i, (1, 2)) for i in range(4)]
+        expected = np.mean(ways + [way[:, ::-1] for way in ways], 0)
+    generator = run.generator()
+    np.testing.assert_allclose(generator.mean.numpy(), expected, atol=1e-6)
+    seen = []
+
+    def caught(denoise, start, **_):
+        seen.append(start)
+        return start
+
+    monkeypatch.setattr(module, "chain", caught)
+    generator.generate(2, seed=4)
+    generator.mean = None
+    generator.generate(2, seed=4)
+    last = np.prod(1 - np.linspace(1e-4, 0.02, 20)) ** 0.5
+    moved = (seen[0] - seen[1]).numpy()
+    np.testing.assert_allclose(moved, np.stack(2 * [last * expected]), atol=1e-5)
+
+
+def test_of_the_papers_objective_they_start_at_zero(model, clips, recipe):
+    recipe = recipe.model_copy(update={"objective": "eps-mask"})
+    assert fit_generator(model, clips, recipe).mean is None
+
+
+def test_a_share_of_each_batch_is_for_the_mask_alone(model, clips, recipe):
+    """It has no noise, and nothing of what it says of ε counts."""
+    recipe = recipe.model_copy(update={"mask_share": 0.5})
+    run = GeneratorRun(model, clips, recipe, "cpu", None)
+    _, _, times, _ = run._batch()
+    assert times[:2].tolist() == [0, 0]
+    assert (times[2:] > 0).any()
+    plain = recipe.model_copy(update={"objective": "plain"})
+    assert GeneratorRun(model, clips, plain, "cpu", None).for_mask == 0
+    weightless = recipe.model_copy(update={"mask_weight": 0.0})
+    assert GeneratorRun(model, clips, weightless, "cpu", None).for_mask == 0
+
+
+def test_masks_at_the_end_of_the_chain_are_learnt_sooner(model, clips, recipe):
+    masks = np.zeros_like(clips)
+    masks[:, :, 2:6, 3:8] = 1
+
+    def entropy(share):
+        changes = {"steps": 60, "learning_rate": 3e-3, "warmup_steps": 5, "ema": 0.5}
+        changed = recipe.model_copy(update=changes | {"mask_share": share, "batch": 8})
+        made = fit_generator(model, clips, changed, masks=masks)
+        u = torch.from_numpy(made.range.apply(clips))
+        m = torch.from_numpy(masks)
+        w = m * u + (1 - m) * torch.randn(u.shape, generator=torch.Generator().manual_seed(1))
+        said = made.denoise(w, 0)[1]
+        return float(torch.nn.functional.binary_cross_entropy(said, m))
+
+    assert entropy(0.25) < 0.9 * entropy(0.0)
