@@ -25,6 +25,8 @@ LEAST_STEPS = 200
 """Steps below which a mask has hardly begun to close."""
 MOST_OF_KNEE, LEAST_OF_KNEE = 0.3, 0.75
 """A map that singles out no sufficient set still says much, if so few pixels keep so much of R²."""
+MUCH_NOISE = 0.3
+"""Noise in training, over the range of grey values, that a faint texture is lost in."""
 MOST_LEFT = 0.5
 """Rank correlation with the map of random weights above which a map shows the image, not what was
 learnt."""
@@ -81,7 +83,8 @@ def checks_of_fit(fitted: Fitted, *, kind: str = "number") -> list[Check]:
         Check(
             "held_out_r2", f"{score} on clips held out", fitted.r2, f"≥ {LEAST_R2:g}",
             fitted.r2 >= LEAST_R2,
-            "the signal is predicted in part only: the map shows where that part comes from",
+            "the signal is predicted in part only: the map shows where that part comes from"
+            + _of_noise(fitted),
         ),
         Check(
             "shuffled_r2", f"{score} with the signal shuffled", fitted.shuffled_r2,
@@ -109,6 +112,14 @@ def checks_of_fit(fitted: Fitted, *, kind: str = "number") -> list[Check]:
             curve.share, "< 1", curve.share < 0.9, _of_knee(curve, score),
         ),
     ]  # fmt: skip
+
+
+def _of_noise(fitted: Fitted) -> str:
+    """Return what a faint signal may need: the noise of training can drown it."""
+    level = fitted.recipe.get("regressor", {}).get("noise_max", 0.0)
+    if level < MUCH_NOISE:
+        return ""
+    return f"; is it faint? The recipe's regressor.noise_max = {level:g} may drown it: try 0.15"
 
 
 def _of_knee(curve: Curve, score: str) -> str:
