@@ -19,7 +19,7 @@ from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.augment import turned, turns
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
-from spt_explain.xddpm.generator.objective import losses, noised, relevant_error
+from spt_explain.xddpm.generator.objective import averaged_target, losses, noised, relevant_error
 from spt_explain.xddpm.generator.sampler import kept
 from spt_explain.xddpm.split import split
 from spt_explain.xddpm.state import peek
@@ -43,6 +43,10 @@ _HELD_TIMES = 4
 """Steps of the chain that each of them is measured at."""
 _MOST_ON_GPU = 8 * 2**30
 """Bytes of clips and masks that are kept on the GPU; else they are sent batch by batch."""
+_EARLY = 0.05
+"""ᾱ below which a target is averaged: above, x_t tells one clip from the others."""
+_REFERENCES_ON_GPU, _REFERENCES_ON_CPU = 64, 8
+"""Clips of an average at a time: large pieces are fast on the one, small ones on the other."""
 _AT_ONCE = 256
 """Clips that a mean is taken of at a time."""
 _ALIKE = 0.05
@@ -81,6 +85,17 @@ class GeneratorState:
                 "Start anew without --resume."
             )
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips and masks of one step, then further ones to average over; and what is early."""
+
+    x: Tensor
+    mask: Tensor
+    times: Tensor
+    early: Tensor
+    generator: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,9 @@ class GeneratorRun:
             np.unique(np.linspace(0, len(parts.validation) - 1, _MOST_HELD).round().astype(int))
         ]
         self.held_x, self.held_m = (part[held].to(self.device) for part in (data, relevance))
-        self.kept = kept(recipe.schedule, recipe.timesteps).to(self.device)
+        self.kept_here = kept(recipe.schedule, recipe.timesteps)
+        self.kept = self.kept_here.to(self.device)
+        self.references = 0 if recipe.objective == "eps-mask" else recipe.references
         self.size = model.size
         torch.manual_seed(recipe.seed)
         shape = DenoiserShape(
@@ -328,26 +345,48 @@ class GeneratorRun:
         if not float((fast - slow).abs().mean()) <= _ALIKE * float(slow.abs().mean()):
             raise RuntimeError("what was recorded gives something else")
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor, torch.Generator]:
+    def _batch(self) -> Batch:
         state, count = self.state, len(self.train_x)
         rng = np.random.default_rng([self.recipe.seed, 3, state.step])
         chosen = torch.from_numpy(rng.choice(count, self.batch, replace=count < self.batch))
         times = torch.from_numpy(rng.integers(0, self.recipe.timesteps, self.batch))
         times[: self.for_mask] = 0
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(0, 2**62)))
+        number = int(rng.integers(8)) if self.recipe.flips else 0
+        more = min(self.references, count - self.batch)
+        if more > 0:
+            others = np.setdiff1d(np.arange(count), chosen.numpy())
+            chosen = torch.cat([chosen, torch.from_numpy(rng.choice(others, more, replace=False))])
+        early = torch.nonzero(self.kept_here[times] < _EARLY).flatten()
         chosen = chosen.to(self.train_x.device)
-        x, mask = self.train_x[chosen], self.train_m[chosen]
-        if self.recipe.flips:
-            number = int(rng.integers(8))
-            x, mask = turned(x, number), turned(mask, number)
-        return x.to(self.device), mask.to(self.device).float(), times.to(self.device), generator
+        x, mask = turned(self.train_x[chosen], number), turned(self.train_m[chosen], number)
+        if self.recipe.objective == "plain":
+            mask = torch.ones_like(mask)
+        return Batch(
+            x.to(self.device),
+            mask.to(self.device).float(),
+            times.to(self.device),
+            early.to(self.device),
+            generator,
+        )
 
     def _step(self) -> Tensor:
         recipe = self.recipe
-        x, mask, times, generator = self._batch()
-        noise = torch.randn(x.shape, generator=generator, device=self.device)
-        other = torch.randn(x.shape, generator=generator, device=self.device)
+        batch = self._batch()
+        x, mask, times = batch.x[: self.batch], batch.mask[: self.batch], batch.times
+        noise, other = (
+            torch.randn(x.shape, generator=batch.generator, device=self.device) for _ in "ab"
+        )
         made = noised(recipe.objective, recipe.output, x, mask, self.kept[times], noise, other)
+        if self.references:
+            made.target[batch.early] = averaged_target(
+                made.x_t[batch.early],
+                self.kept[times[batch.early]],
+                batch.x,
+                batch.mask,
+                recipe.output,
+                at_once=_REFERENCES_ON_GPU if self.device.type == "cuda" else _REFERENCES_ON_CPU,
+            )
         with self._autocast():
             out = self.forward(made.x_t, times)
         said, logits = out.float().chunk(2, 1)

@@ -226,7 +226,8 @@ def test_clips_and_masks_are_turned_together(model, clips, recipe):
     ways = set()
     for step in range(40):
         run.state.step = step
-        x, mask, _, _ = run._batch()
+        batch = run._batch()
+        x, mask = batch.x, batch.mask
         # the same place: grey values and masks rise together
         flat, order = mask.flatten(), x.flatten().argsort()
         assert (flat[order].diff() >= -1e-3).all()
@@ -284,7 +285,7 @@ def test_a_share_of_each_batch_is_for_the_mask_alone(model, clips, recipe):
     """It has no noise, and nothing of what it says of ε counts."""
     recipe = recipe.model_copy(update={"mask_share": 0.5})
     run = GeneratorRun(model, clips, recipe, "cpu", None)
-    _, _, times, _ = run._batch()
+    times = run._batch().times
     assert times[:2].tolist() == [0, 0]
     assert (times[2:] > 0).any()
     plain = recipe.model_copy(update={"objective": "plain"})
@@ -308,3 +309,46 @@ def test_masks_at_the_end_of_the_chain_are_learnt_sooner(model, clips, recipe):
         return float(torch.nn.functional.binary_cross_entropy(said, m))
 
     assert entropy(0.25) < 0.9 * entropy(0.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"), [("w", 4 + 5), ("plain", 4 + 5), ("eps-mask", 4)]
+)
+def test_early_targets_are_averaged_over_the_batch_and_others(
+    model, clips, recipe, objective, expected, monkeypatch
+):
+    import spt_explain.xddpm.generator.run as module
+
+    seen = []
+    own = module.averaged_target
+
+    def spied(x_t, kept, x, mask, output, **how):
+        seen.append((x_t, kept, x, mask))
+        return own(x_t, kept, x, mask, output, **how)
+
+    monkeypatch.setattr(module, "averaged_target", spied)
+    changes = {"references": 5, "objective": objective, "timesteps": 1000, "mask_share": 0.0}
+    run = GeneratorRun(model, clips, recipe.model_copy(update=changes), "cpu", None)
+    batch = run._batch()
+    run._step()
+    assert len(batch.x) == expected
+    assert len({float(one.sum()) for one in batch.x}) == expected  # nothing twice
+    early = run.kept[batch.times] < 0.05
+    assert batch.early.tolist() == torch.nonzero(early).flatten().tolist()
+    if objective == "eps-mask":
+        assert not seen
+        return
+    ((x_t, kept, x, mask),) = seen
+    assert len(x_t) == len(kept) == int(early.sum()) > 0
+    assert torch.equal(x, batch.x)
+    assert torch.equal(mask, batch.mask)
+    if objective == "plain":
+        assert (mask == 1).all()
+
+
+def test_few_clips_give_few_references(model, clips, recipe):
+    recipe = recipe.model_copy(update={"references": 1000})
+    run = GeneratorRun(model, clips, recipe, "cpu", None)
+    assert len(run._batch().x) == len(run.train_x)
+    few = recipe.model_copy(update={"batch": 64})
+    assert len(GeneratorRun(model, clips, few, "cpu", None)._batch().x) == 64
