@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.generator.generator import Generator, Samples
 
 SAMPLED = {
-    "w": (("ddim", 10), ("ddpm", 10)),
+    "w": (("ddim", 10), ("ddim", 2), ("ddpm", 10)),
     "eps-mask": (("ddpm", 1), ("ddim", 10), ("paper", 1), ("clip", 1)),
     "plain": (("ddim", 10),),
 }
@@ -61,6 +61,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("/tmp/relevance-generator"))
     parser.add_argument("--objectives", nargs="+", default=["w", "eps-mask", "plain"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument(
+        "--references", type=int, nargs="+", default=[0], help="of w: targets averaged over so many"
+    )
     parser.add_argument("--seconds", type=float, default=280, help="of training, in this call")
     parser.add_argument("--steps", type=int, help="in all, where it ends before the seconds do")
     parser.add_argument("--minutes", type=float, help="in all calls; otherwise this one is all")
@@ -176,7 +179,8 @@ def loaded(options: argparse.Namespace) -> tuple[RelevanceModel, dict[str, np.nd
 
 def job(options: argparse.Namespace) -> None:
     """Train and sample one generator."""
-    objective, _, seed = options.job.rpartition("-")
+    kind, _, seed = options.job.rpartition("-")
+    objective, _, references = kind.partition(".")
     model, data = loaded(options)
     masks = data["train_truth"] if options.mask == "truth" else None
     recipe = GeneratorRecipe.of(
@@ -184,6 +188,7 @@ def job(options: argparse.Namespace) -> None:
             "name": options.job,
             "seed": int(seed),
             "objective": objective,
+            "references": int(references or 0),
             "width": options.width,
             "multipliers": tuple(options.multipliers),
             "batch": options.batch,
@@ -361,7 +366,7 @@ def sampled(
     steps: int,
 ) -> dict[str, object]:
     """Sample and measure."""
-    number = min(options.samples, 1024 if steps <= 200 else 128)
+    number = min(options.samples, 1024 if steps <= 500 else 128)
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started
@@ -484,7 +489,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     prepare(options)
-    jobs = [f"{objective}-{seed}" for seed in options.seeds for objective in options.objectives]
+    kinds = [one for one in options.objectives if one != "w"]
+    if "w" in options.objectives:
+        kinds = [f"w.{n}" if n else "w" for n in options.references] + kinds
+    jobs = [f"{kind}-{seed}" for seed in options.seeds for kind in kinds]
     together = 1 if options.one_by_one else len(jobs)
     seconds = options.seconds * together / len(jobs)
     threads = str(1 if options.tiny else max(1, (os.cpu_count() or 1) // together))

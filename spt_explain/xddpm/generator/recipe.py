@@ -48,7 +48,7 @@ class GeneratorRecipe(RecipeFile):
     )
     batch: int | None = Field(None, gt=0, description="Clips; none: 64 on a GPU, 16 on a CPU.")
     references: int = Field(
-        64,
+        0,
         ge=0,
         le=4096,
         description="Further clips that the target of an early step is averaged over, beside those "
