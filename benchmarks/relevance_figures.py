@@ -36,9 +36,7 @@ def examples(folders: list[Path], only: str) -> dict[tuple[str, str], dict[str, 
                 if match and re.search(only, f"{match[1]}/{match[2]}"):
                     with np.load(io.BytesIO(archive.read(name))) as kept:
                         found[match[1], match[2]] = {k: kept[k] for k in kept.files}
-    return dict(
-        sorted(found.items(), key=lambda one: place({"kind": one[0][0], "signal": one[0][1]}))
-    )
+    return dict(sorted(found.items(), key=lambda one: place(*one[0])))
 
 
 def best_baselines(results: list[dict[str, Any]], kind: str, signal: str) -> list[str]:

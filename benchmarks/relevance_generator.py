@@ -19,28 +19,21 @@ import subprocess
 import sys
 import time
 import traceback
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from relevance_samples import look, of_the_head, reference, sampled
 
 from spt_explain.training.interrupts import Interrupts
 from spt_explain.xddpm.fit import fit
-from spt_explain.xddpm.generator.objective import irrelevant_replaced
-from spt_explain.xddpm.generator.quality import quality, signal_distance
 from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 from spt_explain.xddpm.generator.run import GeneratorClock, GeneratorRun
-from spt_explain.xddpm.generator.sampler import expected_std
 from spt_explain.xddpm.model import RelevanceModel
 from spt_explain.xddpm.recipe import RelevanceRecipe
 from spt_explain.xddpm.run import Run
 from spt_explain.xddpm.simulate.kinds import simulate
 from spt_explain.xddpm.split import split
-
-if TYPE_CHECKING:
-    from spt_explain.xddpm.generator.generator import Generator, Samples
 
 SAMPLED = {
     "w": (("ddim", 10), ("ddim", 2), ("ddpm", 10)),
@@ -231,13 +224,9 @@ def job(options: argparse.Namespace) -> None:
         if not done:
             run.measure()
         if objective != "eps-mask":
-            looks.append(
-                {
-                    "step": run.state.step,
-                    "seconds": run.state.elapsed_s,
-                    **look(options, run.generator(), model, data),
-                }
-            )
+            looked = look(options, run.generator(), model, data)
+            say(options.job, "look:", {key: round(value, 3) for key, value in looked.items()})
+            looks.append({"step": run.state.step, "seconds": run.state.elapsed_s, **looked})
             looks_file.write_text(json.dumps(looks))
         if done:
             break
@@ -285,132 +274,6 @@ def job(options: argparse.Namespace) -> None:
             result["samplers"][f"{sampler}-{steps}"] = {"error": str(error)}
         path.write_text(json.dumps(result))
         say(options.job, sampler, steps, f"sampled in {time.monotonic() - started:.0f} s")
-
-
-def look(
-    options: argparse.Namespace,
-    generator: Generator,
-    model: RelevanceModel,
-    data: dict[str, np.ndarray],
-) -> dict[str, float]:
-    """Return how good few samples are, in the midst of training: 50 steps of DDIM."""
-    samples = read_alike(
-        generator.generate(options.looked, seed=3, steps=50, sampler="ddim", batch=128),
-        generator,
-        model,
-    )
-    found = quality(
-        model,
-        samples,
-        data["train_clips"][:2],
-        data["test_clips"],
-        through=generator.range if generator.objective == "w" else None,
-    )
-    signal = asdict(found.signal) | {"each": None}
-    say(options.job, "look:", {k: round(v, 3) for k, v in signal.items() if v is not None})
-    return {
-        "w1": found.signal.w1,
-        "signal_mean": found.signal.samples_mean,
-        "signal_std": found.signal.samples_std,
-        "std": found.noise.std,
-        "ks": found.noise.ks,
-    }
-
-
-def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, object]:
-    """Return the signal's distance between as many clips trained on and clips held out."""
-    read = []
-    for part in ("train", "test"):
-        clips = data[f"{part}_clips"][:1000]
-        scaled = model.scale.apply(clips)
-        kept = model.maps_of_scaled(scaled).contribution * scaled
-        read.append(model.signal.decode(model.outputs_of_scaled(kept)))
-    return asdict(signal_distance(*read))
-
-
-@torch.no_grad()
-def of_the_head(
-    generator: Generator, model: RelevanceModel, clips: np.ndarray
-) -> dict[str, object]:
-    """Return the signal's distance between W of clips behind predicted masks, and behind M."""
-    u = generator.range.apply(clips)
-    masks = model.maps(clips).contribution
-    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
-    w = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
-    said = [
-        generator.denoise(part.to(generator.device), 0)[1].cpu().numpy()
-        for part in torch.split(w, 128)
-    ]
-    scaled = model.scale.apply(generator.range.invert(w.numpy()))
-    read = [
-        model.signal.decode(model.outputs_of_scaled(mask * scaled))
-        for mask in (np.concatenate(said), masks)
-    ]
-    return asdict(signal_distance(*read))
-
-
-def read_alike(samples: Samples, generator: Generator, model: RelevanceModel) -> Samples:
-    """Return samples of `plain` with the model's masks of them, as data have: it gives none."""
-    if generator.objective != "plain":
-        return samples
-    return replace(samples, masks=model.maps(samples.w).contribution)
-
-
-def sampled(
-    options: argparse.Namespace,
-    generator: Generator,
-    model: RelevanceModel,
-    data: dict[str, np.ndarray],
-    train: np.ndarray,
-    sampler: str,
-    steps: int,
-) -> dict[str, object]:
-    """Sample and measure."""
-    number = min(options.samples, 1024 if steps <= 500 else 128)
-    started = time.monotonic()
-    samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
-    seconds = time.monotonic() - started
-    samples = read_alike(samples, generator, model)
-    noisy = generator.range if generator.objective == "w" else None
-    found = asdict(quality(model, samples, train, data["test_clips"], through=noisy))
-    if options.mask == "truth":
-        data_masks = data["test_truth"]
-    else:
-        data_masks = model.maps(data["test_clips"]).contribution
-    relevant = [(m >= 0.5).sum((2, 3)).astype(float) for m in (samples.masks, data_masks)]
-    middle = 0.5 * (np.percentile(train, 1) + np.percentile(train, 99.5))
-    bright = [
-        ((m >= 0.5) & (x >= middle)).sum((2, 3)).astype(float)
-        for m, x in ((samples.masks, samples.w), (data_masks, data["test_clips"]))
-    ]
-    found["relevant_pixels"] = asdict(signal_distance(*relevant))
-    found["bright_relevant_pixels"] = asdict(signal_distance(*bright))
-    found |= {"samples": number, "seconds": seconds}
-    if generator.objective != "plain":
-        found["expected_std"] = expected_std(
-            sampler, generator.objective, generator.schedule, generator.timesteps, steps
-        )
-    stem = f"{options.job}-{sampler}-{steps}"
-    np.savez_compressed(
-        options.work / f"samples-{stem}.npz",
-        standard=samples.standard[:6].astype(np.float16),
-        masks=(255 * samples.masks[:6]).astype(np.uint8),
-    )
-    sheet(options.work / f"sheet-{stem}.png", samples.standard, samples.masks)
-    return found
-
-
-def sheet(path: Path, standard: np.ndarray, masks: np.ndarray) -> None:
-    """Write six samples with their masks, every fourth frame, as one picture."""
-    from PIL import Image
-
-    rows = []
-    for clip, mask in zip(standard[:6], masks[:6], strict=True):
-        rows.append(np.hstack(list(np.clip((clip[::4] + 2) / 4, 0, 1))))
-        rows.append(np.hstack(list(mask[::4])))
-    picture = (255 * np.vstack(rows)).astype(np.uint8)
-    image = Image.fromarray(picture)
-    image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST).save(path)
 
 
 def first_below(history: list[list[float]], limit: float) -> tuple[float, float] | None:

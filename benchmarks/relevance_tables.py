@@ -40,13 +40,14 @@ def read_results(sources: list[Path]) -> list[dict[str, Any]]:
                     one = json.loads(line)
                     if "error" not in one or one["job"]["id"] not in found:
                         found[one["job"]["id"]] = one
-    return sorted(found.values(), key=lambda one: place(one["job"]))
+    return sorted(
+        found.values(), key=lambda one: place(one["job"].get("kind"), one["job"].get("signal"))
+    )
 
 
-def place(job: dict[str, Any]) -> tuple[int, str]:
-    """Return where the rows of a job stand among others."""
-    kind = job.get("kind")
-    return KINDS.index(kind) if kind in KINDS else len(KINDS), job.get("signal") or ""
+def place(kind: str | None, signal: str | None) -> tuple[int, str]:
+    """Return where the rows of movies and a signal stand among others."""
+    return KINDS.index(kind) if kind in KINDS else len(KINDS), signal or ""
 
 
 def pack(sources: list[Path], path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from spt_explain.errors import SptError
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
-from spt_explain.xddpm.augment import turned, turns
+from spt_explain.xddpm.generator.clips import Clips
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
 from spt_explain.xddpm.generator.objective import averaged_target, losses, noised, relevant_error
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spt_explain.training.interrupts import Interrupts
+    from spt_explain.xddpm.generator.clips import Batch
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.model import RelevanceModel
 
@@ -47,8 +48,6 @@ _EARLY = 0.05
 """ᾱ below which a target is averaged: above, x_t tells one clip from the others."""
 _REFERENCES_ON_GPU, _REFERENCES_ON_CPU = 64, 8
 """Clips of an average at a time: large pieces are fast on the one, small ones on the other."""
-_AT_ONCE = 256
-"""Clips that a mean is taken of at a time."""
 _ALIKE = 0.05
 """Largest mean difference of recorded kernels from others, as a share; bfloat16 has 0.01."""
 _RESUMABLE = ("steps", "minutes")
@@ -85,17 +84,6 @@ class GeneratorState:
                 "Start anew without --resume."
             )
         return cls(**values)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clips and masks of one step, then further ones to average over; and what is early."""
-
-    x: Tensor
-    mask: Tensor
-    times: Tensor
-    early: Tensor
-    generator: torch.Generator
 
 
 @dataclass(frozen=True)
@@ -161,8 +149,8 @@ class GeneratorRun:
         assert recipe.width is not None
         assert recipe.batch is not None
         self.device, self.batch = torch.device(device), recipe.batch
-        learns = recipe.objective != "plain" and recipe.mask_weight > 0
-        self.for_mask = round(recipe.mask_share * recipe.batch) if learns else 0
+        self.mask_weight = 0.0 if recipe.objective == "plain" else recipe.mask_weight
+        self.for_mask = round(recipe.mask_share * recipe.batch) if self.mask_weight else 0
         scaled = model.scale.apply(clips)
         if not np.isfinite(scaled).all():
             raise SptError(
@@ -178,7 +166,8 @@ class GeneratorRun:
         relevance = torch.from_numpy(np.asarray(masks, np.float16))
         room = self.device.type != "cuda" or 6 * clips.size < _MOST_ON_GPU
         home = self.device if room else torch.device("cpu")
-        self.train_x, self.train_m = (part[parts.train].to(home) for part in (data, relevance))
+        train_x, train_m = (part[parts.train].to(home) for part in (data, relevance))
+        self.clips = Clips(train_x, train_m, recipe, self.device)
         held = parts.validation[
             np.unique(np.linspace(0, len(parts.validation) - 1, _MOST_HELD).round().astype(int))
         ]
@@ -315,7 +304,7 @@ class GeneratorRun:
                 compiled: Any = torch.compile(self.network)
                 self.forward = compiled
             else:
-                x = torch.zeros((self.batch, *self.train_x.shape[1:]), device=self.device)
+                x = torch.zeros((self.batch, *self.held_x.shape[1:]), device=self.device)
                 t = torch.zeros(self.batch, dtype=torch.long, device=self.device)
                 with self._autocast():
                     recorded: Any = torch.cuda.make_graphed_callables(self.network, (x, t))
@@ -333,7 +322,7 @@ class GeneratorRun:
     @torch.no_grad()
     def _check_recorded(self) -> None:
         """Compare what was recorded with the network itself, which runs in `eval`."""
-        shape = (self.batch, *self.train_x.shape[1:])
+        shape = (self.batch, *self.held_x.shape[1:])
         generator = torch.Generator(self.device).manual_seed(1)
         x = torch.randn(shape, generator=generator, device=self.device)
         t = torch.full((self.batch,), self.recipe.timesteps // 2, device=self.device)
@@ -345,59 +334,28 @@ class GeneratorRun:
         if not float((fast - slow).abs().mean()) <= _ALIKE * float(slow.abs().mean()):
             raise RuntimeError("what was recorded gives something else")
 
-    def _batch(self) -> Batch:
-        state, count = self.state, len(self.train_x)
-        rng = np.random.default_rng([self.recipe.seed, 3, state.step])
-        chosen = torch.from_numpy(rng.choice(count, self.batch, replace=count < self.batch))
-        times = torch.from_numpy(rng.integers(0, self.recipe.timesteps, self.batch))
-        times[: self.for_mask] = 0
-        generator = torch.Generator(self.device).manual_seed(int(rng.integers(0, 2**62)))
-        number = int(rng.integers(8)) if self.recipe.flips else 0
-        more = min(self.references, count - self.batch)
-        if more > 0:
-            others = np.setdiff1d(np.arange(count), chosen.numpy())
-            chosen = torch.cat([chosen, torch.from_numpy(rng.choice(others, more, replace=False))])
-        early = torch.nonzero(self.kept_here[times] < _EARLY).flatten()
-        chosen = chosen.to(self.train_x.device)
-        x, mask = turned(self.train_x[chosen], number), turned(self.train_m[chosen], number)
-        if self.recipe.objective == "plain":
-            mask = torch.ones_like(mask)
-        return Batch(
-            x.to(self.device),
-            mask.to(self.device).float(),
-            times.to(self.device),
-            early.to(self.device),
-            generator,
-        )
-
     def _step(self) -> Tensor:
         recipe = self.recipe
-        batch = self._batch()
+        batch = self.clips.batch(self.state.step, self.batch, self.for_mask, self.references)
         x, mask, times = batch.x[: self.batch], batch.mask[: self.batch], batch.times
+        times = times.to(self.device)
         noise, other = (
             torch.randn(x.shape, generator=batch.generator, device=self.device) for _ in "ab"
         )
         made = noised(recipe.objective, recipe.output, x, mask, self.kept[times], noise, other)
         if self.references:
-            made.target[batch.early] = averaged_target(
-                made.x_t[batch.early],
-                self.kept[times[batch.early]],
-                batch.x,
-                batch.mask,
-                recipe.output,
-                at_once=_REFERENCES_ON_GPU if self.device.type == "cuda" else _REFERENCES_ON_CPU,
-            )
+            self._average(made.target, made.x_t, batch)
         with self._autocast():
             out = self.forward(made.x_t, times)
         said, logits = out.float().chunk(2, 1)
         last, rest = slice(0, self.for_mask), slice(self.for_mask, None)
         error, entropy = losses(said[rest], logits[rest], made.target[rest], mask[rest])
         loss = error
-        if recipe.objective != "plain" and recipe.mask_weight:
-            loss = error + recipe.mask_weight * entropy
+        if self.mask_weight:
+            loss = error + self.mask_weight * entropy
         if self.for_mask:
             _, entropy = losses(said[last], logits[last], made.target[last], mask[last])
-            loss = loss + recipe.mask_weight * entropy
+            loss = loss + self.mask_weight * entropy
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         rate = self._rate()
@@ -408,6 +366,21 @@ class GeneratorRun:
         decay = min(recipe.ema, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
         return error.detach()
+
+    def _average(self, target: Tensor, x_t: Tensor, batch: Batch) -> None:
+        """Average the targets of early steps over what x_t may have been made from, in place."""
+        # found on the CPU: asking a GPU for it would make it wait
+        early = torch.nonzero(self.kept_here[batch.times] < _EARLY).flatten()
+        kept_early = self.kept_here[batch.times[early]].to(self.device)
+        early = early.to(self.device)
+        target[early] = averaged_target(
+            x_t[early],
+            kept_early,
+            batch.x,
+            batch.mask,
+            self.recipe.output,
+            at_once=_REFERENCES_ON_GPU if self.device.type == "cuda" else _REFERENCES_ON_CPU,
+        )
 
     def _rate(self) -> float:
         """Return the rate of this step: it rises, stays, and falls to zero with the fit's end."""
@@ -463,22 +436,6 @@ class GeneratorRun:
             ]
         )
 
-    def _mean(self) -> Tensor | None:
-        """Return the mean of x_0 (None of eps-mask, where the noise has no mean), on the CPU."""
-        if self.recipe.objective == "eps-mask":
-            return None
-        masked = self.recipe.objective == "w"
-        total = torch.zeros(self.train_x.shape[1:], dtype=torch.float64, device=self.train_x.device)
-        for x, mask in zip(
-            torch.split(self.train_x, _AT_ONCE), torch.split(self.train_m, _AT_ONCE), strict=True
-        ):
-            total += (x * mask if masked else x).sum(0, dtype=torch.float64)
-        mean = total / len(self.train_x)
-        if self.recipe.flips:
-            ways = turns(*self.size)
-            mean = torch.stack([turned(mean, i) for i in range(ways)]).mean(0)
-        return mean.float().cpu()
-
     def generator(self) -> Generator:
         """Return what the fit gave so far, with the averaged parameters."""
         state = self.state
@@ -486,7 +443,7 @@ class GeneratorRun:
         return Generator(
             denoiser=self.average,
             range=self.range,
-            mean=self._mean(),
+            mean=self.clips.mean(),
             objective=self.recipe.objective,
             output=self.recipe.output,
             schedule=self.recipe.schedule,
@@ -496,7 +453,7 @@ class GeneratorRun:
             trained=Trained(
                 steps=state.step,
                 seconds=state.elapsed_s,
-                clips=len(self.train_x),
+                clips=len(self.clips),
                 loss=loss,
                 relevant_loss=relevant,
                 history=tuple((int(a), b, c, d) for a, b, c, d in state.history),

@@ -132,11 +132,13 @@ def load(folder: Path, *, device: str = "cpu") -> Generator:
     card, parts, weights = _KIND.read(folder)
     with torch.device("meta"):  # a card alone allocates nothing
         denoiser = Denoiser(DenoiserShape(**card.shape.model_dump()))
+    networks: dict[str, nn.Module] = {"denoiser": denoiser}
     start = None
     if "start" in parts:
-        start = Start(torch.zeros((card.shape.frames, *card.size), device="meta"))
-    networks: dict[str, nn.Module] = {"denoiser": denoiser}
-    _KIND.fill(networks | ({"start": start} if start is not None else {}), parts, weights)
+        start = networks["start"] = Start(
+            torch.zeros((card.shape.frames, *card.size), device="meta")
+        )
+    _KIND.fill(networks, parts, weights)
     return Generator(
         denoiser=denoiser.to(device).requires_grad_(False).eval(),
         range=Range(card.range.middle, card.range.half),

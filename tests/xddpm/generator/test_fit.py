@@ -19,6 +19,10 @@ def values(generator):
     return {k: v.clone() for k, v in generator.denoiser.state_dict().items()}
 
 
+def drawn(run):
+    return run.clips.batch(run.state.step, run.batch, run.for_mask, run.references)
+
+
 def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
@@ -226,13 +230,13 @@ def test_clips_and_masks_are_turned_together(model, clips, recipe):
     ways = set()
     for step in range(40):
         run.state.step = step
-        batch = run._batch()
+        batch = drawn(run)
         x, mask = batch.x, batch.mask
         # the same place: grey values and masks rise together
         flat, order = mask.flatten(), x.flatten().argsort()
         assert (flat[order].diff() >= -1e-3).all()
-        own = run.train_x.sum((1, 2, 3))
-        first = run.train_x[(own - x[0].sum()).abs().argmin()]
+        own = run.clips.x.sum((1, 2, 3))
+        first = run.clips.x[(own - x[0].sum()).abs().argmin()]
         sides = [first, first.flip(-1), first.flip(-2), first.flip(-1, -2)]
         sides += [side.transpose(-1, -2) for side in sides]
         ways |= {i for i, side in enumerate(sides) if torch.equal(side, x[0])}
@@ -252,9 +256,9 @@ def test_samples_start_where_clips_end(model, clips, recipe, objective, flips, m
         None,
     )
     run.measure()
-    x = run.train_x.numpy().astype(np.float64)
+    x = run.clips.x.numpy().astype(np.float64)
     if objective == "w":
-        x = x * run.train_m.numpy().astype(np.float64)
+        x = x * run.clips.mask.numpy().astype(np.float64)
     expected = x.mean(0)
     if flips:
         ways = [np.rot90(expected, i, (1, 2)) for i in range(4)]
@@ -285,7 +289,7 @@ def test_a_share_of_each_batch_is_for_the_mask_alone(model, clips, recipe):
     """It has no noise, and nothing of what it says of ε counts."""
     recipe = recipe.model_copy(update={"mask_share": 0.5})
     run = GeneratorRun(model, clips, recipe, "cpu", None)
-    times = run._batch().times
+    times = drawn(run).times
     assert times[:2].tolist() == [0, 0]
     assert (times[2:] > 0).any()
     plain = recipe.model_copy(update={"objective": "plain"})
@@ -329,17 +333,17 @@ def test_early_targets_are_averaged_over_the_batch_and_others(
     monkeypatch.setattr(module, "averaged_target", spied)
     changes = {"references": 5, "objective": objective, "timesteps": 1000, "mask_share": 0.0}
     run = GeneratorRun(model, clips, recipe.model_copy(update=changes), "cpu", None)
-    batch = run._batch()
+    batch = drawn(run)
     run._step()
     assert len(batch.x) == expected
     assert len({float(one.sum()) for one in batch.x}) == expected  # nothing twice
     early = run.kept[batch.times] < 0.05
-    assert batch.early.tolist() == torch.nonzero(early).flatten().tolist()
     if objective == "eps-mask":
         assert not seen
         return
     ((x_t, kept, x, mask),) = seen
     assert len(x_t) == len(kept) == int(early.sum()) > 0
+    assert torch.equal(kept, run.kept[batch.times][early])
     assert torch.equal(x, batch.x)
     assert torch.equal(mask, batch.mask)
     if objective == "plain":
@@ -349,6 +353,6 @@ def test_early_targets_are_averaged_over_the_batch_and_others(
 def test_few_clips_give_few_references(model, clips, recipe):
     recipe = recipe.model_copy(update={"references": 1000})
     run = GeneratorRun(model, clips, recipe, "cpu", None)
-    assert len(run._batch().x) == len(run.train_x)
+    assert len(drawn(run).x) == len(run.clips.x)
     few = recipe.model_copy(update={"batch": 64})
-    assert len(GeneratorRun(model, clips, few, "cpu", None)._batch().x) == 64
+    assert len(drawn(GeneratorRun(model, clips, few, "cpu", None)).x) == 64

@@ -1,0 +1,145 @@
+"""How good a generator's samples are: what relevance_generator.py measures of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spt_explain.xddpm.generator.objective import irrelevant_replaced
+from spt_explain.xddpm.generator.quality import quality, signal_distance
+from spt_explain.xddpm.generator.sampler import expected_std
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from spt_explain.xddpm.generator.generator import Generator, Samples
+    from spt_explain.xddpm.model import RelevanceModel
+
+
+def look(
+    options: argparse.Namespace,
+    generator: Generator,
+    model: RelevanceModel,
+    data: dict[str, np.ndarray],
+) -> dict[str, float]:
+    """Return how good few samples are, in the midst of training: 50 steps of DDIM."""
+    samples = read_alike(
+        generator.generate(options.looked, seed=3, steps=50, sampler="ddim", batch=128),
+        generator,
+        model,
+    )
+    found = quality(
+        model,
+        samples,
+        data["train_clips"][:2],
+        data["test_clips"],
+        through=generator.range if generator.objective == "w" else None,
+    )
+    return {
+        "w1": found.signal.w1,
+        "signal_mean": found.signal.samples_mean,
+        "signal_std": found.signal.samples_std,
+        "std": found.noise.std,
+        "ks": found.noise.ks,
+    }
+
+
+def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, object]:
+    """Return the signal's distance between as many clips trained on and clips held out."""
+    read = []
+    for part in ("train", "test"):
+        clips = data[f"{part}_clips"][:1000]
+        scaled = model.scale.apply(clips)
+        kept = model.maps_of_scaled(scaled).contribution * scaled
+        read.append(model.signal.decode(model.outputs_of_scaled(kept)))
+    return asdict(signal_distance(*read))
+
+
+@torch.no_grad()
+def of_the_head(
+    generator: Generator, model: RelevanceModel, clips: np.ndarray
+) -> dict[str, object]:
+    """Return the signal's distance between W of clips behind predicted masks, and behind M."""
+    u = generator.range.apply(clips)
+    masks = model.maps(clips).contribution
+    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
+    w = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
+    said = [
+        generator.denoise(part.to(generator.device), 0)[1].cpu().numpy()
+        for part in torch.split(w, 128)
+    ]
+    scaled = model.scale.apply(generator.range.invert(w.numpy()))
+    read = [
+        model.signal.decode(model.outputs_of_scaled(mask * scaled))
+        for mask in (np.concatenate(said), masks)
+    ]
+    return asdict(signal_distance(*read))
+
+
+def read_alike(samples: Samples, generator: Generator, model: RelevanceModel) -> Samples:
+    """Return samples of `plain` with the model's masks of them, as data have: it gives none."""
+    if generator.objective != "plain":
+        return samples
+    return replace(samples, masks=model.maps(samples.w).contribution)
+
+
+def sampled(
+    options: argparse.Namespace,
+    generator: Generator,
+    model: RelevanceModel,
+    data: dict[str, np.ndarray],
+    train: np.ndarray,
+    sampler: str,
+    steps: int,
+) -> dict[str, object]:
+    """Sample and measure."""
+    number = min(options.samples, 1024 if steps <= 500 else 128)
+    started = time.monotonic()
+    samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
+    seconds = time.monotonic() - started
+    samples = read_alike(samples, generator, model)
+    noisy = generator.range if generator.objective == "w" else None
+    found = asdict(quality(model, samples, train, data["test_clips"], through=noisy))
+    if options.mask == "truth":
+        data_masks = data["test_truth"]
+    else:
+        data_masks = model.maps(data["test_clips"]).contribution
+    relevant = [(m >= 0.5).sum((2, 3)).astype(float) for m in (samples.masks, data_masks)]
+    middle = 0.5 * (np.percentile(train, 1) + np.percentile(train, 99.5))
+    bright = [
+        ((m >= 0.5) & (x >= middle)).sum((2, 3)).astype(float)
+        for m, x in ((samples.masks, samples.w), (data_masks, data["test_clips"]))
+    ]
+    found["relevant_pixels"] = asdict(signal_distance(*relevant))
+    found["bright_relevant_pixels"] = asdict(signal_distance(*bright))
+    found |= {"samples": number, "seconds": seconds}
+    if generator.objective != "plain":
+        found["expected_std"] = expected_std(
+            sampler, generator.objective, generator.schedule, generator.timesteps, steps
+        )
+    stem = f"{options.job}-{sampler}-{steps}"
+    np.savez_compressed(
+        options.work / f"samples-{stem}.npz",
+        standard=samples.standard[:6].astype(np.float16),
+        masks=(255 * samples.masks[:6]).astype(np.uint8),
+    )
+    sheet(options.work / f"sheet-{stem}.png", samples.standard, samples.masks)
+    return found
+
+
+def sheet(path: Path, standard: np.ndarray, masks: np.ndarray) -> None:
+    """Write six samples with their masks, every fourth frame, as one picture."""
+    from PIL import Image
+
+    rows = []
+    for clip, mask in zip(standard[:6], masks[:6], strict=True):
+        rows.append(np.hstack(list(np.clip((clip[::4] + 2) / 4, 0, 1))))
+        rows.append(np.hstack(list(mask[::4])))
+    picture = (255 * np.vstack(rows)).astype(np.uint8)
+    image = Image.fromarray(picture)
+    image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST).save(path)
