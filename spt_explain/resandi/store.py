@@ -289,20 +289,22 @@ def finish(
 def _commit(stage: Path, name: str, *, overwrite: bool) -> None:
     folder = own_folder() / name
     try:
-        superseded = _number(stage, folder, overwrite)
+        _number(stage, folder, overwrite)
     except BaseException:
         with suppress(OSError):  # it goes if it is empty
             folder.rmdir()
         raise
     trash = []
-    for old in superseded:
-        with suppress(OSError):  # superseded, whether it goes or stays
-            trash.append(_discard(old))
+    with suppress(OSError):
+        # looked at again: a number freed meanwhile may have been taken, below what is newest now
+        for number in generations(folder)[:-1]:
+            with suppress(OSError):  # superseded, whether it goes or stays
+                trash.append(_discard(folder / str(number)))
     _tidy(None, trash)
 
 
-def _number(stage: Path, folder: Path, overwrite: bool) -> list[Path]:
-    """Rename a stage to the next number in its folder; return what has lower ones."""
+def _number(stage: Path, folder: Path, overwrite: bool) -> None:
+    """Rename a stage to the next number in its folder."""
     for left in reversed(range(_ATTEMPTS)):
         numbers = generations(folder)
         if numbers and not overwrite:
@@ -315,8 +317,7 @@ def _number(stage: Path, folder: Path, overwrite: bool) -> list[Path]:
             if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY) or not left:
                 raise
         else:
-            return [folder / str(number) for number in numbers]
-    raise AssertionError("the last attempt returns or raises")
+            return
 
 
 def _discard(folder: Path) -> Path:

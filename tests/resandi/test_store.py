@@ -391,6 +391,20 @@ def test_an_older_set_that_could_not_be_deleted_stays_in_the_dark(make_network, 
     assert _everything(own_folder()) == []
 
 
+def test_a_set_that_took_a_number_freed_meanwhile_gives_way(make_network, monkeypatch):
+    """It looked at the numbers, then two others came and the first of them was discarded."""
+    install_weights("mine", *make_network(seed=1))
+    folder = own_folder() / "mine"
+    (folder / "1").rename(folder / "3")
+    looks = iter([[1]])
+    monkeypatch.setattr(module, "generations", lambda path: next(looks, None) or generations(path))
+    newest = find_weights("mine").sha256
+    install_weights("mine", *make_network(seed=2), overwrite=True)
+    assert generations(folder) == [3]
+    assert find_weights("mine").sha256 == newest
+    assert [p.name for p in own_folder().iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_threads_that_install_at_once_leave_one_whole_set(make_network, overwrite):
     networks = [make_network(seed=seed) for seed in range(6)]
