@@ -36,9 +36,9 @@ from spt_explain.xddpm.simulate.kinds import simulate
 from spt_explain.xddpm.split import split
 
 SAMPLED = {
-    "w": (("ddim", 10), ("ddim", 2), ("ddpm", 10)),
+    "w": (("dpm-solver", 10), ("ddim", 10), ("ddpm", 10)),
     "eps-mask": (("ddpm", 1), ("ddim", 10), ("paper", 1), ("clip", 1)),
-    "plain": (("ddim", 10),),
+    "plain": (("dpm-solver", 10), ("ddim", 10)),
 }
 """Samplers by objective, the default first, and the steps of the chain to each of theirs."""
 WITHIN = 1.05

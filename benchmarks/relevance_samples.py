@@ -27,9 +27,9 @@ def look(
     model: RelevanceModel,
     data: dict[str, np.ndarray],
 ) -> dict[str, float]:
-    """Return how good few samples are, in the midst of training: 50 steps of DDIM."""
+    """Return how good few samples are, in the midst of training: 50 steps of DPM-Solver++."""
     samples = read_alike(
-        generator.generate(options.looked, seed=3, steps=50, sampler="ddim", batch=128),
+        generator.generate(options.looked, seed=3, steps=50, sampler="dpm-solver", batch=128),
         generator,
         model,
     )
@@ -98,7 +98,7 @@ def sampled(
     steps: int,
 ) -> dict[str, object]:
     """Sample and measure."""
-    number = min(options.samples, 1024 if steps <= 500 else 128)
+    number = min(options.samples, 4096 if steps <= 100 else 128)
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started

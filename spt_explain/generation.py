@@ -116,11 +116,11 @@ def generate_relevance(
         Folder of the samples; it appears whole or not at all.
     n : int
         Number of samples.
-    sampler : {"ddim", "ddpm", "paper", "clip"}, optional
-        By default ddim, or ddpm for a generator with the objective eps-mask. paper and clip are
-        Eq. 11 of the paper as printed, and with its estimate clipped; for comparison.
+    sampler : {"dpm-solver", "ddim", "ddpm", "paper", "clip"}, optional
+        By default dpm-solver, or ddpm for a generator with the objective eps-mask. paper and clip
+        are Eq. 11 of the paper as printed, and with its estimate clipped; for comparison.
     steps : int, optional
-        Of the sampler: 100 for ddim, all of the chain otherwise.
+        Of the sampler: 100 for dpm-solver and ddim, all of the chain otherwise.
     seed : int
     movies : optional
         Files, folders or patterns: a generator is fitted to them first and kept beside the model.

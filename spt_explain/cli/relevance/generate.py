@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @number_option("-n", int, default=64, metavar="N", help="Number of samples.")
 @click.option(
-    "--sampler", type=click.Choice(["ddim", "ddpm", "paper", "clip"]),
-    help="ddim: deterministic, fast. ddpm: ancestral. paper, clip: Eq. 11 of the paper as printed, "
-    "or clipped; for comparison. Default: ddim, or ddpm for the objective eps-mask.",
+    "--sampler", type=click.Choice(["dpm-solver", "ddim", "ddpm", "paper", "clip"]),
+    help="dpm-solver: DPM-Solver++, deterministic. ddim: the same of the first order. ddpm: "
+    "ancestral. paper, clip: Eq. 11 of the paper as printed, or clipped; for comparison. Default: "
+    "dpm-solver, or ddpm for the objective eps-mask.",
 )  # fmt: skip
 @click.option(
     "--steps", type=click.IntRange(min=1), metavar="N",
-    help="Steps of the sampler. Default: 100 for ddim, else all of the chain (1000).",
+    help="Steps of the sampler. Default: 100 for dpm-solver and ddim, else the chain's (1000).",
 )  # fmt: skip
 @click.option(
     "--movies", "movies", multiple=True, metavar="MOVIES",

@@ -165,7 +165,7 @@ class Generator:
         if chosen in ("paper", "clip") and self.objective != "eps-mask":
             raise SptError(
                 f"sampler {chosen} belongs to a generator with the objective eps-mask; this one "
-                f"has {self.objective}. Take ddim or ddpm."
+                f"has {self.objective}. Take dpm-solver, ddim or ddpm."
             )
         return chosen, steps_of(chosen, self.timesteps, steps)
 
@@ -188,9 +188,9 @@ class Generator:
             Number of clips; the first ones stay the same when more are drawn.
         seed : int
         steps : int, optional
-            100 for ddim, else all of the chain; must divide them.
-        sampler : {"ddim", "ddpm", "paper", "clip"}, optional
-            ddim, or ddpm for the objective eps-mask.
+            100 for dpm-solver and ddim, else all of the chain; must divide them.
+        sampler : {"dpm-solver", "ddim", "ddpm", "paper", "clip"}, optional
+            dpm-solver, or ddpm for the objective eps-mask.
         batch : int
             Clips at a time; the samples don't depend on it, but for rounding.
         progress : callable, optional

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]
     """Of x_t and t: the noise and the mask, each of the shape of x_t."""
 
-Sampler = Literal["ddim", "ddpm", "paper", "clip"]
-SAMPLERS: tuple[Sampler, ...] = ("ddim", "ddpm", "paper", "clip")
-_DDIM_STEPS = 100
+Sampler = Literal["dpm-solver", "ddim", "ddpm", "paper", "clip"]
+SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
+_STEPS = {"dpm-solver": 100, "ddim": 100}
+"""Of the samplers that skip some, where none are given: the next number that divides the chain."""
 _TRIED = 4096
 """Pixels that an expected standard deviation is measured on, 1 % exact."""
 
@@ -41,7 +43,7 @@ def kept(schedule: BetaSchedule, timesteps: int) -> Tensor:
 
 def default_sampler(objective: Objective) -> Sampler:
     """Return the sampler that leaves irrelevant pixels at a standard deviation of 1."""
-    return "ddpm" if objective == "eps-mask" else "ddim"
+    return "ddpm" if objective == "eps-mask" else "dpm-solver"
 
 
 def steps_of(sampler: Sampler, timesteps: int, steps: int | None) -> int:
@@ -52,12 +54,13 @@ def steps_of(sampler: Sampler, timesteps: int, steps: int | None) -> int:
     SptError
         If they don't, or the paper's samplers are to skip some.
     """
+    fitting = [n for n in range(1, timesteps + 1) if timesteps % n == 0]
     if steps is None:
-        return math.gcd(_DDIM_STEPS, timesteps) if sampler == "ddim" else timesteps
+        wanted = _STEPS.get(sampler, timesteps)
+        return next(n for n in fitting if n >= min(wanted, timesteps))
     if sampler in ("paper", "clip") and steps != timesteps:
         raise SptError(f"sampler {sampler} takes all {timesteps} steps; leave --steps out.")
     if not 1 <= steps <= timesteps or timesteps % steps:
-        fitting = [n for n in range(1, timesteps + 1) if timesteps % n == 0]
         near = sorted(sorted(fitting, key=lambda n: abs(n - steps))[:3])
         raise SptError(
             f"{steps} steps don't divide the {timesteps} steps of the chain evenly; take "
@@ -76,15 +79,19 @@ def _scheduler(
     shared = {
         "num_train_timesteps": timesteps,
         "beta_schedule": "linear" if schedule == "linear" else "squaredcos_cap_v2",
-        "clip_sample": sampler == "clip",
         "timestep_spacing": "trailing",
     }
-    if sampler == "ddim":
-        made = library.DDIMScheduler(**shared)
+    if sampler == "dpm-solver":
+        made = library.DPMSolverMultistepScheduler(final_sigmas_type="zero", **shared)
+    elif sampler == "ddim":
+        made = library.DDIMScheduler(clip_sample=False, **shared)
     else:
-        made = library.DDPMScheduler(variance_type="fixed_large", **shared)
+        clipped = sampler == "clip"
+        made = library.DDPMScheduler(variance_type="fixed_large", clip_sample=clipped, **shared)
     if steps is not None:
-        made.set_timesteps(steps)
+        with warnings.catch_warnings():  # DPM-Solver hands tensors to NumPy 2 in the old way
+            warnings.simplefilter("ignore", DeprecationWarning)
+            made.set_timesteps(steps)
     return made
 
 
@@ -114,9 +121,11 @@ def chain(
     start : torch.Tensor, shape (batch, frames, height, width)
         N(0, 1).
     objective : {"w", "eps-mask", "plain"}
-    sampler : {"ddim", "ddpm", "paper", "clip"}
-        ddim: deterministic. ddpm: ancestral, σ² = β. paper: Eq. 11 with ε_θ as it is. clip: the
-        same with the estimate of x₀ clipped to [-1, 1] at each step.
+    sampler : {"dpm-solver", "ddim", "ddpm", "paper", "clip"}
+        dpm-solver: deterministic, DPM-Solver++ of the second order (Lu et al. 2022,
+        arXiv:2211.01095). ddim: deterministic, of the first order. ddpm: ancestral, σ² = β. paper:
+        Eq. 11 with ε_θ as it is. clip: the same with the estimate of x₀ clipped to [-1, 1] at each
+        step.
     schedule : {"linear", "cosine"}
     timesteps : int
         T.
@@ -151,8 +160,8 @@ def expected_std(
     """Return the standard deviation of an irrelevant pixel with a perfect denoiser.
 
     Of eps-mask, that denoiser says ε_θ = 0 and m̂ = 0; of w, the mean of ε given x_t, √(1 - ᾱ_t)
-    x_t. Eq. 11 as printed is linear, and its variance follows in closed form; the clipped one is
-    tried on 4,096 pixels.
+    x_t. Eq. 11 as printed is linear, and its variance follows in closed form; the others are tried
+    on 4,096 pixels.
     """
     if sampler == "paper":
         variance = 1.0
@@ -167,6 +176,7 @@ def expected_std(
 
     generator = torch.Generator().manual_seed(1)
     start = torch.randn((1, _TRIED, 1, 1), generator=generator)
+    start = start / start.std()
     ended = chain(
         perfect,
         start,

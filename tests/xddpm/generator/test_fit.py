@@ -37,7 +37,7 @@ def test_a_fit_gives_what_can_be_sampled(model, clips, recipe, objective):
     assert made.trained.recipe["width"] == 8
     samples = made.generate(3, seed=4)
     assert samples.w.shape == samples.masks.shape == (3, 3, 10, 10)
-    assert samples.sampler == ("ddpm" if objective == "eps-mask" else "ddim")
+    assert samples.sampler == ("ddpm" if objective == "eps-mask" else "dpm-solver")
     assert samples.masks.min() >= 0
     assert samples.masks.max() <= 1
     if objective == "plain":
