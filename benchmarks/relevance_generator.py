@@ -41,6 +41,8 @@ SAMPLED = {
     "plain": (("dpm-solver", 10), ("ddim", 10)),
 }
 """Samplers by objective, the default first, and the steps of the chain to each of theirs."""
+OTHERS, SLOW = 1024, 128
+"""Most samples of samplers that are not the default, and of those with more than 100 steps."""
 WITHIN = 1.05
 
 
@@ -54,9 +56,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("/tmp/relevance-generator"))
     parser.add_argument("--objectives", nargs="+", default=["w", "eps-mask", "plain"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument(
-        "--references", type=int, nargs="+", default=[0], help="of w: targets averaged over so many"
-    )
     parser.add_argument("--seconds", type=float, default=280, help="of training, in this call")
     parser.add_argument("--steps", type=int, help="in all, where it ends before the seconds do")
     parser.add_argument("--minutes", type=float, help="in all calls; otherwise this one is all")
@@ -74,7 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", default="v", help="v or eps: what the U-Net gives")
     parser.add_argument("--timesteps", type=int, default=1000)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--samples", type=int, default=1024, help="128 of slow samplers")
+    parser.add_argument("--samples", type=int, default=4096, help="of the default sampler")
     parser.add_argument("--measure-every", type=int, default=200)
     parser.add_argument("--looks", type=int, default=8, help="samples drawn while it trains")
     parser.add_argument("--looked", type=int, default=256, help="samples of each look")
@@ -102,11 +101,10 @@ def prepare(options: argparse.Namespace) -> None:
     if not (work / "data.npz").exists():
         started = time.monotonic()
         made = {}
-        for part, number, seed in (("train", options.clips, 1), ("test", 1000, 2)):
-            number = min(number, options.clips)
+        for part, seed in (("train", 1), ("test", 2)):
             found = simulate(
                 options.kind,
-                number,
+                options.clips,
                 frames=options.frames,
                 size=options.size,
                 seed=seed,
@@ -172,8 +170,7 @@ def loaded(options: argparse.Namespace) -> tuple[RelevanceModel, dict[str, np.nd
 
 def job(options: argparse.Namespace) -> None:
     """Train and sample one generator."""
-    kind, _, seed = options.job.rpartition("-")
-    objective, _, references = kind.partition(".")
+    objective, _, seed = options.job.rpartition("-")
     model, data = loaded(options)
     masks = data["train_truth"] if options.mask == "truth" else None
     recipe = GeneratorRecipe.of(
@@ -181,7 +178,6 @@ def job(options: argparse.Namespace) -> None:
             "name": options.job,
             "seed": int(seed),
             "objective": objective,
-            "references": int(references or 0),
             "width": options.width,
             "multipliers": tuple(options.multipliers),
             "batch": options.batch,
@@ -262,12 +258,13 @@ def job(options: argparse.Namespace) -> None:
         result["head"] = of_the_head(generator, model, data["test_clips"])
         head = result["head"]
         say(options.job, f"of its masks: W1 {head['w1']:.3f}, mean {head['samples_mean']:.2f}")
-    for sampler, stride in SAMPLED[objective]:
+    for i, (sampler, stride) in enumerate(SAMPLED[objective]):
         steps = options.timesteps // stride
+        most = SLOW if steps > 100 else OTHERS if i else options.samples
         started = time.monotonic()
         try:
             result["samplers"][f"{sampler}-{steps}"] = sampled(
-                options, generator, model, data, train, sampler, steps
+                options, generator, model, data, train, sampler, steps, min(options.samples, most)
             )
         except Exception as error:  # the others are still of use
             traceback.print_exc()
@@ -352,10 +349,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     prepare(options)
-    kinds = [one for one in options.objectives if one != "w"]
-    if "w" in options.objectives:
-        kinds = [f"w.{n}" if n else "w" for n in options.references] + kinds
-    jobs = [f"{kind}-{seed}" for seed in options.seeds for kind in kinds]
+    jobs = [f"{kind}-{seed}" for seed in options.seeds for kind in options.objectives]
     together = 1 if options.one_by_one else len(jobs)
     seconds = options.seconds * together / len(jobs)
     threads = str(1 if options.tiny else max(1, (os.cpu_count() or 1) // together))

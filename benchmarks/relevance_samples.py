@@ -96,9 +96,9 @@ def sampled(
     train: np.ndarray,
     sampler: str,
     steps: int,
+    number: int,
 ) -> dict[str, object]:
     """Sample and measure."""
-    number = min(options.samples, 4096 if steps <= 100 else 128)
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started

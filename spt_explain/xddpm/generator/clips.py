@@ -26,7 +26,6 @@ class Batch:
     Attributes
     ----------
     x, mask : torch.Tensor, shape (clips, frames, height, width)
-        Those of the batch, then further ones to average targets over.
     times : torch.Tensor, shape (batch,)
         Steps of the chain, on the CPU.
     generator : torch.Generator
@@ -60,18 +59,16 @@ class Clips:
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, step: int, size: int, for_mask: int, references: int) -> Batch:
+    def batch(self, step: int, size: int, for_mask: int) -> Batch:
         """Draw the clips of a step; they depend on seed and step alone.
 
         Parameters
         ----------
         step : int
         size : int
-            Clips that are learnt from.
+            Clips.
         for_mask : int
             How many of them have no noise.
-        references : int
-            Further clips, as far as there are any.
         """
         recipe, count = self.recipe, len(self)
         rng = np.random.default_rng([recipe.seed, 3, step])
@@ -80,14 +77,8 @@ class Clips:
         times[:for_mask] = 0
         generator = torch.Generator(self.device).manual_seed(int(rng.integers(0, 2**62)))
         number = int(rng.integers(8)) if recipe.flips else 0
-        more = min(references, count - size)
-        if more > 0:
-            others = np.setdiff1d(np.arange(count), chosen.numpy())
-            chosen = torch.cat([chosen, torch.from_numpy(rng.choice(others, more, replace=False))])
         chosen = chosen.to(self.x.device)
         x, mask = (turned(part[chosen], number).to(self.device) for part in (self.x, self.mask))
-        if recipe.objective == "plain" and references:
-            mask = torch.ones_like(mask)
         return Batch(x, mask.float(), times, generator)
 
     def mean(self) -> Tensor | None:

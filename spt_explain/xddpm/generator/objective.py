@@ -81,48 +81,6 @@ def noised(
     return Noised(x_t, share * (x_t - kept.sqrt() * mask * x))
 
 
-@torch.no_grad()
-def averaged_target(
-    x_t: Tensor, kept: Tensor, x: Tensor, mask: Tensor, output: Output, *, at_once: int = 8
-) -> Tensor:
-    """Return the mean of the target of W over clips, each as likely as x_t makes it.
-
-    Early in the chain x_t hardly tells which clip it was made from. The target of that one clip is
-    then mostly noise about what is to be learnt, the mean over all that it can have been. Here
-    this is taken over some of them (stable targets: Xu et al. 2023, arXiv:2302.00670), the one it
-    was made from among them: p(x_t | clip) is normal, of mean √ᾱ M x and variance 1 - ᾱ M².
-
-    Parameters
-    ----------
-    x_t : torch.Tensor, shape (batch, frames, height, width)
-    kept : torch.Tensor, shape (batch,)
-        ᾱ_t of each, below 1.
-    x, mask : torch.Tensor, shape (clips, frames, height, width)
-        The clips; M = 1 for `plain`.
-    output : {"v", "eps"}
-    at_once : int
-        Clips at a time: memory is that of `batch` times as many.
-    """
-    a = kept.view(-1, 1, 1)
-    seen = x_t.flatten(1)[:, None]
-    means = torch.split((mask * x).flatten(1), at_once)
-    groups = list(zip(means, torch.split(mask.flatten(1), at_once), strict=True))
-    likely = []
-    for mean, m in groups:
-        spread = 1 - a * m**2
-        likely.append(-0.5 * ((seen - a.sqrt() * mean) ** 2 / spread + spread.log()).sum(2))
-    weights = torch.split(torch.softmax(torch.cat(likely, 1), 1), at_once, 1)
-    total = torch.zeros_like(x_t.flatten(1))
-    for (mean, m), weight in zip(groups, weights, strict=True):
-        spread = 1 - a * m**2
-        if output == "v":
-            told = (a.sqrt() * m**2 * seen - mean) / spread
-        else:
-            told = (seen - a.sqrt() * mean) / spread
-        total += torch.einsum("bk,bkp->bp", weight, told)
-    return ((1 - a[:, 0]).sqrt() * total).view_as(x_t)
-
-
 def read_out(out: Tensor, x_t: Tensor, kept: Tensor, output: Output) -> tuple[Tensor, Tensor]:
     """Return the noise and the logits of the mask from what the U-Net gave.
 

@@ -47,13 +47,6 @@ class GeneratorRecipe(RecipeFile):
         "fit of the model.",
     )
     batch: int | None = Field(None, gt=0, description="Clips; none: 64 on a GPU, 16 on a CPU.")
-    references: int = Field(
-        0,
-        ge=0,
-        le=4096,
-        description="Further clips that the target of an early step is averaged over, beside those "
-        "of the batch, each as likely as it is to be what is seen; 0: the clip's own target.",
-    )
     minutes: float = Field(20.0, gt=0, description="Time of the fit.")
     steps: int | None = Field(None, gt=0, description="Steps, instead of minutes.")
     learning_rate: float = Field(2e-4, gt=0, description="Of AdamW, its most.")

@@ -19,7 +19,7 @@ from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.generator.clips import Clips
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
-from spt_explain.xddpm.generator.objective import averaged_target, losses, noised, relevant_error
+from spt_explain.xddpm.generator.objective import losses, noised, relevant_error
 from spt_explain.xddpm.generator.sampler import kept
 from spt_explain.xddpm.split import split
 from spt_explain.xddpm.state import peek
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spt_explain.training.interrupts import Interrupts
-    from spt_explain.xddpm.generator.clips import Batch
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.model import RelevanceModel
 
@@ -44,10 +43,6 @@ _HELD_TIMES = 4
 """Steps of the chain that each of them is measured at."""
 _MOST_ON_GPU = 8 * 2**30
 """Bytes of clips and masks that are kept on the GPU; else they are sent batch by batch."""
-_EARLY = 0.05
-"""ᾱ below which a target is averaged: above, x_t tells one clip from the others."""
-_REFERENCES_ON_GPU, _REFERENCES_ON_CPU = 64, 8
-"""Clips of an average at a time: large pieces are fast on the one, small ones on the other."""
 _ALIKE = 0.05
 """Largest mean difference of recorded kernels from others, as a share; bfloat16 has 0.01."""
 _RESUMABLE = ("steps", "minutes")
@@ -172,9 +167,7 @@ class GeneratorRun:
             np.unique(np.linspace(0, len(parts.validation) - 1, _MOST_HELD).round().astype(int))
         ]
         self.held_x, self.held_m = (part[held].to(self.device) for part in (data, relevance))
-        self.kept_here = kept(recipe.schedule, recipe.timesteps)
-        self.kept = self.kept_here.to(self.device)
-        self.references = 0 if recipe.objective == "eps-mask" else recipe.references
+        self.kept = kept(recipe.schedule, recipe.timesteps).to(self.device)
         self.size = model.size
         torch.manual_seed(recipe.seed)
         shape = DenoiserShape(
@@ -336,15 +329,12 @@ class GeneratorRun:
 
     def _step(self) -> Tensor:
         recipe = self.recipe
-        batch = self.clips.batch(self.state.step, self.batch, self.for_mask, self.references)
-        x, mask, times = batch.x[: self.batch], batch.mask[: self.batch], batch.times
-        times = times.to(self.device)
+        batch = self.clips.batch(self.state.step, self.batch, self.for_mask)
+        x, mask, times = batch.x, batch.mask, batch.times.to(self.device)
         noise, other = (
             torch.randn(x.shape, generator=batch.generator, device=self.device) for _ in "ab"
         )
         made = noised(recipe.objective, recipe.output, x, mask, self.kept[times], noise, other)
-        if self.references:
-            self._average(made.target, made.x_t, batch)
         with self._autocast():
             out = self.forward(made.x_t, times)
         said, logits = out.float().chunk(2, 1)
@@ -366,21 +356,6 @@ class GeneratorRun:
         decay = min(recipe.ema, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
         return error.detach()
-
-    def _average(self, target: Tensor, x_t: Tensor, batch: Batch) -> None:
-        """Average the targets of early steps over what x_t may have been made from, in place."""
-        # found on the CPU: asking a GPU for it would make it wait
-        early = torch.nonzero(self.kept_here[batch.times] < _EARLY).flatten()
-        kept_early = self.kept_here[batch.times[early]].to(self.device)
-        early = early.to(self.device)
-        target[early] = averaged_target(
-            x_t[early],
-            kept_early,
-            batch.x,
-            batch.mask,
-            self.recipe.output,
-            at_once=_REFERENCES_ON_GPU if self.device.type == "cuda" else _REFERENCES_ON_CPU,
-        )
 
     def _rate(self) -> float:
         """Return the rate of this step: it rises, stays, and falls to zero with the fit's end."""

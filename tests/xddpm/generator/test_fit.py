@@ -20,7 +20,7 @@ def values(generator):
 
 
 def drawn(run):
-    return run.clips.batch(run.state.step, run.batch, run.for_mask, run.references)
+    return run.clips.batch(run.state.step, run.batch, run.for_mask)
 
 
 def same(one, other):
@@ -313,46 +313,3 @@ def test_masks_at_the_end_of_the_chain_are_learnt_sooner(model, clips, recipe):
         return float(torch.nn.functional.binary_cross_entropy(said, m))
 
     assert entropy(0.25) < 0.9 * entropy(0.0)
-
-
-@pytest.mark.parametrize(
-    ("objective", "expected"), [("w", 4 + 5), ("plain", 4 + 5), ("eps-mask", 4)]
-)
-def test_early_targets_are_averaged_over_the_batch_and_others(
-    model, clips, recipe, objective, expected, monkeypatch
-):
-    import spt_explain.xddpm.generator.run as module
-
-    seen = []
-    own = module.averaged_target
-
-    def spied(x_t, kept, x, mask, output, **how):
-        seen.append((x_t, kept, x, mask))
-        return own(x_t, kept, x, mask, output, **how)
-
-    monkeypatch.setattr(module, "averaged_target", spied)
-    changes = {"references": 5, "objective": objective, "timesteps": 1000, "mask_share": 0.0}
-    run = GeneratorRun(model, clips, recipe.model_copy(update=changes), "cpu", None)
-    batch = drawn(run)
-    run._step()
-    assert len(batch.x) == expected
-    assert len({float(one.sum()) for one in batch.x}) == expected  # nothing twice
-    early = run.kept[batch.times] < 0.05
-    if objective == "eps-mask":
-        assert not seen
-        return
-    ((x_t, kept, x, mask),) = seen
-    assert len(x_t) == len(kept) == int(early.sum()) > 0
-    assert torch.equal(kept, run.kept[batch.times][early])
-    assert torch.equal(x, batch.x)
-    assert torch.equal(mask, batch.mask)
-    if objective == "plain":
-        assert (mask == 1).all()
-
-
-def test_few_clips_give_few_references(model, clips, recipe):
-    recipe = recipe.model_copy(update={"references": 1000})
-    run = GeneratorRun(model, clips, recipe, "cpu", None)
-    assert len(drawn(run).x) == len(run.clips.x)
-    few = recipe.model_copy(update={"batch": 64})
-    assert len(drawn(GeneratorRun(model, clips, few, "cpu", None)).x) == 64

@@ -3,7 +3,6 @@ import pytest
 import torch
 
 from spt_explain.xddpm.generator.objective import (
-    averaged_target,
     losses,
     noised,
     read_out,
@@ -77,38 +76,3 @@ def test_the_output_v_is_that_of_salimans_and_ho():
     out = torch.cat([a * noise - b * x, other], 1)  # their v
     said, _ = read_out(out, a * x + b * noise, kept, "v")
     torch.testing.assert_close(said, noise)
-
-
-@pytest.mark.parametrize("output", ["v", "eps"])
-def test_a_target_averaged_over_one_clip_is_its_own(output):
-    generator = torch.Generator().manual_seed(2)
-    x, mask, noise, other = (torch.rand((3, 2, 4, 4), generator=generator) for _ in range(4))
-    kept = torch.tensor([0.01, 0.3, 0.9])
-    made = noised("w", output, x, mask, kept, noise, other)
-    for i in range(3):
-        one = slice(i, i + 1)
-        found = averaged_target(made.x_t[one], kept[one], x[one], mask[one], output)
-        torch.testing.assert_close(found, made.target[one])
-
-
-@pytest.mark.parametrize("output", ["v", "eps"])
-def test_the_averaged_target_is_the_mean_of_what_was_drawn(output):
-    # independent of the formula: many draws of clip and noise, those near one x_t
-    generator = torch.Generator().manual_seed(3)
-    x = torch.tensor([[1.0, -0.5], [-0.8, 0.3], [0.2, 0.9]]).view(3, 1, 1, 2)
-    mask = torch.tensor([[1.0, 0.6], [0.9, 0.0], [0.3, 1.0]]).view(3, 1, 1, 2)
-    kept, count, point = 0.3, 4_000_000, torch.tensor([0.4, -0.2])
-    clip = torch.randint(0, 3, (count,), generator=generator)
-    noise, other = (torch.randn((count, 2), generator=generator) for _ in range(2))
-    of_x, of_m = x.view(3, 2)[clip], mask.view(3, 2)[clip]
-    start = of_m * of_x + (1 - of_m**2).sqrt() * other
-    x_t = kept**0.5 * start + (1 - kept) ** 0.5 * noise
-    drawn = noise if output == "eps" else kept**0.5 * noise - (1 - kept) ** 0.5 * start
-    near = (x_t - point).abs().amax(1) < 0.06
-    expected = drawn[near].mean(0)
-    found = averaged_target(
-        point.view(1, 1, 1, 2), torch.tensor([kept]), x, mask, output, at_once=2
-    )
-    tolerance = 4 * float(drawn[near].std(0).max()) / int(near.sum()) ** 0.5
-    assert tolerance < 0.06
-    torch.testing.assert_close(found.flatten(), expected, atol=tolerance, rtol=0)
