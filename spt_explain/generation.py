@@ -41,6 +41,8 @@ MOST_SAMPLES = 9_999
 MOST_CLIPS = 4096
 """Clips that a generator learns from: it gains from more than a map does."""
 _BATCH = 64
+_FURTHER_OPEN = 0.1
+"""Mean M of samples above that of movies: the generator's fault, not the mask's."""
 _FILES = re.compile(r"(?:sample|mask)-\d{4}\.tif|generate\.json|samples\.png")
 
 
@@ -157,7 +159,7 @@ def generate_relevance(
     from spt_explain.training.plan import pick_device
     from spt_explain.xddpm.generator.generator import Generator
     from spt_explain.xddpm.generator.network import insist_on_diffusers
-    from spt_explain.xddpm.generator.quality import IRRELEVANT, noise_quality
+    from spt_explain.xddpm.generator.quality import noise_quality
     from spt_explain.xddpm.model import RelevanceModel
 
     told = listener or GenerationListener()
@@ -192,11 +194,7 @@ def generate_relevance(
     seconds = time.monotonic() - started
     noise = noise_quality(samples.standard, samples.masks)
     if not noise.share and generator.objective != "plain":
-        notes.append(
-            f"No pixel of the samples is irrelevant (M of at most {IRRELEVANT:g}; the median is "
-            f"{float(np.median(samples.masks)):.2f}): the mask is open everywhere. Fit the model "
-            "for longer, or with a higher mask.price."
-        )
+        notes.append(_all_relevant(samples.masks, relevance))
         told.note(notes[-1])
     trained = generator.trained
     document = made_by(
@@ -400,6 +398,27 @@ def _notes(generator: Generator, sampler: Sampler, steps: int) -> list[str]:
     if generator.objective == "plain":
         notes.append("This generator was fitted without a mask: all pixels count as relevant.")
     return notes
+
+
+def _all_relevant(masks: NDArray[np.float32], relevance: RelevanceModel) -> str:
+    """Say that no pixel of samples is irrelevant, and what mends it."""
+    from spt_explain.xddpm.generator.quality import IRRELEVANT
+
+    said = (
+        f"No pixel of the samples is irrelevant (M of at most {IRRELEVANT:g}; the median is "
+        f"{float(np.median(masks)):.2f})"
+    )
+    fitted = relevance.fitted
+    if fitted is not None and masks.mean() > fitted.mean_mask + _FURTHER_OPEN:
+        return (
+            f"{said}; their mean M is {float(masks.mean()):.2f}, that of movies "
+            f"{fitted.mean_mask:.2f}: the generator has learnt too little. Train it for more "
+            "minutes."
+        )
+    return (
+        f"{said}: the mask is open everywhere. Fit the model for longer, or with a higher "
+        "mask.price."
+    )
 
 
 def _units(home: Path, relevance: RelevanceModel) -> MapUnits:

@@ -1,5 +1,6 @@
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -176,6 +177,12 @@ def test_masks_that_are_open_everywhere_are_said(home, movies, tmp_path, monkeyp
     again = generate_relevance(home, tmp_path / "b", n=1, device="cpu")
     assert "the median is 0.60" in again.notes[-1]
     assert again.document["notes"] == again.notes
+    model = RelevanceModel.load(home)
+    monkeypatch.setattr(RelevanceModel, "load", lambda *_, **__: model)
+    for usual, said in ((0.55, "higher mask.price"), (0.2, "of movies 0.20: the generator has")):
+        model.fitted = SimpleNamespace(mean_mask=usual)
+        folder = tmp_path / f"{usual}"
+        assert said in generate_relevance(home, folder, n=1, device="cpu").notes[-1]
     made.samples.masks[..., 0] = 0.0
     last = generate_relevance(home, tmp_path / "c", n=1, device="cpu")
     assert not last.notes
