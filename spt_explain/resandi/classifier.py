@@ -6,7 +6,7 @@ import copy
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from spt_explain.resandi.recording import (
     estimate_recording,
     training_shares,
 )
+from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import average, place_windows, softmax
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
@@ -280,7 +281,15 @@ class Classifier:
         prediction = self.judge(runs[0] if every == 1 else _together(runs))
         motion = estimate_motion(segments, tracks.calibration, exposure=exposure, every=every)
         motion |= inverse_snr(segments, tracks, every=every)
-        table = _table(tracks, segments, prediction, motion, self, every)
+        table = verdict_table(
+            tracks,
+            segments,
+            prediction,
+            motion,
+            classes=self.weights.architecture.classes,
+            threshold=self.threshold,
+            every=every,
+        )
         counts, recording = dict(segments.counts), prediction.recording
         verdicts = Verdicts(table, tracks, counts, policy, recording, seconds)
         judged = prediction.probabilities
@@ -441,70 +450,3 @@ def _together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
         outputs=np.concatenate([one.outputs for one in runs])[order],
         taps=[],
     )
-
-
-def _table(
-    tracks: Tracks,
-    segments: Segments,
-    prediction: Prediction,
-    motion: dict[str, NDArray[np.float64]],
-    classifier: Classifier,
-    every: int,
-) -> pd.DataFrame:
-    import pandas as pd
-
-    probabilities, windows = prediction.probabilities, prediction.windows
-
-    classes = np.asarray(classifier.weights.architecture.classes, dtype=object)
-    summary = segments.summary
-    index = summary["segment_id"].to_numpy()
-    known = index >= 0
-    p = np.full((len(summary), len(classes)), np.nan)
-    p[known] = probabilities[index[known]]
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    best = np.full(len(summary), None, dtype=object)
-    second = best.copy()
-    best[known] = classes[order[index[known], 0]]
-    second[known] = classes[order[index[known], 1]]
-    top = np.full(len(summary), np.nan)
-    top[known] = probabilities[index[known], order[index[known], 0]]
-    status = summary["status"].to_numpy(dtype=object).copy()
-    reason = summary["reason"].to_numpy(dtype=object).copy()
-    undetermined = known & (status == "") & (top < classifier.threshold)
-    status[undetermined] = "undetermined"
-    for i in np.flatnonzero(undetermined):
-        reason[i] = f"best class {top[i]:.2f}, below {classifier.threshold:g} (--threshold)"
-    status[known & (status == "")] = "classified"
-    many = np.zeros(len(summary), dtype=bool)
-    many[known] = windows[index[known]] > 1
-    for i in np.flatnonzero(many):
-        said = f"{windows[index[i]]} overlapping windows combined"
-        if every > 1:
-            said = f"judged by every {every} frames"
-        reason[i] = f"{reason[i]}; {said}" if reason[i] else said
-    columns: dict[str, Any] = {
-        "file": tracks.source.name,
-        "particle": summary["particle"].to_numpy(),
-    }
-    if tracks.labels is not None:
-        columns["label"] = summary["particle"].map(tracks.labels).to_numpy()
-    columns |= {
-        **{
-            name: summary[name].array
-            for name in ("segment", "n_points", "first_frame", "last_frame", "n_gaps")
-        },
-        "status": status,
-        "reason": reason,
-        "class": best,
-        "probability": top,
-        "runner_up": second,
-        **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
-    }
-    if prediction.alpha is not None:
-        alpha = np.full((len(summary), 3), np.nan)
-        alpha[known] = prediction.alpha[index[known]]
-        columns |= {"alpha": alpha[:, 1], "alpha_low": alpha[:, 0], "alpha_high": alpha[:, 2]}
-    for name, values in motion.items():
-        columns[name] = np.full(len(summary), np.nan)
-        columns[name][known] = values[index[known]]
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))
