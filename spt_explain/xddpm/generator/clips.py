@@ -27,7 +27,7 @@ class Batch:
     ----------
     x, mask : torch.Tensor, shape (clips, frames, height, width)
     times : torch.Tensor, shape (batch,)
-        Steps of the chain, on the CPU.
+        Steps of the chain.
     generator : torch.Generator
         Of their noise.
     """
@@ -79,7 +79,7 @@ class Clips:
         number = int(rng.integers(8)) if recipe.flips else 0
         chosen = chosen.to(self.x.device)
         x, mask = (turned(part[chosen], number).to(self.device) for part in (self.x, self.mask))
-        return Batch(x, mask.float(), times, generator)
+        return Batch(x, mask.float(), times.to(self.device), generator)
 
     def mean(self) -> Tensor | None:
         """Return the mean of x_0 (None of eps-mask, where the noise has no mean), on the CPU."""

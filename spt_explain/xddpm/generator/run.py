@@ -330,7 +330,7 @@ class GeneratorRun:
     def _step(self) -> Tensor:
         recipe = self.recipe
         batch = self.clips.batch(self.state.step, self.batch, self.for_mask)
-        x, mask, times = batch.x, batch.mask, batch.times.to(self.device)
+        x, mask, times = batch.x, batch.mask, batch.times
         noise, other = (
             torch.randn(x.shape, generator=batch.generator, device=self.device) for _ in "ab"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     """Of x_t and t: the noise and the mask, each of the shape of x_t."""
 
 Sampler = Literal["dpm-solver", "ddim", "ddpm", "paper", "clip"]
-SAMPLERS: tuple[Sampler, ...] = get_args(Sampler)
 _STEPS = {"dpm-solver": 100, "ddim": 100}
 """Of the samplers that skip some, where none are given: the next number that divides the chain."""
 _TRIED = 4096
