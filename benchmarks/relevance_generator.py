@@ -254,8 +254,9 @@ def job(options: argparse.Namespace) -> None:
     held = split(names, recipe.validation, seed=recipe.seed)
     train = data["train_clips"][held.train]
     result["reference"] = reference(model, data)
+    test_masks = model.maps(data["test_clips"]).contribution
     if objective == "w":
-        result["head"] = of_the_head(generator, model, data["test_clips"])
+        result["head"] = of_the_head(generator, model, data["test_clips"], test_masks)
         head = result["head"]
         say(options.job, f"of its masks: W1 {head['w1']:.3f}, mean {head['samples_mean']:.2f}")
     for i, (sampler, stride) in enumerate(SAMPLED[objective]):
@@ -264,7 +265,15 @@ def job(options: argparse.Namespace) -> None:
         started = time.monotonic()
         try:
             result["samplers"][f"{sampler}-{steps}"] = sampled(
-                options, generator, model, data, train, sampler, steps, min(options.samples, most)
+                options,
+                generator,
+                model,
+                data["test_clips"],
+                data["test_truth"] if options.mask == "truth" else test_masks,
+                train,
+                sampler,
+                steps,
+                min(options.samples, most),
             )
         except Exception as error:  # the others are still of use
             traceback.print_exc()
@@ -349,7 +358,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     prepare(options)
-    jobs = [f"{kind}-{seed}" for seed in options.seeds for kind in options.objectives]
+    jobs = [f"{objective}-{seed}" for seed in options.seeds for objective in options.objectives]
     together = 1 if options.one_by_one else len(jobs)
     seconds = options.seconds * together / len(jobs)
     threads = str(1 if options.tiny else max(1, (os.cpu_count() or 1) // together))

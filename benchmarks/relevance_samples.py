@@ -62,11 +62,10 @@ def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, o
 
 @torch.no_grad()
 def of_the_head(
-    generator: Generator, model: RelevanceModel, clips: np.ndarray
+    generator: Generator, model: RelevanceModel, clips: np.ndarray, masks: np.ndarray
 ) -> dict[str, object]:
     """Return the signal's distance between W of clips behind predicted masks, and behind M."""
     u = generator.range.apply(clips)
-    masks = model.maps(clips).contribution
     noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
     w = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
     said = [
@@ -92,28 +91,25 @@ def sampled(
     options: argparse.Namespace,
     generator: Generator,
     model: RelevanceModel,
-    data: dict[str, np.ndarray],
+    clips: np.ndarray,
+    masks: np.ndarray,
     train: np.ndarray,
     sampler: str,
     steps: int,
     number: int,
 ) -> dict[str, object]:
-    """Sample and measure."""
+    """Sample, and measure against clips held out with their masks."""
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started
     samples = read_alike(samples, generator, model)
     noisy = generator.range if generator.objective == "w" else None
-    found = asdict(quality(model, samples, train, data["test_clips"], through=noisy))
-    if options.mask == "truth":
-        data_masks = data["test_truth"]
-    else:
-        data_masks = model.maps(data["test_clips"]).contribution
-    relevant = [(m >= 0.5).sum((2, 3)).astype(float) for m in (samples.masks, data_masks)]
+    found = asdict(quality(model, samples, train, clips, through=noisy))
+    relevant = [(m >= 0.5).sum((2, 3)).astype(float) for m in (samples.masks, masks)]
     middle = 0.5 * (np.percentile(train, 1) + np.percentile(train, 99.5))
     bright = [
         ((m >= 0.5) & (x >= middle)).sum((2, 3)).astype(float)
-        for m, x in ((samples.masks, samples.w), (data_masks, data["test_clips"]))
+        for m, x in ((samples.masks, samples.w), (masks, clips))
     ]
     found["relevant_pixels"] = asdict(signal_distance(*relevant))
     found["bright_relevant_pixels"] = asdict(signal_distance(*bright))
