@@ -74,10 +74,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timesteps", type=int, default=1000)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--samples", type=int, default=4096, help="of the default sampler")
+    parser.add_argument("--samplers", type=int, help="how many of them, the default first")
     parser.add_argument("--measure-every", type=int, default=200)
     parser.add_argument("--looks", type=int, default=8, help="samples drawn while it trains")
     parser.add_argument("--looked", type=int, default=256, help="samples of each look")
     parser.add_argument("--speed", default="auto", help="auto, eager, graphs, compile")
+    parser.add_argument("--precision", default="auto", help="auto, float32, bfloat16")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--one-by-one", action="store_true")
     parser.add_argument("--tiny", action="store_true", help="60 s on a CPU")
@@ -184,6 +186,7 @@ def job(options: argparse.Namespace) -> None:
             "output": options.output,
             "timesteps": options.timesteps,
             "learning_rate": options.learning_rate,
+            "precision": options.precision,
             **({"steps": options.steps} if options.steps else {"minutes": options.minutes}),
         },
         "benchmark",
@@ -259,7 +262,7 @@ def job(options: argparse.Namespace) -> None:
         result["head"] = of_the_head(generator, model, data["test_clips"], test_masks)
         head = result["head"]
         say(options.job, f"of its masks: W1 {head['w1']:.3f}, mean {head['samples_mean']:.2f}")
-    for i, (sampler, stride) in enumerate(SAMPLED[objective]):
+    for i, (sampler, stride) in enumerate(SAMPLED[objective][: options.samplers]):
         steps = options.timesteps // stride
         most = SLOW if steps > 100 else OTHERS if i else options.samples
         started = time.monotonic()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spt_explain.errors import SptError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from spt_explain.resources import shipped
 
 
 class Strict(BaseModel):
@@ -59,3 +58,47 @@ def first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     return (f"{key}: " if key else "") + first["msg"].removeprefix("Value error, ")
+
+
+def recipe_names(folder: str = "") -> list[str]:
+    """Return the names of the recipes that ship, in a folder of them and those below.
+
+    Parameters
+    ----------
+    folder : str, optional
+        Of a kind of recipe; by default those of `retrain`, which are in none.
+    """
+    home = shipped("recipes") / folder
+    found = home.rglob("*.toml") if folder else home.glob("*.toml")
+    return sorted(path.relative_to(home).with_suffix("").as_posix() for path in found)
+
+
+def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Path:
+    """Return the file of a recipe that ships, or of a lab's own.
+
+    Parameters
+    ----------
+    recipe : str or pathlib.Path
+        Its name, or a file.
+    folder : str, optional
+        As in `recipe_names`.
+    kind : str, optional
+        What it is a recipe of, as an error says it: "of a generator".
+
+    Raises
+    ------
+    SptError
+        If there is neither.
+    """
+    text, names = str(recipe), recipe_names(folder)
+    own = Path(text)
+    if text in names:
+        return shipped("recipes") / folder / f"{text}.toml"
+    if own.is_dir():
+        raise SptError(f"--recipe {text} is a folder; expected a recipe (TOML).")
+    if own.is_file():
+        return own
+    raise SptError(
+        f"no recipe {kind + ' ' if kind else ''}is called {text!r}, and there is no such file; "
+        f"recipes that ship: {', '.join(names)}."
+    )

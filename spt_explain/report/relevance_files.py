@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError, printable
+from spt_explain.recipe_file import find_recipe_file
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spt_explain.xddpm.examples import Examples
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.generator.run import GeneratorProgress
@@ -65,23 +67,11 @@ def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceR
 
     if isinstance(recipe, RelevanceRecipe):
         return recipe, "given"
-    folder = shipped("recipes") / "relevance"
     text = "default" if recipe is None else str(recipe)
-    own = Path(text)
-    inside = folder / f"{text}.toml"
-    if text == "default" and not own.is_file():
+    if text == "default":
         return RelevanceRecipe(), text  # the shipped file shows the same numbers
-    ours = not own.is_absolute() and ".." not in own.parts and not own.suffix
-    if ours and inside.is_file():
-        return RelevanceRecipe.load(inside), text
-    if own.is_file():
-        return RelevanceRecipe.load(own), text
-    there = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.toml"))
-    names = ", ".join(sorted(path.as_posix() for path in there))
-    raise SptError(
-        f"no recipe of a relevance model is called {text!r}, and there is no such file; recipes "
-        f"that ship: {names or 'none'}."
-    )
+    path = find_recipe_file(text, "relevance", "of a relevance model")
+    return RelevanceRecipe.load(path), text
 
 
 def find_generator_recipe(recipe: str | Path | GeneratorRecipe | None) -> GeneratorRecipe:
@@ -98,16 +88,8 @@ def find_generator_recipe(recipe: str | Path | GeneratorRecipe | None) -> Genera
         return GeneratorRecipe()
     if isinstance(recipe, GeneratorRecipe):
         return recipe
-    folder, text, own = shipped("recipes") / "relevance-generator", str(recipe), Path(recipe)
-    if not own.is_file() and not own.suffix:
-        there = sorted(path.stem for path in folder.glob("*.toml"))
-        if text not in there:
-            raise SptError(
-                f"no recipe of a generator is called {text!r}, and there is no such file; recipes "
-                f"that ship: {', '.join(there)}."
-            )
-        own = folder / f"{text}.toml"
-    return GeneratorRecipe.load(own)
+    path = find_recipe_file(recipe, "relevance-generator", "of a generator")
+    return GeneratorRecipe.load(path)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
+from spt_explain.recipe_file import find_recipe_file
 from spt_explain.report.relevance_files import CARD as MOVIE_CARD
 from spt_explain.report.relevance_files import TRACK_CARD, shipped_models
-from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,21 +171,9 @@ def find_recipe(recipe: TrackRelevanceRecipe | str | Path | None) -> TrackReleva
 
     if isinstance(recipe, TrackRelevanceRecipe):
         return recipe
-    if recipe is None or (str(recipe) == "default" and not Path(recipe).is_file()):
+    if recipe is None or str(recipe) == "default":
         return TrackRelevanceRecipe()  # the shipped file shows the same numbers
-    folder = shipped("recipes") / RECIPES
-    own = Path(recipe)
-    names = sorted(path.stem for path in folder.glob("*.toml"))
-    if str(recipe) in names:
-        return TrackRelevanceRecipe.load(folder / f"{recipe}.toml")
-    if own.is_dir():
-        raise SptError(f"--recipe {own} is a folder; expected a recipe (TOML).")
-    if own.is_file():
-        return TrackRelevanceRecipe.load(own)
-    raise SptError(
-        f"no recipe for tracks is called {str(recipe)!r}, and there is no such file; recipes that "
-        f"ship: {', '.join(names)}."
-    )
+    return TrackRelevanceRecipe.load(find_recipe_file(recipe, RECIPES, "for tracks"))
 
 
 def pick_device(wanted: str) -> str:

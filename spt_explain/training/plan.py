@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.errors import SptError
-from spt_explain.resources import shipped
+from spt_explain.recipe_file import find_recipe_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,33 +63,6 @@ class Plan:
     checkpoint: Path
     resumed: bool = False
     data: dict[str, Any] = field(default_factory=dict)
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that ship."""
-    return sorted(path.stem for path in shipped("recipes").glob("*.toml"))
-
-
-def find_recipe(name: str | Path) -> Path:
-    """Return the file of a recipe that ships, or of a lab's own.
-
-    Raises
-    ------
-    SptError
-        If there is neither.
-    """
-    text = str(name)
-    own = Path(text)
-    if text in recipe_names():
-        return shipped("recipes") / f"{text}.toml"
-    if own.is_dir():
-        raise SptError(f"--recipe {text} is a folder; expected a recipe (TOML).")
-    if own.is_file():
-        return own
-    raise SptError(
-        f"no recipe is called {text!r}, and there is no such file; recipes that ship: "
-        f"{', '.join(recipe_names())}."
-    )
 
 
 def pick_device(device: str) -> str:
@@ -150,7 +123,7 @@ def make_plan(
     wanted = recipe or (CPU_RECIPE if target == "cpu" else GPU_RECIPE)
     if recipe is None and (data or augment in ("random", "gradcam")):
         wanted = AUGMENT_RECIPE
-    path = find_recipe(wanted)
+    path = find_recipe_file(wanted)
     loaded = Recipe.load(path)
     if recipe is None and minutes is None and loaded.fixed is None:
         minutes = DEFAULT_MINUTES

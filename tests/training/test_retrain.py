@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from spt_explain.errors import SptError
+from spt_explain.recipe_file import find_recipe_file, recipe_names
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.weights import find_weights
-from spt_explain.training.plan import find_recipe, recipe_names
 from spt_explain.training.recipe import Recipe
 from spt_explain.training.retrain import Listener, retrain
 
@@ -165,6 +165,6 @@ def test_every_shipped_recipe_loads_and_takes_a_name_of_its_own():
     names = recipe_names()
     assert {"default", "small", "quick"} <= set(names)
     for name in names:
-        recipe = Recipe.load(find_recipe(name))
+        recipe = Recipe.load(find_recipe_file(name))
         assert recipe.name not in shipped
         json.loads(recipe.model_dump_json())
