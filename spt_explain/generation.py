@@ -156,7 +156,7 @@ def generate_relevance(
     KeyboardInterrupt
         After an interruption; a fit can be resumed.
     """
-    from spt_explain.training.plan import pick_device
+    from spt_explain.training.processes import pick_device
     from spt_explain.xddpm.generator.generator import Generator
     from spt_explain.xddpm.generator.network import insist_on_diffusers
     from spt_explain.xddpm.generator.quality import noise_quality

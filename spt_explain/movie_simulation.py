@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
+from spt_explain.training.processes import pick_device
 from spt_explain.xddpm.simulate.blocks import unfinished_folder, write_movies
 from spt_explain.xddpm.simulate.described import SIGNALS, SIGNALS_OF
 from spt_explain.xddpm.simulate.files import PER_FRAME, PER_MOVIE
@@ -112,7 +113,7 @@ def simulate_movies(
     read = {} if recipe is None else read_recipe(recipe, kind)
     if minutes is not None and not 0 < minutes < math.inf:
         raise SptError(f"--minutes is {minutes:g}: expected a number above 0.")
-    device = _device(device)
+    device = pick_device(device)
     folder = Path(f"simulated-{kind}" if output is None else output)
     if not folder.name:
         raise SptError(f"-o {folder} names no new folder: give it a name, e.g. -o movies/.")
@@ -219,21 +220,6 @@ def _number(text: str) -> float | int:
 def _first(*values: Any) -> Any:
     """Return the first that isn't None."""
     return next((value for value in values if value is not None), None)
-
-
-def _device(device: str) -> str:
-    if device == "cpu":
-        return device
-    import torch
-
-    there = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if there else "cpu"
-    if not there:
-        raise SptError(
-            "--device cuda: torch finds no GPU here. Leave it out, or see spt-explain doctor."
-        )
-    return device
 
 
 def _provenance(kind: str, device: str, command: Sequence[str]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def evaluate_relevance(
     SptError
         If something can't be read or used, or nothing is left to measure.
     """
-    from spt_explain.training.plan import pick_device
+    from spt_explain.training.processes import pick_device
     from spt_explain.xddpm.evaluate.measure import Videos
     from spt_explain.xddpm.evaluate.published import beside
     from spt_explain.xddpm.evaluate.table import compare

@@ -174,7 +174,7 @@ def explain_relevance(
     )
     fit_said: dict[str, Any] = {}
     if not isinstance(model, RelevanceModel):
-        from spt_explain.training.plan import pick_device
+        from spt_explain.training.processes import pick_device
 
         home = model_folder(Path(model))
         fit_said = {**read_sidecar(home), "folder": str(home.absolute())}

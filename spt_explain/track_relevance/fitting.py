@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.errors import SptError
-from spt_explain.track_relevance.inputs import find_recipe, pick_device
+from spt_explain.track_relevance.inputs import find_recipe
 from spt_explain.track_relevance.words import WHAT_IS_REMOVED, in_words
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -10,6 +10,7 @@ from spt_explain.errors import SptError
 from spt_explain.recipe_file import find_recipe_file
 from spt_explain.report.relevance_files import CARD as MOVIE_CARD
 from spt_explain.report.relevance_files import TRACK_CARD, shipped_models
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,23 +175,3 @@ def find_recipe(recipe: TrackRelevanceRecipe | str | Path | None) -> TrackReleva
     if recipe is None or str(recipe) == "default":
         return TrackRelevanceRecipe()  # the shipped file shows the same numbers
     return TrackRelevanceRecipe.load(find_recipe_file(recipe, RECIPES, "for tracks"))
-
-
-def pick_device(wanted: str) -> str:
-    """Return the torch device that networks run on.
-
-    Raises
-    ------
-    SptError
-        If it can't be used.
-    """
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise SptError(
-            "--device cuda: this machine has no GPU that can be used; expected one. Give "
-            "--device cpu."
-        )
-    return wanted

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.errors import SptError
 from spt_explain.recipe_file import find_recipe_file
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,25 +64,6 @@ class Plan:
     checkpoint: Path
     resumed: bool = False
     data: dict[str, Any] = field(default_factory=dict)
-
-
-def pick_device(device: str) -> str:
-    """Return the torch device that training runs on.
-
-    Raises
-    ------
-    SptError
-        If it can't be used.
-    """
-    from spt_explain.resandi.backends import why_not_torch_cuda
-    from spt_explain.training.processes import local_device
-
-    if device not in ("auto", "cuda", "cpu"):
-        raise SptError(f"--device {device}: training runs on cuda or cpu; leave it out for either.")
-    why_not = why_not_torch_cuda()
-    if device == "cuda" and why_not:
-        raise SptError(f"--device cuda: torch can't use it here: {why_not}.")
-    return local_device("cpu" if device == "cpu" or why_not else "cuda")
 
 
 def make_plan(

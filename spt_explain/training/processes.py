@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spt_explain.errors import SptError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -76,6 +78,33 @@ class Processes:
         values = [value]
         distributed.broadcast_object_list(values, src=0)
         return float(values[0])
+
+
+def pick_device(device: str) -> str:
+    """Return the torch device that fits, simulations and relevance models run on.
+
+    Parameters
+    ----------
+    device : {"auto", "cuda", "cpu"}
+
+    Raises
+    ------
+    SptError
+        If it can't be used.
+    """
+    from spt_explain.resandi.backends import why_not_torch_cuda
+
+    if device not in ("auto", "cuda", "cpu"):
+        raise SptError(f"--device {device}: this runs on cuda or cpu; leave it out for either.")
+    if device == "cpu":
+        return device
+    why_not = why_not_torch_cuda()
+    if device == "cuda" and why_not:
+        raise SptError(
+            f"--device cuda: torch can't use it here: {why_not}. Leave it out, or see "
+            "spt-explain doctor."
+        )
+    return local_device("cpu" if why_not else "cuda")
 
 
 def local_device(device: str) -> str:

@@ -10,11 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from spt_explain.errors import SptError
+from spt_explain.resandi import backends
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
 from spt_explain.training.conditions import Conditions
 from spt_explain.training.loop import pinball, train
-from spt_explain.training.processes import Processes, local_device
+from spt_explain.training.processes import Processes, local_device, pick_device
 from spt_explain.training.recipe import Recipe
 
 RECIPE = Recipe(
@@ -181,3 +183,13 @@ def test_the_cpu_stays_the_cpu_under_torchrun(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", seen.append)
     assert local_device("cuda") == "cuda:1"
     assert seen == [1]
+
+
+def test_a_gpu_is_taken_where_torch_can_use_it(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(backends, "why_not_torch_cuda", lambda: "")
+    assert [pick_device(device) for device in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
+    monkeypatch.setattr(backends, "why_not_torch_cuda", lambda: "no driver")
+    assert [pick_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
+    with pytest.raises(SptError, match="--device cuda: torch can't use it here: no driver"):
+        pick_device("cuda")

@@ -149,7 +149,7 @@ def test_what_can_t_be_is_refused_before_any_work(recipe, home):
         ({"name": "resandi-robust"}, "resandi-robust"),
         ({"resume": True}, "there is no unfinished run"),
         ({"start": "nothing"}, "no weights are called 'nothing'"),
-        ({"device": "mps"}, "training runs on cuda or cpu"),
+        ({"device": "mps"}, "this runs on cuda or cpu"),
     ]
     for options, message in refused:
         with pytest.raises(SptError, match=message):
