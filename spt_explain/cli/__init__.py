@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 
 import click
@@ -60,10 +62,9 @@ def main(argv: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     try:
         code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
-    except click.exceptions.Abort:
-        _say("Interrupted.")
-        sys.exit(130)
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        # who presses Ctrl-C again meanwhile gets no traceback of libraries that tidy up
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         _say("Interrupted.")
         sys.exit(130)
     except click.ClickException as error:

@@ -218,6 +218,23 @@ def test_interrupting_leaves_nothing_behind(tmp_path, write_csv):
     assert [p.name for p in tmp_path.iterdir()] == ["many.csv"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_interrupting_twice_shows_no_traceback():
+    code = """
+import atexit, os, signal
+from spt_explain import cli
+
+def interrupted(*args, **options):
+    raise KeyboardInterrupt
+
+atexit.register(os.kill, os.getpid(), signal.SIGINT)  # Ctrl-C again, while libraries tidy up
+cli.group.main = interrupted
+cli.main(["classify"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "Interrupted.\n")
+
+
 def test_tracks_named_by_text_keep_their_names_and_none_is_lost(run, tmp_path):
     rows = ["track,frame,x,y"]
     for name in ("cell B", "cell A"):
