@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from spt_explain.report.relevance_samples import samples_figure
+from spt_explain.report.style import house_style, save_figure
 from spt_explain.xddpm.generator.objective import irrelevant_replaced
 from spt_explain.xddpm.generator.quality import quality, signal_distance
 from spt_explain.xddpm.generator.sampler import expected_std
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from spt_explain.xddpm.generator.generator import Generator, Samples
     from spt_explain.xddpm.model import RelevanceModel
@@ -60,14 +61,19 @@ def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, o
     return asdict(signal_distance(*read))
 
 
+def behind(generator: Generator, clips: np.ndarray, masks: np.ndarray) -> torch.Tensor:
+    """Return W of clips, in the generator's units."""
+    u = generator.range.apply(clips)
+    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
+    return irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
+
+
 @torch.no_grad()
 def of_the_head(
     generator: Generator, model: RelevanceModel, clips: np.ndarray, masks: np.ndarray
 ) -> dict[str, object]:
     """Return the signal's distance between W of clips behind predicted masks, and behind M."""
-    u = generator.range.apply(clips)
-    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
-    w = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
+    w = behind(generator, clips, masks)
     said = [
         generator.denoise(part.to(generator.device), 0)[1].cpu().numpy()
         for part in torch.split(w, 128)
@@ -98,7 +104,7 @@ def sampled(
     steps: int,
     number: int,
 ) -> dict[str, object]:
-    """Sample, and measure against clips held out with their masks."""
+    """Sample, and measure against clips held out with their masks; draw four of each."""
     started = time.monotonic()
     samples = generator.generate(number, seed=1, steps=steps, sampler=sampler, batch=128)
     seconds = time.monotonic() - started
@@ -124,18 +130,13 @@ def sampled(
         standard=samples.standard[:6].astype(np.float16),
         masks=(255 * samples.masks[:6]).astype(np.uint8),
     )
-    sheet(options.work / f"sheet-{stem}.png", samples.standard, samples.masks)
+    of_clips = clips[:4]
+    if generator.objective == "w":
+        of_clips = generator.range.invert(behind(generator, clips[:4], masks[:4]).numpy())
+    with house_style():
+        figure = samples_figure(
+            np.concatenate([of_clips, samples.w[:4]]).astype(np.float32),
+            np.concatenate([masks[:4], samples.masks[:4]]),
+        )
+        save_figure(figure, options.work, f"sheet-{stem}", ("png",))
     return found
-
-
-def sheet(path: Path, standard: np.ndarray, masks: np.ndarray) -> None:
-    """Write six samples with their masks, every fourth frame, as one picture."""
-    from PIL import Image
-
-    rows = []
-    for clip, mask in zip(standard[:6], masks[:6], strict=True):
-        rows.append(np.hstack(list(np.clip((clip[::4] + 2) / 4, 0, 1))))
-        rows.append(np.hstack(list(mask[::4])))
-    picture = (255 * np.vstack(rows)).astype(np.uint8)
-    image = Image.fromarray(picture)
-    image.resize((3 * image.width, 3 * image.height), Image.Resampling.NEAREST).save(path)
