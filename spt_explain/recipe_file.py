@@ -98,6 +98,11 @@ def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Pa
         raise SptError(f"--recipe {text} is a folder; expected a recipe (TOML).")
     if own.is_file():
         return own
+    if own.suffix:
+        raise SptError(
+            f"{text} was not found: expected a recipe (TOML), or one of the recipes that ship: "
+            f"{', '.join(names)}."
+        )
     raise SptError(
         f"no recipe {kind + ' ' if kind else ''}is called {text!r}, and there is no such file; "
         f"recipes that ship: {', '.join(names)}."

@@ -414,6 +414,8 @@ def test_recipes_are_found_by_name_or_file(tmp_path):
     assert find_recipe(None)[0] == RelevanceRecipe()
     with pytest.raises(SptError, match=r"recipes that ship: .*default"):
         find_recipe("nothing")
+    with pytest.raises(SptError, match=r"no\.toml was not found: .*default"):
+        find_recipe(tmp_path / "no.toml")
     with pytest.raises(SptError, match="is a folder"):
         find_recipe(tmp_path)
     (tmp_path / "mine.toml").write_text("[schedule]\nminutes = 3\n")
