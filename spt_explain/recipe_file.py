@@ -61,7 +61,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 def recipe_names(folder: str = "") -> list[str]:
-    """Return the names of the recipes that ship, in a folder of them and those below.
+    """Return the names of the recipes that ship, in a folder of them, then those below it.
 
     Parameters
     ----------
@@ -70,7 +70,8 @@ def recipe_names(folder: str = "") -> list[str]:
     """
     home = shipped("recipes") / folder
     found = home.rglob("*.toml") if folder else home.glob("*.toml")
-    return sorted(path.relative_to(home).with_suffix("").as_posix() for path in found)
+    names = (path.relative_to(home).with_suffix("").as_posix() for path in found)
+    return sorted(names, key=lambda name: ("/" in name, name))
 
 
 def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Path:

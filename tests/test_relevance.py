@@ -412,7 +412,7 @@ def test_what_is_no_model_is_said(fitted, tmp_path):
 
 def test_recipes_are_found_by_name_or_file(tmp_path):
     assert find_recipe(None)[0] == RelevanceRecipe()
-    with pytest.raises(SptError, match=r"recipes that ship: .*default"):
+    with pytest.raises(SptError, match=r"recipes that ship: default, .*ablations/"):
         find_recipe("nothing")
     with pytest.raises(SptError, match=r"no\.toml was not found: .*default"):
         find_recipe(tmp_path / "no.toml")
