@@ -11,8 +11,7 @@ import torch
 
 from spt_explain.report.relevance_samples import samples_figure
 from spt_explain.report.style import house_style, save_figure
-from spt_explain.xddpm.generator.objective import irrelevant_replaced
-from spt_explain.xddpm.generator.quality import quality, signal_distance
+from spt_explain.xddpm.generator.quality import quality, replaced, signal_distance
 from spt_explain.xddpm.generator.sampler import expected_std
 
 if TYPE_CHECKING:
@@ -61,24 +60,17 @@ def reference(model: RelevanceModel, data: dict[str, np.ndarray]) -> dict[str, o
     return asdict(signal_distance(*read))
 
 
-def behind(generator: Generator, clips: np.ndarray, masks: np.ndarray) -> torch.Tensor:
-    """Return W of clips, in the generator's units."""
-    u = generator.range.apply(clips)
-    noise = np.random.default_rng(5).standard_normal(u.shape, np.float32)
-    return irrelevant_replaced(*(torch.from_numpy(each) for each in (u, masks, noise)))
-
-
 @torch.no_grad()
 def of_the_head(
     generator: Generator, model: RelevanceModel, clips: np.ndarray, masks: np.ndarray
 ) -> dict[str, object]:
     """Return the signal's distance between W of clips behind predicted masks, and behind M."""
-    w = behind(generator, clips, masks)
+    w = replaced(generator.range.apply(clips), masks, seed=5)
     said = [
         generator.denoise(part.to(generator.device), 0)[1].cpu().numpy()
-        for part in torch.split(w, 128)
+        for part in torch.split(torch.from_numpy(w), 128)
     ]
-    scaled = model.scale.apply(generator.range.invert(w.numpy()))
+    scaled = model.scale.apply(generator.range.invert(w))
     read = [
         model.signal.decode(model.outputs_of_scaled(mask * scaled))
         for mask in (np.concatenate(said), masks)
@@ -132,7 +124,8 @@ def sampled(
     )
     of_clips = clips[:4]
     if generator.objective == "w":
-        of_clips = generator.range.invert(behind(generator, clips[:4], masks[:4]).numpy())
+        u = replaced(generator.range.apply(clips[:4]), masks[:4], seed=5)
+        of_clips = generator.range.invert(u)
     with house_style():
         figure = samples_figure(
             np.concatenate([of_clips, samples.w[:4]]).astype(np.float32),

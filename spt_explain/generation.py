@@ -23,6 +23,7 @@ from spt_explain.report.relevance_files import (
     read_sidecar,
     torch_version,
 )
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +157,6 @@ def generate_relevance(
     KeyboardInterrupt
         After an interruption; a fit can be resumed.
     """
-    from spt_explain.training.processes import pick_device
     from spt_explain.xddpm.generator.generator import Generator
     from spt_explain.xddpm.generator.network import insist_on_diffusers
     from spt_explain.xddpm.generator.quality import noise_quality

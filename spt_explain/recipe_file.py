@@ -74,7 +74,7 @@ def recipe_names(folder: str = "") -> list[str]:
     return sorted(names, key=lambda name: ("/" in name, name))
 
 
-def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Path:
+def find_recipe_file(recipe: str | Path, folder: str = "", what: str = "recipe") -> Path:
     """Return the file of a recipe that ships, or of a lab's own.
 
     Parameters
@@ -83,8 +83,8 @@ def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Pa
         Its name, or a file.
     folder : str, optional
         As in `recipe_names`.
-    kind : str, optional
-        What it is a recipe of, as an error says it: "of a generator".
+    what : str, optional
+        As an error calls it: "recipe of a generator".
 
     Raises
     ------
@@ -105,6 +105,6 @@ def find_recipe_file(recipe: str | Path, folder: str = "", kind: str = "") -> Pa
             f"{', '.join(names)}."
         )
     raise SptError(
-        f"no recipe {kind + ' ' if kind else ''}is called {text!r}, and there is no such file; "
-        f"recipes that ship: {', '.join(names)}."
+        f"no {what} is called {text!r}, and there is no such file; recipes that ship: "
+        f"{', '.join(names)}."
     )

@@ -19,6 +19,7 @@ from spt_explain.relevance_test_clips import (
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_evaluation import check_folder, write_evaluation
 from spt_explain.report.relevance_files import RelevanceListener, model_folder
+from spt_explain.training.processes import pick_device
 from spt_explain.xddpm.evaluate.yardstick import STEPS
 
 if TYPE_CHECKING:
@@ -145,7 +146,6 @@ def evaluate_relevance(
     SptError
         If something can't be read or used, or nothing is left to measure.
     """
-    from spt_explain.training.processes import pick_device
     from spt_explain.xddpm.evaluate.measure import Videos
     from spt_explain.xddpm.evaluate.published import beside
     from spt_explain.xddpm.evaluate.table import compare

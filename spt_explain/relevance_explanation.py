@@ -22,6 +22,7 @@ from spt_explain.report.relevance_files import (
     write_text,
 )
 from spt_explain.report.style import FIGURE_FORMATS
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,8 +175,6 @@ def explain_relevance(
     )
     fit_said: dict[str, Any] = {}
     if not isinstance(model, RelevanceModel):
-        from spt_explain.training.processes import pick_device
-
         home = model_folder(Path(model))
         fit_said = {**read_sidecar(home), "folder": str(home.absolute())}
         model = RelevanceModel.load(home, device=pick_device(device))

@@ -27,6 +27,7 @@ from spt_explain.report.relevance_files import (
     write_json,
     write_text,
 )
+from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,7 +165,6 @@ def fit_relevance(
         After an interruption; the fit can be resumed.
     """
     from spt_explain.report.relevance_checks import checks_of_clips, checks_of_fit, in_words
-    from spt_explain.training.processes import pick_device
     from spt_explain.xddpm.fit import fit
     from spt_explain.xddpm.model import RelevanceModel
 

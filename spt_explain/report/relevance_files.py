@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError, printable
-from spt_explain.recipe_file import find_recipe_file
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
@@ -63,6 +62,7 @@ def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceR
     SptError
         If there is none of that name, or it can't be used.
     """
+    from spt_explain.recipe_file import find_recipe_file
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
     if isinstance(recipe, RelevanceRecipe):
@@ -70,7 +70,7 @@ def find_recipe(recipe: str | Path | RelevanceRecipe | None) -> tuple[RelevanceR
     text = "default" if recipe is None else str(recipe)
     if text == "default":
         return RelevanceRecipe(), text  # the shipped file shows the same numbers
-    path = find_recipe_file(text, "relevance", "of a relevance model")
+    path = find_recipe_file(text, "relevance", "recipe of a relevance model")
     return RelevanceRecipe.load(path), text
 
 
@@ -82,13 +82,14 @@ def find_generator_recipe(recipe: str | Path | GeneratorRecipe | None) -> Genera
     SptError
         If there is none of that name, or it can't be used.
     """
+    from spt_explain.recipe_file import find_recipe_file
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 
     if recipe is None:
         return GeneratorRecipe()
     if isinstance(recipe, GeneratorRecipe):
         return recipe
-    path = find_recipe_file(recipe, "relevance-generator", "of a generator")
+    path = find_recipe_file(recipe, "relevance-generator", "recipe of a generator")
     return GeneratorRecipe.load(path)
 
 

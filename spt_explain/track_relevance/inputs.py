@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
-from spt_explain.recipe_file import find_recipe_file
 from spt_explain.report.relevance_files import CARD as MOVIE_CARD
 from spt_explain.report.relevance_files import TRACK_CARD, shipped_models
 from spt_explain.training.processes import pick_device
@@ -168,10 +167,11 @@ def find_recipe(recipe: TrackRelevanceRecipe | str | Path | None) -> TrackReleva
     SptError
         If there is none of that name, or it can't be used.
     """
+    from spt_explain.recipe_file import find_recipe_file
     from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
 
     if isinstance(recipe, TrackRelevanceRecipe):
         return recipe
     if recipe is None or str(recipe) == "default":
         return TrackRelevanceRecipe()  # the shipped file shows the same numbers
-    return TrackRelevanceRecipe.load(find_recipe_file(recipe, RECIPES, "for tracks"))
+    return TrackRelevanceRecipe.load(find_recipe_file(recipe, RECIPES, "recipe for tracks"))

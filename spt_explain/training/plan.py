@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.errors import SptError
-from spt_explain.recipe_file import find_recipe_file
 from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
@@ -89,6 +88,7 @@ def make_plan(
     ------------------
     As for `retrain`.
     """
+    from spt_explain.recipe_file import find_recipe_file
     from spt_explain.resandi.store import refuse
     from spt_explain.training.matching import match_recordings
     from spt_explain.training.recipe import Recipe

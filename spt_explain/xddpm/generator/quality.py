@@ -201,7 +201,7 @@ def quality(
     ]
     read = masked[1]
     if through is not None:
-        w = through.invert(_replaced(through.apply(held_out), masks[1]))
+        w = through.invert(replaced(through.apply(held_out), masks[1], seed=len(held_out)))
         read = masks[1] * model.scale.apply(w)
     outputs = [model.signal.decode(model.outputs_of_scaled(part)) for part in (kept, read)]
     return Quality(
@@ -211,12 +211,22 @@ def quality(
     )
 
 
-def _replaced(u: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return W of clips in the generator's units, with noise of its own."""
+def replaced(
+    u: NDArray[np.float32], mask: NDArray[np.float32], *, seed: int
+) -> NDArray[np.float32]:
+    """Return W of clips in the generator's units.
+
+    Parameters
+    ----------
+    u, mask : numpy.ndarray of float32, shape (clips, frames, height, width)
+        Clips in those units, and M.
+    seed : int
+        Of the noise in the place of what is irrelevant.
+    """
     import torch
 
     from spt_explain.xddpm.generator.objective import irrelevant_replaced
 
-    noise = np.random.default_rng(len(u)).standard_normal(mask.shape, np.float32)
+    noise = np.random.default_rng(seed).standard_normal(mask.shape, np.float32)
     made = irrelevant_replaced(*(torch.from_numpy(each) for each in (u, mask, noise)))
     return np.asarray(made.numpy())
