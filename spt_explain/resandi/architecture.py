@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 InputKind = Literal["positions", "positions+displacements"]
 PaddingKind = Literal["start", "masked"]
+_STRIDE = 32
+"""Frames of the input for each node of the last stage."""
+_FINE = 128
+"""Step of the lengths that trajectories are padded to to be judged: fine enough that little is
+wasted on padding, and few enough lengths that batches are full."""
 SERIES: dict[InputKind, int] = {"positions": 2, "positions+displacements": 4}
 """Time series that a trajectory is turned into, of each kind of input."""
 
@@ -123,10 +128,26 @@ class Architecture:
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
     def padded_length(self, n_points: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the length that trajectories of `n_points` points are padded to."""
+        """Return the length that trajectories of `n_points` points are padded to to be judged.
+
+        The shortest of `lengths` that fits; with masked padding, a shorter multiple of `_FINE` if
+        that holds the trajectory and its margin, which gives exactly the same output.
+        """
         lengths = np.asarray(self.lengths, np.int64)
         found: NDArray[np.int64] = lengths[np.searchsorted(lengths, n_points)]
+        if self._is_fine:
+            found = np.minimum(found, -(-(n_points + self.margin) // _FINE) * _FINE)
         return found
+
+    @property
+    def run_lengths(self) -> tuple[int, ...]:
+        """Every length that trajectories are padded to to be judged, ascending."""
+        return tuple(np.unique(self.padded_length(np.arange(1, self.window + 1))).tolist())
+
+    @property
+    def _is_fine(self) -> bool:
+        # lengths that the network's stride divides see the same nodes wherever padding begins
+        return self.padding == "masked" and all(length % _STRIDE == 0 for length in self.lengths)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for a card."""

@@ -1,0 +1,395 @@
+"""No device is trusted unseen: what runs the network is compared with the reference first.
+
+A library may compute wrongly at some sizes only. (cuDNN 9.19 does: its float32 convolution of
+(2048, 64, 1, 128) with 15 taps is off by 17 in one row of 64.) So before a batch of a size and
+padded length runs for the first time, the reference windows fill a batch of just that shape, and
+every row must agree with the outputs on the card of the weights. Where one does not, the next way
+of running the network is taken, and that is said. What was found is remembered by device, driver,
+library versions, weights and shape, so that it costs a batch once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spt_explain.errors import SptError
+from spt_explain.resandi.backends.reference import (
+    compute_reference,
+    difference,
+    from_card,
+    reference_windows,
+    to_card,
+)
+from spt_explain.resandi.backends.runner import OutOfMemoryError, Output, Part, Windows, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.backends.devices import Device
+    from spt_explain.resandi.backends.runner import Precision, Runner
+    from spt_explain.resandi.weights import Weights
+
+TOLERANCE: dict[Precision, float] = {"float32": 5e-4, "tf32": 1e-2, "float16": 1e-2}
+"""Largest difference of a probability from the reference that is taken as rounding. Measured over
+80,000 trajectories: see the table of devices in the documentation."""
+CACHE = "verified.json"
+_MOST_REMEMBERED = 2000
+_FEWEST_ROWS = 16
+"""Windows of full length at a time, below which a device that runs out of memory is given up."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way of running the network that may be tried.
+
+    Attributes
+    ----------
+    name : str
+        For people: library, device, precision.
+    start : callable
+        Makes the runner, for a batch size or its own (None).
+    batch_size : int or None
+        Windows of full length at a time.
+    """
+
+    name: str
+    start: Callable[[int | None], Runner]
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a batch shape compared with the reference.
+
+    Attributes
+    ----------
+    padded, size : int
+        Length in frames, and rows of the batch.
+    wrong : int
+        Rows off by more than the tolerance.
+    difference : float
+        Largest difference of a probability, or half of that of α; NaN for outputs that are no
+        numbers.
+    tolerance : float
+        What counts as rounding.
+    remembered : bool
+        Whether that was found earlier.
+    """
+
+    padded: int
+    size: int
+    wrong: int
+    difference: float
+    tolerance: float
+    remembered: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the shape can be trusted."""
+        return self.wrong == 0
+
+
+class TrustedBackend:
+    """Runs the network in the first of several ways that agrees with the reference.
+
+    Parameters
+    ----------
+    weights : Weights
+        What is run.
+    candidates : sequence of Candidate
+        In the order they are tried; the first must start.
+    first : Runner, optional
+        The first of them, started already.
+
+    Attributes
+    ----------
+    notes : list of str
+        What is to be said: which way was given up, why, and what is used instead.
+    """
+
+    def __init__(
+        self, weights: Weights, candidates: Sequence[Candidate], first: Runner | None = None
+    ) -> None:
+        self.weights = weights
+        self.architecture = weights.architecture
+        self.notes: list[str] = []
+        self._candidates = list(candidates)
+        self._runner = first or self._candidates[0].start(self._candidates[0].batch_size)
+        self._trusted: set[tuple[int, int, str]] = set()
+        self._reference: dict[int, NDArray[np.float32]] | None = None
+        self._windows: dict[int, Windows] = {}
+        self._memory = _Memory()
+
+    @property
+    def device(self) -> Device:
+        """Where the network runs."""
+        return self._runner.device
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the multiplications."""
+        return self._runner.precision
+
+    @property
+    def batch_size(self) -> int:
+        """Windows of full length at a time."""
+        return self._runner.batch_size
+
+    def stream(
+        self, positions: NDArray[np.float64], starts: NDArray[np.int64], stops: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], Output]]:
+        """Run the network on windows, batch by batch.
+
+        Parameters
+        ----------
+        positions : numpy.ndarray, shape (n_points, 2)
+            x and y of many trajectories, one after the other, in any unit.
+        starts, stops : numpy.ndarray, shape (n,)
+            Rows of the windows, none longer than the architecture's.
+
+        Yields
+        ------
+        index : numpy.ndarray of int64, shape (m,)
+            Which windows; each comes once, in an order of the backend's own.
+        output : Output
+            Of those.
+
+        Raises
+        ------
+        SptError
+            If no way is left that runs and agrees with the reference.
+        """
+        left = np.arange(len(starts))
+        while len(left):
+            windows = Windows(positions, starts[left], stops[left])
+            parts = self._planned(windows.lengths)
+            done = np.zeros(len(left), bool)
+            try:
+                for part, output in self._runner.stream(windows, parts):
+                    done[part.windows] = True
+                    yield left[part.windows], output
+            except OutOfMemoryError as error:
+                self._smaller(str(error))
+            left = left[~done]
+
+    def run(self, inputs: NDArray[np.float32]) -> Output:
+        """Run the network on inputs of one's own, (n, channels, padded), at any length."""
+        while True:
+            try:
+                return self._runner.run(inputs)
+            except OutOfMemoryError as error:
+                self._smaller(str(error))
+
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
+        return self.run(inputs).outputs
+
+    def tapped(
+        self, inputs: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return the outputs, and by name what was asked for beside them (`graph.TAPS`)."""
+        found = self.run(inputs)
+        return found.outputs, found.taps
+
+    def verify(self) -> list[Verification]:
+        """Compare a full batch of every length with the reference anew.
+
+        Returns
+        -------
+        list of Verification
+            One for each padded length, of the way that is used at first.
+        """
+        from spt_explain.resandi.backends.runner import rows_at
+
+        lengths = self.architecture.run_lengths
+        self._runner.expect(
+            {n: n * rows_at(self.batch_size, self.architecture, n) for n in lengths}
+        )
+        return [
+            self._compare(n, rows_at(self.batch_size, self.architecture, n), anew=True)
+            for n in lengths
+        ]
+
+    def _planned(self, lengths: NDArray[np.int64]) -> list[Part]:
+        """Return batches of shapes that can be trusted, whichever way that takes."""
+        while True:
+            parts = plan(lengths, self._runner, self.architecture)
+            points: dict[int, int] = {}
+            for part in parts:
+                points[part.padded] = points.get(part.padded, 0) + part.padded * part.size
+            self._runner.expect(points)
+            try:
+                failed = self._first_failing({(part.padded, part.size) for part in parts})
+            except OutOfMemoryError as error:
+                self._smaller(str(error))
+                continue
+            if failed is None:
+                return parts
+            self._next(
+                f"gives wrong outputs for {failed.wrong:,} of {failed.size:,} test inputs of "
+                f"{failed.padded} frames (off by up to {failed.difference:.2g} in a probability; "
+                f"rounding is below {failed.tolerance:g})"
+            )
+
+    def _first_failing(self, shapes: set[tuple[int, int]]) -> Verification | None:
+        for padded, size in sorted(shapes):
+            key = (padded, size, self._runner.variant(padded))
+            if key in self._trusted:
+                continue
+            found = self._compare(padded, size)
+            if not found.holds:
+                return found
+            self._trusted.add(key)
+        self._memory.keep()
+        return None
+
+    def _compare(self, padded: int, size: int, *, anew: bool = False) -> Verification:
+        runner = self._runner
+        tolerance = TOLERANCE[runner.precision]
+        key = self._key(padded, size)
+        known = None if anew else self._memory.get(key)
+        if known is not None:
+            return Verification(padded, size, 0, known, tolerance, remembered=True)
+        expected = self._expected()[padded]
+        windows = self._windows[padded]
+        index = np.arange(size) % len(expected)
+        tiled = Windows(windows.positions, windows.starts[index], windows.stops[index])
+        part = Part(np.arange(size), padded, size)
+        ((_, output),) = runner.stream(tiled, [part])
+        off = difference(output.outputs, expected[index], self.architecture)
+        wrong = int((~(off <= tolerance)).sum())
+        found = Verification(padded, size, wrong, float(off.max()), tolerance)
+        if found.holds:
+            self._memory.put(key, found.difference)
+        return found
+
+    def _key(self, padded: int, size: int) -> str:
+        runner = self._runner
+        parts = (
+            runner.device.description, runner.versions, runner.precision, runner.variant(padded),
+            self.weights.sha256, padded, size, *getattr(runner, "_taps", ()),
+        )  # fmt: skip
+        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+    def _expected(self) -> dict[int, NDArray[np.float32]]:
+        if self._reference is None:
+            self._windows = reference_windows(self.architecture)
+            self._reference = reference_of(self.weights)
+        return self._reference
+
+    def _smaller(self, why: str) -> None:
+        """Go on with half the batch, or in the next way where that is small already."""
+        half = self._runner.batch_size // 2
+        if half < _FEWEST_ROWS:
+            self._next(f"ran out of memory ({why})")
+            return
+        self._runner.batch_size = half
+        self.notes.append(
+            f"{self._candidates[0].name} ran out of memory: batches of {half} windows from here on."
+        )
+
+    def _next(self, why: str) -> None:
+        """Give up the present way, and take the next one that starts."""
+        given_up = self._candidates.pop(0).name
+        while self._candidates:
+            try:
+                self._runner = self._candidates[0].start(self._candidates[0].batch_size)
+            except SptError:
+                self._candidates.pop(0)
+                continue
+            self._trusted.clear()
+            self.notes.append(f"{given_up} {why}: {self._candidates[0].name} is used instead.")
+            return
+        raise SptError(
+            f"{given_up} {why}, and there is no other way left to run the network here. "
+            "Send what spt-explain doctor --verify prints to the developers.",
+            exit_code=1,
+        )
+
+
+def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
+    """Return the reference outputs of weights: from their card, or computed once and kept.
+
+    Raises
+    ------
+    SptError
+        If the card holds something else.
+    """
+    try:
+        found = from_card(weights.card, weights.architecture)
+        if found is None:
+            path = cache_folder() / f"reference-{weights.sha256[:32]}.json"
+            stored = {"reference": json.loads(path.read_text())} if path.is_file() else {}
+            found = from_card(stored, weights.architecture)
+    except ValueError as error:
+        raise SptError(
+            f"the card of the weights {weights.name} can't be used: {error}."
+        ) from error
+    if found is None:
+        found = compute_reference(weights.architecture, weights.load())
+        _write(path, json.dumps(to_card(found)))
+    return found
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be found out again."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("spt-explain", appauthor=False))
+
+
+class _Memory:
+    """Which shapes were found to hold, in a file of the user's cache; best effort."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, float] | None = None
+        self._new: dict[str, float] = {}
+
+    def get(self, key: str) -> float | None:
+        return self._read().get(key)
+
+    def put(self, key: str, difference: float) -> None:
+        self._read()[key] = self._new[key] = difference
+
+    def keep(self) -> None:
+        """Write what is new."""
+        if not self._new:
+            return
+        known = {**_read_numbers(cache_folder() / CACHE), **self._new}
+        for key in list(known)[: max(0, len(known) - _MOST_REMEMBERED)]:
+            del known[key]
+        _write(cache_folder() / CACHE, json.dumps(known, indent=0))
+        self._new = {}
+
+    def _read(self) -> dict[str, float]:
+        if self._known is None:
+            self._known = _read_numbers(cache_folder() / CACHE)
+        return self._known
+
+
+def _read_numbers(path: Path) -> dict[str, float]:
+    try:
+        values: Any = json.loads(path.read_text())
+        return {str(key): float(value) for key, value in values.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file of the cache at one stroke; where that can't be, do without."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

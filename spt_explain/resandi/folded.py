@@ -1,0 +1,351 @@
+"""The trained classifier made ready to run: normalisation folded in, convolutions fast and fused.
+
+`network.ResAnDi` is what is trained; this computes the same outputs several times faster. Batch
+normalisation becomes part of the kernels. The first stages are direct convolutions, with bias,
+shortcut and ReLU in the convolution's own kernel on CUDA, and without the taps that meet nothing
+but zeros; the last ones, on inputs long enough, go by Fourier transform (`resandi.fourier`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from spt_explain.resandi.fourier import phases, transforms
+from spt_explain.resandi.graph import BLOCKS, NODES, folded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from spt_explain.resandi.architecture import Architecture
+
+DIRECT_STAGES = 2
+"""Stages of direct convolutions where the rest goes by Fourier transform. In float16 the transforms
+of the first two stages would double the error of the probabilities (2e-4 against 1e-4, root mean
+square); those of the last two leave it as it is and save four fifths of the operations."""
+FOURIER_FROM = 256
+"""Padded length from which the transforms pay, on an H200; below, few taps meet a node at all."""
+_POOLED = 4
+"""Frames of the input for each node of the first stage."""
+
+
+class FoldedNetwork(nn.Module):
+    """The classifier for inputs padded to one length.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        Shape of the network.
+    tensors : mapping of str to numpy.ndarray
+        Parameters and running statistics by their torch names (`network.ResAnDi`).
+    padded : int
+        Length of the inputs, in frames.
+    direct : int, optional
+        Stages, of four, with direct convolutions; by default `DIRECT_STAGES`, or all for inputs
+        shorter than `FOURIER_FROM`.
+
+    Notes
+    -----
+    ``to(device, dtype)`` moves it, as any module; parameters are buffers and are not trained.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        tensors: Mapping[str, NDArray[np.float32]],
+        padded: int,
+        *,
+        direct: int | None = None,
+    ) -> None:
+        super().__init__()
+        if direct is None:
+            direct = DIRECT_STAGES if padded >= FOURIER_FROM else len(BLOCKS)
+        self.architecture = architecture
+        self.padded = padded
+        self.direct = direct
+        kernel, bias = folded(tensors, "conv1", "bn1")
+        self.stem = _Direct(kernel, bias, 2, padded)
+        nodes = -(-(-(-padded // 2)) // 2)
+        blocks: list[nn.Module] = []
+        for stage in range(len(BLOCKS)):
+            for block in range(2):
+                name, stride = f"stages.{stage}.{block}", 2 if stage and not block else 1
+                kind = _DirectBlock if stage < direct else _FourierBlock
+                blocks.append(kind(tensors, name, nodes, stride))
+                nodes = -(-nodes // stride)
+        self.blocks = nn.ModuleList(blocks)
+        self.register_buffer("weight", torch.from_numpy(np.array(tensors["fc.weight"])))
+        self.register_buffer("bias", torch.from_numpy(np.array(tensors["fc.bias"])))
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def to_layout(self, device: str, dtype: torch.dtype) -> FoldedNetwork:
+        """Move to a device and precision, images channels last; return the network itself."""
+        self.to(device, dtype)
+        for module in self.modules():
+            if isinstance(module, _Direct):
+                module.weight = module.weight.contiguous(memory_format=torch.channels_last)
+        return self
+
+    def forward(
+        self, x: torch.Tensor, shortest: int = 1, taps: Sequence[str] = ()
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return the outputs and what is asked for beside them.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (n, channels, padded)
+            Inputs, as `ResAnDi` takes them, in the network's precision.
+        shortest : int
+            Points of the shortest trajectory; with masked padding, maps are masked only as far as
+            padding can reach.
+        taps : sequence of str
+            Of `graph.TAPS`.
+
+        Returns
+        -------
+        outputs : torch.Tensor, shape (n, outputs), float32
+        taps : dict of str to torch.Tensor
+            As `graph.build_model` says.
+        """
+        inside = self._inside(x, shortest)
+        image = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        y = inside.mask(self.stem(image, relu=True), 2, time=3)
+        y = nn.functional.max_pool2d(y, (1, 3), (1, 2), (0, 1))
+        y = inside.mask(y, _POOLED, time=3)
+        found: dict[str, torch.Tensor] = {}
+        stride = _POOLED
+        for index, block in enumerate(self.blocks):
+            stage = index // 2
+            if index and index % 2 == 0:
+                stride *= 2
+            if index == 2 * self.direct:  # from here on time comes first
+                y = y.squeeze(2).permute(2, 0, 1).contiguous()
+            y = block(y, inside, stride)
+            if index % 2 and BLOCKS[stage] in taps:
+                found[BLOCKS[stage]] = _maps(y).float()
+        maps = _maps(y)
+        count = inside.count(maps.size(2), stride)
+        if NODES in taps:
+            weight = self.weight[: self.architecture.n_logits]
+            each = torch.einsum("nkt,ck->nct", maps, weight).float()
+            found[NODES] = each / count[:, None]
+        pooled = (maps.sum(2, dtype=torch.float32) / count).to(maps.dtype)
+        outputs = nn.functional.linear(pooled, self.weight, self.bias)
+        return outputs.float(), found
+
+    def _inside(self, x: torch.Tensor, shortest: int) -> _Inside:
+        if self.architecture.padding != "masked":
+            return _Inside(None, 0)
+        margin = self.architecture.margin
+        start = x.size(2) - x[:, -1].sum(1, dtype=torch.float32).long()
+        outside = max(self.padded - shortest - margin, 0)
+        return _Inside((start - margin).clamp(min=0), outside)
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """Where feature maps are kept: from the margin before each trajectory on.
+
+    Attributes
+    ----------
+    first : torch.Tensor, shape (n,), or None
+        First frame of each margin; None without a mask.
+    outside : int
+        Frames before the latest of them, at most.
+    """
+
+    first: torch.Tensor | None
+    outside: int
+
+    def mask(self, x: torch.Tensor, stride: int, *, time: int) -> torch.Tensor:
+        """Set nodes that cover no frame inside to zero; only the first nodes can be such."""
+        nodes = self.outside // stride
+        if self.first is None or not nodes:
+            return x
+        node = torch.arange(nodes, device=x.device)
+        if time == 3:
+            keep = (node >= (self.first // stride)[:, None])[:, None, None]
+            head = x[..., :nodes]
+        else:
+            keep = (node[:, None] >= self.first // stride)[..., None]
+            head = x[:nodes]
+        if torch.is_grad_enabled():
+            rest = x[..., nodes:] if time == 3 else x[nodes:]
+            return torch.cat([head * keep, rest], time)
+        head.mul_(keep.to(x.dtype))
+        return x
+
+    def count(self, nodes: int, stride: int) -> torch.Tensor | float:
+        """Return the nodes that count, (n, 1), or their number where all do."""
+        if self.first is None:
+            return torch.full((1, 1), float(nodes))
+        return (nodes - self.first // stride).clamp(min=1).float()[:, None]
+
+
+def _maps(y: torch.Tensor) -> torch.Tensor:
+    """Return maps, (n, channels, nodes), of an image or a series."""
+    return y.squeeze(2) if y.dim() == 4 else y.permute(1, 2, 0)
+
+
+class _Direct(nn.Module):
+    """A direct convolution, its bias and, fused where CUDA can, shortcut and ReLU."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(
+        self,
+        kernel: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        stride: int,
+        nodes: int,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        reach = kernel.shape[2] // 2
+        if stride == 1:  # taps beyond meet nothing but zeros
+            kept = min(reach, nodes - 1)
+            kernel = kernel[:, :, reach - kept : reach + kept + 1]
+            reach = kept
+        self.reach = reach
+        self.register_buffer("weight", torch.from_numpy(kernel[:, :, None].copy()))
+        self.register_buffer("bias", torch.from_numpy(np.asarray(bias, np.float32)))
+
+    def forward(
+        self, x: torch.Tensor, *, relu: bool = False, shortcut: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the convolution of images, (n, channels, 1, nodes)."""
+        stride, padding = (1, self.stride), (0, self.reach)
+        if x.is_cuda and relu and x.dtype == torch.float16 and not torch.is_grad_enabled():
+            if shortcut is None:
+                return torch.cudnn_convolution_relu(
+                    x, self.weight, self.bias, stride, padding, (1, 1), 1
+                )
+            return torch.cudnn_convolution_add_relu(
+                x, self.weight, shortcut, 1.0, self.bias, stride, padding, (1, 1), 1
+            )
+        y = nn.functional.conv2d(x, self.weight, self.bias, stride, padding)
+        if shortcut is not None:
+            y = y + shortcut
+        return y.relu() if relu else y
+
+
+class _DirectBlock(nn.Module):
+    """A residual block of direct convolutions, on images (n, channels, 1, nodes)."""
+
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+    ) -> None:
+        super().__init__()
+        self.conv1 = _Direct(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        nodes = -(-nodes // stride)
+        self.conv2 = _Direct(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
+        self.shortcut: _Direct | None = None
+        if f"{name}.downsample.0.weight" in tensors:
+            parts = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            self.shortcut = _Direct(*parts, stride, nodes)
+
+    def forward(self, x: torch.Tensor, inside: _Inside, stride: int) -> torch.Tensor:
+        """Return the block's maps, masked; `stride` in frames for each of their nodes."""
+        shortcut = x if self.shortcut is None else self.shortcut(x)
+        y = inside.mask(self.conv1(x, relu=True), stride, time=3)
+        return inside.mask(self.conv2(y, relu=True, shortcut=shortcut), stride, time=3)
+
+
+class _Fourier(nn.Module):
+    """A convolution by Fourier transform, on series (nodes, n, channels), its bias within."""
+
+    analysis: torch.Tensor
+    weight: torch.Tensor
+    synthesis: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(
+        self,
+        kernel: NDArray[np.float32],
+        bias: NDArray[np.float32],
+        stride: int,
+        nodes: int,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.nodes = -(-nodes // stride)
+        found = transforms(self.nodes, kernel.shape[2], stretched=False)
+        parts = phases(kernel.astype(np.float64), stride, found.reach)
+        weight = np.einsum("rd,poid->rpio", found.kernel, parts)
+        weight = weight.reshape(-1, *weight.shape[2:])
+        # the bias comes in as one more row of products, which the synthesis adds to every node
+        ones = np.ones((self.nodes, 1))
+        synthesis = np.concatenate([np.repeat(found.synthesis, stride, axis=1), ones], axis=1)
+        for name, value in (
+            ("analysis", found.analysis),
+            ("weight", weight),
+            ("synthesis", synthesis),
+            ("bias", bias),
+        ):
+            self.register_buffer(name, torch.from_numpy(np.asarray(value, np.float32)))
+
+    def products(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what `synthesis` is to be multiplied with, (rows, n * channels out)."""
+        nodes, n, channels = x.shape
+        if nodes % self.stride:
+            x = nn.functional.pad(x, (0, 0, 0, 0, 0, 1))
+        spectrum = (self.analysis @ x.reshape(self.nodes, -1)).view(-1, n, channels)
+        rows, _, out = self.weight.shape
+        if torch.is_grad_enabled():
+            found = torch.bmm(spectrum, self.weight)
+            return torch.cat([found, self.bias.expand(1, n, out)]).view(rows + 1, -1)
+        found = x.new_empty(rows + 1, n, out)
+        torch.bmm(spectrum, self.weight, out=found[:rows])
+        found[rows] = self.bias
+        return found.view(rows + 1, -1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the convolution and ReLU of series."""
+        y = (self.synthesis @ self.products(x)).view(self.nodes, x.size(1), -1)
+        return y.relu() if torch.is_grad_enabled() else y.relu_()
+
+
+class _FourierBlock(nn.Module):
+    """A residual block by Fourier transform, on series (nodes, n, channels)."""
+
+    kernel: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv1 = _Fourier(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        nodes = -(-nodes // stride)
+        self.conv2 = _Fourier(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
+        self.reshaped = f"{name}.downsample.0.weight" in tensors
+        if self.reshaped:
+            kernel, bias = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            self.register_buffer("kernel", torch.from_numpy(kernel[:, :, 0].T.copy()))
+            self.register_buffer("bias", torch.from_numpy(np.asarray(bias, np.float32)))
+
+    def forward(self, x: torch.Tensor, inside: _Inside, stride: int) -> torch.Tensor:
+        """Return the block's maps, masked; `stride` in frames for each of their nodes."""
+        shortcut = x
+        if self.reshaped:
+            some = x[:: self.stride]
+            flat = torch.addmm(self.bias, some.reshape(-1, some.size(2)), self.kernel)
+            shortcut = flat.view(some.size(0), some.size(1), -1)
+        y = inside.mask(self.conv1(x), stride, time=0)
+        products = self.conv2.products(y)
+        flat = shortcut.reshape(shortcut.size(0), -1)
+        if torch.is_grad_enabled():
+            z = torch.addmm(flat, self.conv2.synthesis, products).relu()
+        else:  # the shortcut is needed no more
+            z = flat.addmm_(self.conv2.synthesis, products).relu_()
+        return inside.mask(z.view(shortcut.shape), stride, time=0)
