@@ -127,7 +127,8 @@ class OnnxBackend:
                 "ONNX Runtime does not run on Apple's GPU (mps): give --backend torch as well."
             )
         ort.set_default_logger_severity(4)
-        ort.disable_telemetry_events()  # nothing leaves the microscope room
+        # for a runtime imported before spt_explain, or older than ORT_DISABLE_TELEMETRY
+        ort.disable_telemetry_events()
         usable, why_not = (False, "") if device == "cpu" else probe_onnx_cuda()
         if device == "cuda" and not usable:
             raise SptError(
