@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.telemetry import disable_telemetry
 from spt_explain.version import __version__
+
+disable_telemetry()  # before any library is imported
 
 if TYPE_CHECKING:
     from spt_explain.api import classify, explain, read_tracks, track_movie, track_stack

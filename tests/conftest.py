@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import spt_explain  # noqa: F401 - before any test imports ONNX Runtime: it switches telemetry off
+
 # No test is timed; in CI the examples are the same each time, so that a run can be repeated.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
