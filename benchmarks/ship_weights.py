@@ -13,6 +13,8 @@ import json
 import shutil
 from pathlib import Path
 
+from spt_explain.resandi.backends import reference
+from spt_explain.resandi.backends.trusted import reference_of
 from spt_explain.resandi.weights import MANIFEST, file_sha256, find_weights
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -43,6 +45,7 @@ def main() -> None:
     card = {**weights.card, "name": options.name, "version": options.version}
     if options.accuracy:
         card["accuracy"] = json.loads(options.accuracy.read_text())
+    card[reference.KEY] = reference.to_card(reference_of(weights))
     card |= {"source": SOURCE, "license": "BSD-3-Clause"}
     (WEIGHTS / f"{options.name}.json").write_text(
         json.dumps(card, indent=1, ensure_ascii=False) + "\n"

@@ -117,8 +117,9 @@ def classify(
     policy: QualityPolicy | None = None,
     *,
     weights: str | None = None,
-    backend: str = "onnx",
+    backend: str = "auto",
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     jobs: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
@@ -138,10 +139,12 @@ def classify(
         Minimum length, gaps, branches.
     weights : str, optional
         Name of the weights; the shipped default if not given.
-    backend : {"onnx", "torch"}
-        What runs the network.
+    backend : {"auto", "onnx", "torch"}
+        What runs the network; "auto" is torch on an NVIDIA GPU, ONNX Runtime on the CPU.
     device : {"auto", "cuda", "mps", "cpu"}
         Where.
+    precision : {"auto", "float16", "tf32", "float32"}
+        Of the multiplications on a GPU; "auto" is float16.
     batch_size, jobs : int, optional
         Windows at a time; CPU threads.
     threshold : float
@@ -172,6 +175,7 @@ def classify(
         weights,
         backend=backend,
         device=device,
+        precision=precision,
         batch_size=batch_size,
         jobs=jobs,
         threshold=threshold,
@@ -195,8 +199,9 @@ def explain(
     erase: Erasure = "cut",
     seed: int = 1,
     weights: str | None = None,
-    backend: str = "onnx",
+    backend: str = "auto",
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     jobs: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
@@ -239,7 +244,7 @@ def explain(
         How: cut out, a particle at rest, or a straight line.
     seed : int
         Of the check.
-    weights, backend, device, batch_size, jobs, threshold, alone, exposure
+    weights, backend, device, precision, batch_size, jobs, threshold, alone, exposure
         See `classify`.
     only : sequence of int
         Particles to explain; all by default.
@@ -284,6 +289,7 @@ def explain(
         weights=weights,
         backend=backend,
         device=device,
+        precision=precision,
         batch_size=batch_size,
         jobs=jobs,
         threshold=threshold,

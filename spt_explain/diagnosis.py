@@ -67,7 +67,7 @@ def _libraries() -> dict[str, str]:
 
 def _devices() -> tuple[list[dict[str, Any]], bool]:
     """Return every backend and device with its state, and whether a library failed to load."""
-    from spt_explain.resandi import backends
+    from spt_explain.resandi.backends import devices as backends
 
     rows: list[dict[str, Any]] = []
     broken = False

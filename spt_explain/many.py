@@ -312,6 +312,8 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
             },
             "backend": classifier.backend_name,
             "device": classifier.backend.device.description,
+            "precision": classifier.backend.precision,
+            "device_notes": list(classifier.backend.notes),
             "batch_size": classifier.batch_size,
             **self.own(),
             "policy": asdict(self.policy),

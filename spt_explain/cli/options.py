@@ -178,9 +178,10 @@ def network_options(function: F) -> F:
         ),
         choice_option(
             "--backend",
-            ["onnx", "torch"],
-            default="onnx",
-            help="What runs the network: ONNX Runtime or torch.",
+            ["auto", "onnx", "torch"],
+            default="auto",
+            help="What runs the network: torch, ONNX Runtime, or whichever is faster: torch on an "
+            "NVIDIA GPU, ONNX Runtime on the CPU.",
         ),
         choice_option(
             "--device",
@@ -188,11 +189,19 @@ def network_options(function: F) -> F:
             default="auto",
             help="Where it runs; auto takes the GPU if it can be used.",
         ),
+        choice_option(
+            "--precision",
+            ["auto", "float16", "tf32", "float32"],
+            default="auto",
+            help="Of multiplications on a GPU; auto is float16, float32 the reference. Sums, and "
+            "all on the CPU, are in float32.",
+        ),
         click.option(
             "--batch-size",
             type=int,
             metavar="N",
-            help="Windows at a time. Default: 64 on the CPU, 1024 on a GPU.",
+            help="Windows of 1024 frames at a time, shorter ones in proportion. Default: 64 on the "
+            "CPU; on a GPU 2048 (torch) or 1024.",
         ),
         click.option("--jobs", type=int, metavar="N", help="CPU threads. Default: all cores."),
     )(function)
@@ -200,7 +209,7 @@ def network_options(function: F) -> F:
 
 def network_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `network_options` gave."""
-    return _some(options, ("weights", "backend", "device", "batch_size", "jobs"))
+    return _some(options, ("weights", "backend", "device", "precision", "batch_size", "jobs"))
 
 
 def judging_options(function: F) -> F:

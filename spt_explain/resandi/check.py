@@ -56,12 +56,14 @@ def check_card(card: Any, source: str) -> Architecture:
     values = card.get("architecture")
     if not isinstance(values, dict):
         raise SptError(f"{source} does not describe the network: it has no 'architecture'.")
+    from spt_explain.resandi.backends.reference import from_card
+
     try:
         Calibration.from_card(card)
     except ValueError as error:
         raise SptError(f"{source}: {error}.") from error
     try:
-        return Architecture.from_dict(values)
+        architecture = Architecture.from_dict(values)
     except SptError:
         raise
     except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -69,6 +71,11 @@ def check_card(card: Any, source: str) -> Architecture:
             f"{source} describes a network that this version of spt-explain does not know "
             f"({error}). If a newer version made it, update spt-explain."
         ) from error
+    try:
+        from_card(card, architecture)
+    except ValueError as error:
+        raise SptError(f"{source}: {error}.") from error
+    return architecture
 
 
 def expected_shapes(architecture: Architecture, source: str) -> dict[str, tuple[int, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.resandi.backends import load_backend
+from spt_explain.resandi.backends.runner import Part, Windows, prepared, rows_at
 from spt_explain.resandi.calibration import Calibration
-from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.recording import (
     Recording,
     class_probabilities,
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
 
     from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.table import Tracks
-
-_PREPARING_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -158,13 +155,11 @@ class Classifier:
     ----------
     weights : str or Weights, optional
         Name of the weights, or the weights; the shipped default if not given.
-    backend : {"onnx", "torch"}
-        What runs the network.
-    device : {"auto", "cuda", "mps", "cpu"}
-        Where.
+    backend, device, precision : str
+        What runs the network, where, and in which precision; see `backends.load_backend`.
     batch_size : int, optional
-        Windows of full length at a time, shorter ones in proportion; 64 on the CPU and 1024 on a
-        GPU by default.
+        Windows of full length at a time, shorter ones in proportion; 64 on the CPU, 1024 (ONNX
+        Runtime) or 2048 (torch) on a GPU by default.
     jobs : int, optional
         CPU threads; all cores by default.
     threshold : float
@@ -185,8 +180,9 @@ class Classifier:
         self,
         weights: str | Weights | None = None,
         *,
-        backend: str = "onnx",
+        backend: str = "auto",
         device: str = "auto",
+        precision: str = "auto",
         batch_size: int | None = None,
         jobs: int | None = None,
         threshold: float = DEFAULT_THRESHOLD,
@@ -203,7 +199,13 @@ class Classifier:
         self.weights: Weights = weights
         self.backend_name = backend
         self.backend = load_backend(
-            self.weights, backend=backend, device=device, jobs=jobs, taps=taps
+            self.weights,
+            backend=backend,
+            device=device,
+            precision=precision,
+            jobs=jobs,
+            taps=taps,
+            batch_size=batch_size,
         )
         self.taps = tuple(taps)
         try:
@@ -213,7 +215,6 @@ class Classifier:
             raise SptError(
                 f"the card of the weights {self.weights.name} can't be used: {error}."
             ) from error
-        self.batch_size = batch_size or self.backend.batch_size
         self.threshold = threshold
         self.alone = alone
 
@@ -339,24 +340,25 @@ class Classifier:
         """Run the network over the windows of trajectories; parameters as for `predict`."""
         seconds = seconds if seconds is not None else {"inputs": 0.0, "network": 0.0}
         placed = self.place(offsets)
-        starts, stops, owner = placed.starts, placed.stops, placed.owner
         outputs, taps = placed.outputs, placed.taps
         done = 0
         clock = time.perf_counter()
-        for part, inputs in self.inputs(positions, starts, stops):
-            now = time.perf_counter()
-            seconds["inputs"] += now - clock
+        for part, output in self.backend.stream(positions, placed.starts, placed.stops):
+            outputs[part] = output.outputs
             if self.taps:
-                outputs[part], tapped = self.backend.tapped(inputs)
-                taps.append((part, tapped))
-            else:
-                outputs[part] = self.backend.outputs(inputs)
-            clock = time.perf_counter()
-            seconds["network"] += clock - now
+                taps.append((part, output.taps))
+            now = time.perf_counter()
+            seconds["network"] += now - clock
+            clock = now
             done += len(part)
             if progress is not None:
-                progress(done, len(owner))
+                progress(done, len(placed.owner))
         return placed
+
+    @property
+    def batch_size(self) -> int:
+        """Windows of full length at a time."""
+        return self.backend.batch_size
 
     def place(self, offsets: NDArray[np.int64]) -> WindowOutputs:
         """Return where the windows of trajectories lie, without running the network."""
@@ -407,35 +409,19 @@ class Classifier:
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield batches of windows, by padded length: their indices, and their inputs.
 
-        The next batches are being prepared while the network works.
+        For what is more than running the network: inputs that are changed, or gradients.
         """
         architecture = self.weights.architecture
-        padded = architecture.padded_length(stops - starts)
-
-        def prepare(part: NDArray[np.int64]) -> NDArray[np.float32]:
-            return build_inputs(
-                positions,
-                starts[part],
-                stops[part],
-                window=int(padded[part[0]]),
-                kind=architecture.inputs,
-                padding=architecture.padding,
-            )
-
+        windows = Windows(positions, starts, stops)
+        padded = architecture.padded_length(windows.lengths)
         parts = []
-        for length in architecture.lengths:
+        for length in np.unique(padded).tolist():
             rows = np.flatnonzero(padded == length)
-            size = max(1, self.batch_size * architecture.lengths[-1] // length)
-            parts += [rows[i : i + size] for i in range(0, len(rows), size)]
-        with ThreadPoolExecutor(_PREPARING_THREADS) as pool:
-            waiting: list[tuple[NDArray[np.int64], Future[NDArray[np.float32]]]] = []
-            for part in parts:
-                waiting.append((part, pool.submit(prepare, part)))
-                if len(waiting) > 2 * _PREPARING_THREADS:
-                    done, future = waiting.pop(0)
-                    yield done, future.result()
-            for done, future in waiting:
-                yield done, future.result()
+            size = rows_at(self.batch_size, architecture, length)
+            some = [rows[i : i + size] for i in range(0, len(rows), size)]
+            parts += [Part(one, length, len(one)) for one in some]
+        for part, inputs in prepared(windows, parts, architecture):
+            yield part.windows, inputs
 
 
 def _together(runs: Sequence[WindowOutputs]) -> WindowOutputs:

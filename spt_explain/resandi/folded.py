@@ -29,8 +29,8 @@ DIRECT_STAGES = 2
 """Stages of direct convolutions where the rest goes by Fourier transform. In float16 the transforms
 of the first two stages would double the error of the probabilities (2e-4 against 1e-4, root mean
 square); those of the last two leave it as it is and save four fifths of the operations."""
-FOURIER_FROM = 256
-"""Padded length from which the transforms pay, on an H200; below, few taps meet a node at all."""
+FOURIER_FROM = 384
+"""Padded length from which the transforms pay, on an H200: below, few taps meet a node at all."""
 _POOLED = 4
 """Frames of the input for each node of the first stage."""
 
@@ -279,9 +279,9 @@ class _Fourier(nn.Module):
         self.stride = stride
         self.nodes = -(-nodes // stride)
         found = transforms(self.nodes, kernel.shape[2], stretched=False)
-        parts = phases(kernel.astype(np.float64), stride, found.reach)
-        weight = np.einsum("rd,poid->rpio", found.kernel, parts)
-        weight = weight.reshape(-1, *weight.shape[2:])
+        parts = phases(kernel, stride, found.reach).transpose(3, 0, 2, 1)
+        weight = found.kernel.astype(np.float32) @ parts.reshape(len(parts), -1)
+        weight = weight.reshape(-1, *parts.shape[2:])
         # the bias comes in as one more row of products, which the synthesis adds to every node
         ones = np.ones((self.nodes, 1))
         synthesis = np.concatenate([np.repeat(found.synthesis, stride, axis=1), ones], axis=1)

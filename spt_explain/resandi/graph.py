@@ -358,9 +358,7 @@ class _Series:
         transform = builder.constant(f"{conv}.transform", matrices.kernel.astype(builder.dtype))
         taps = builder.constant(f"{conv}.weight", flat.astype(builder.dtype))
         weight_shape = builder.numbers(rows * stride, channels_in, channels_out)
-        weights = builder.node(
-            "Reshape", [builder.node("MatMul", [transform, taps]), weight_shape]
-        )
+        weights = builder.node("Reshape", [builder.node("MatMul", [transform, taps]), weight_shape])
         analysis, synthesis = self._transforms(nodes, kernel, stride)
         shape = builder.node("Shape", [x], start=0, end=1)
         count = builder.node("Div", [shape, builder.numbers(stride)]) if stride > 1 else shape
@@ -393,7 +391,9 @@ class _Series:
             x = builder.node("Reshape", [x, builder.numbers(rows * stride, -1)])
             x = builder.node("MatMul", [synthesis, x])
         x = builder.node("Reshape", [x, builder.numbers(0, -1, channels_out)])
-        return builder.node("Add", [x, builder.constant(f"{conv}.bias", bias.astype(builder.dtype))])
+        return builder.node(
+            "Add", [x, builder.constant(f"{conv}.bias", bias.astype(builder.dtype))]
+        )
 
     def _stretches(self, x: str, count: str, halo: int, nodes: int) -> str:
         """Return overlapping stretches, (stretches, inputs, all else), of flat maps."""

@@ -144,6 +144,8 @@ def run_plan(
     ---------------------------
     As for `retrain`.
     """
+    from spt_explain.resandi.backends import reference
+    from spt_explain.resandi.backends.trusted import reference_of
     from spt_explain.resandi.quantise import dequantise, quantise
     from spt_explain.resandi.store import install_weights
     from spt_explain.training.conditions import Conditions
@@ -187,6 +189,7 @@ def run_plan(
     card = _card(plan, state) | calibration
     weights = install_weights(recipe.name, rounded, card, overwrite=overwrite)
     listener.stage("testing")
+    card[reference.KEY] = reference.to_card(reference_of(weights))
     card["accuracy"] = _test(weights)
     weights = install_weights(recipe.name, rounded, card, overwrite=True)
     for path in (plan.checkpoint, note_of(plan.checkpoint)):

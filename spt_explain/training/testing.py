@@ -99,8 +99,9 @@ def evaluate(
     exposure: float = 0.0,
     missing: float = 0.0,
     seed: int = SEED,
-    backend: str = "onnx",
+    backend: str = "auto",
     device: str = "auto",
+    precision: str = "auto",
     batch_size: int | None = None,
     jobs: int | None = None,
     threshold: float = DEFAULT_THRESHOLD,
@@ -127,7 +128,7 @@ def evaluate(
         Of the simulated trajectories; see `Protocol`.
     seed : int
         Of simulation, choice and noise.
-    backend, device, batch_size, jobs, threshold
+    backend, device, precision, batch_size, jobs, threshold
         See `Classifier`.
     watcher : Watcher, optional
         Told what happens.
@@ -157,6 +158,7 @@ def evaluate(
         weights,
         backend=backend,
         device=device,
+        precision=precision,
         batch_size=batch_size,
         jobs=jobs,
         threshold=threshold,

@@ -42,6 +42,7 @@ def probe_onnx_cuda() -> tuple[bool, str]:
     """
     import onnxruntime as ort
 
+    ort.disable_telemetry_events()  # in case it was imported before this package
     gpus = nvidia_gpus()
     if not gpus:
         return False, ""

@@ -145,9 +145,7 @@ def rows_at(batch_size: int, architecture: Architecture, padded: int) -> int:
     return rows if rows < 256 else rows // 64 * 64
 
 
-def plan(
-    lengths: NDArray[np.int64], runner: Runner, architecture: Architecture
-) -> list[Part]:
+def plan(lengths: NDArray[np.int64], runner: Runner, architecture: Architecture) -> list[Part]:
     """Return the batches of windows of these lengths, by padded length."""
     padded = architecture.padded_length(lengths)
     # windows alike in length lie together: what masks reach is as short as can be

@@ -331,9 +331,7 @@ def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
             stored = {"reference": json.loads(path.read_text())} if path.is_file() else {}
             found = from_card(stored, weights.architecture)
     except ValueError as error:
-        raise SptError(
-            f"the card of the weights {weights.name} can't be used: {error}."
-        ) from error
+        raise SptError(f"the card of the weights {weights.name} can't be used: {error}.") from error
     if found is None:
         found = compute_reference(weights.architecture, weights.load())
         _write(path, json.dumps(to_card(found)))
