@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spt_explain.errors import SptError
 from spt_explain.movie_simulation import parse_settings, simulate_movies
-from spt_explain.resandi import backends
+from spt_explain.resandi.backends import devices
 from spt_explain.xddpm.simulate import read_labelled, simulate
 
 SMALL = {"movies": 3, "frames": 3, "size": 16, "seed": 1}
@@ -131,7 +131,7 @@ def test_time_and_device_are_checked(tmp_path, monkeypatch):
     for minutes in (0, -1, float("nan"), float("inf")):
         with pytest.raises(SptError, match="--minutes"):
             simulate_movies("spots", **SMALL, minutes=minutes, output=tmp_path / "m")
-    monkeypatch.setattr(backends, "why_not_torch_cuda", lambda: "built without CUDA")
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "built without CUDA")
     for device, said in (("cuda", "built without CUDA. Leave it out"), ("mps", "cuda or cpu")):
         with pytest.raises(SptError, match=f"--device {device}: .*{said}"):
             simulate_movies("spots", **SMALL, device=device, output=tmp_path / "m")

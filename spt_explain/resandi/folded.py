@@ -8,6 +8,7 @@ but zeros; the last ones, on inputs long enough, go by Fourier transform (`resan
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ class FoldedNetwork(nn.Module):
         self.direct = direct
         kernel, bias = folded(tensors, "conv1", "bn1")
         self.stem = _Direct(kernel, bias, 2, padded)
-        nodes = -(-(-(-padded // 2)) // 2)
+        nodes = math.ceil(padded / _POOLED)
         blocks: list[nn.Module] = []
         for stage in range(len(BLOCKS)):
             for block in range(2):
@@ -132,7 +133,7 @@ class FoldedNetwork(nn.Module):
             if index % 2 and BLOCKS[stage] in taps:
                 found[BLOCKS[stage]] = _maps(y).float()
         maps = _maps(y)
-        count = inside.count(maps.size(2), stride)
+        count = inside.count(maps.size(2), stride, maps.device)
         if NODES in taps:
             weight = self.weight[: self.architecture.n_logits]
             each = torch.einsum("nkt,ck->nct", maps, weight).float()
@@ -183,10 +184,10 @@ class _Inside:
         head.mul_(keep.to(x.dtype))
         return x
 
-    def count(self, nodes: int, stride: int) -> torch.Tensor | float:
-        """Return the nodes that count, (n, 1), or their number where all do."""
+    def count(self, nodes: int, stride: int, device: torch.device) -> torch.Tensor:
+        """Return the nodes that count, (n, 1), or their number, (1, 1), where all do."""
         if self.first is None:
-            return torch.full((1, 1), float(nodes))
+            return torch.full((1, 1), float(nodes), device=device)
         return (nodes - self.first // stride).clamp(min=1).float()[:, None]
 
 

@@ -1,10 +1,10 @@
 """Convolutions along time by the discrete Fourier transform, as three matrix products.
 
-A direct convolution of 15 taps multiplies 15 times for each output, and in the last stages, of 2 to
-64 nodes, mostly with zeros beyond the ends. By the convolution theorem the transform of the output
-is the product of the transforms of input and kernel; with real numbers and three multiplications
-for each complex one (Gauss), n nodes take about 3 n / 2 + 12 products in place of 15 n: four to nine
-times fewer. The transforms are short (up to a few hundred nodes), so they are matrices themselves::
+A direct convolution of 15 taps multiplies 15 times for each output, and in the last stages, of 2
+to 64 nodes, mostly with zeros beyond the ends. By the convolution theorem the transform of the
+output is the product of the transforms of input and kernel; with real numbers and three
+multiplications for each complex one (Gauss), n nodes take about 3 n / 2 + 12 products in place of
+15 n: four to nine times fewer. The transforms are short, so they are matrices themselves::
 
     y = synthesis @ ((analysis @ x) * (kernel @ w))
 

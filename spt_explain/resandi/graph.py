@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +102,7 @@ def build_model(
     x = builder.masked(x, inside)
     layout: _Images | _Series = _Images(builder)
     if longest is not None:
-        layout = _Series(builder, -(-(-(-longest // 2)) // 2))
+        layout = _Series(builder, math.ceil(longest / 4))
     x = layout.enter(x)
     for stage in range(4):
         for block in range(2):

@@ -92,7 +92,7 @@ def pick_device(device: str) -> str:
     SptError
         If it can't be used.
     """
-    from spt_explain.resandi.backends import why_not_torch_cuda
+    from spt_explain.resandi.backends.devices import why_not_torch_cuda
 
     if device not in ("auto", "cuda", "cpu"):
         raise SptError(f"--device {device}: this runs on cuda or cpu; leave it out for either.")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from spt_explain.errors import SptError
-from spt_explain.resandi import backends
+from spt_explain.resandi.backends import devices
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
 from spt_explain.training.conditions import Conditions
@@ -187,9 +187,9 @@ def test_the_cpu_stays_the_cpu_under_torchrun(monkeypatch):
 
 def test_a_gpu_is_taken_where_torch_can_use_it(monkeypatch):
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setattr(backends, "why_not_torch_cuda", lambda: "")
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "")
     assert [pick_device(device) for device in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
-    monkeypatch.setattr(backends, "why_not_torch_cuda", lambda: "no driver")
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "no driver")
     assert [pick_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
     with pytest.raises(SptError, match="--device cuda: torch can't use it here: no driver"):
         pick_device("cuda")

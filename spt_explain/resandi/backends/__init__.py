@@ -197,5 +197,4 @@ class _Choice:
         library = {"torch": "torch", "onnx": "ONNX Runtime"}[name]
         smaller = f", batches a {part}th as large" if part > 1 else ""
         label = f"{library} on {kind} in {precision}{smaller}"
-        size = self.batch_size if kind != "cpu" or self.batch_size is None else self.batch_size
-        return Candidate(label, start, size)
+        return Candidate(label, start, self.batch_size)

@@ -49,7 +49,7 @@ def reference_windows(architecture: Architecture) -> dict[int, Windows]:
             fitting = np.array([1, architecture.window])
         lengths = np.linspace(fitting[0], fitting[-1], PER_LENGTH).astype(np.int64)
         stops = np.cumsum(lengths)
-        random = np.random.RandomState(_SEED + padded)  # noqa: NPY002 - its stream is frozen
+        random = np.random.RandomState(_SEED + padded)
         paths = [_path(random, kind, int(n)) for kind, n in enumerate(lengths)]
         found[padded] = Windows(np.concatenate(paths), stops - lengths, stops)
     return found

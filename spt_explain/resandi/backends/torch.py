@@ -80,7 +80,7 @@ class TorchRunner:
         if kind == "cuda":
             name = torch.cuda.get_device_name(0)
             self.device = Device(kind, f"cuda:0 {name} ({runtime}, {precision})")
-            cudnn = torch.backends.cudnn.version()
+            cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
             self.versions = (
                 f"{runtime}, CUDA {torch.version.cuda}, cuDNN {cudnn}, "
                 f"driver {devices.nvidia_driver()}"
@@ -135,7 +135,7 @@ class TorchRunner:
                 outputs, taps = network(x.to(self._dtype), shortest, self._taps)
                 n = len(part.windows)
                 back = {k: v[:n].to("cpu", non_blocking=True) for k, v in taps.items()}
-                event = torch.cuda.Event()
+                event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 first = outputs[:n].to("cpu", non_blocking=True)
                 event.record()
                 waiting.append((part, first, back, event))
