@@ -26,17 +26,25 @@ _LIBRARIES = (
 )
 
 
-def diagnose() -> dict[str, Any]:
+def diagnose(*, verify: bool = False) -> dict[str, Any]:
     """Return versions, devices, weights and folders as plain values.
+
+    Parameters
+    ----------
+    verify : bool
+        Run the default weights on the device that is used by default, and compare them with their
+        reference at every batch shape.
 
     Returns
     -------
     dict
         ``version``, ``python``, ``platform``, ``libraries`` (name to version), ``devices`` (list of
         backend, device, usable, default, reason), ``weights`` (list of name, description, own,
-        default, healthy, problem), ``folders`` (``data``, ``cache``, ``weights``, ``recipes``) and
-        ``healthy``.
+        default, healthy, problem), ``verified`` (list of what, shapes, difference: what agreed
+        with the reference before), ``verification`` (list of text and holds; empty unless asked
+        for), ``folders`` (``data``, ``cache``, ``weights``, ``recipes``) and ``healthy``.
     """
+    verification = _verification() if verify else []
     libraries = _libraries()
     devices, broken = _devices()
     weights = _weights()
@@ -47,9 +55,36 @@ def diagnose() -> dict[str, Any]:
         "libraries": libraries,
         "devices": devices,
         "weights": weights,
+        "verified": _verified(),
+        "verification": verification,
         "folders": _folders(),
-        "healthy": not broken and bool(weights) and all(w["healthy"] for w in weights),
+        "healthy": not broken
+        and bool(weights)
+        and all(w["healthy"] for w in weights)
+        and all(one["holds"] for one in verification),
     }
+
+
+def _verified() -> list[dict[str, Any]]:
+    from spt_explain.resandi.backends.trusted import remembered
+
+    return [
+        {"what": what, "shapes": shapes, "difference": difference}
+        for what, (shapes, difference) in remembered().items()
+    ]
+
+
+def _verification() -> list[dict[str, Any]]:
+    from spt_explain.resandi.backends import load_backend
+    from spt_explain.resandi.weights import find_weights
+
+    try:
+        backend = load_backend(find_weights())
+        found = backend.verify()
+    except SptError as error:
+        return [{"text": str(error), "holds": False}]
+    rows = [{"text": one.in_words(), "holds": one.holds} for one in found]
+    return rows + [{"text": note, "holds": True} for note in backend.notes]
 
 
 def _libraries() -> dict[str, str]:
@@ -88,9 +123,12 @@ def _devices() -> tuple[list[dict[str, Any]], bool]:
     except (ImportError, OSError) as error:
         broken = True
         rows.append(_device("torch", "cpu", False, f"torch does not load ({error})"))
-    first = next((row for row in rows if row["usable"] and row["backend"] == "onnx"), None)
-    if first is not None:
-        first["default"] = True
+    # as `backends.load_backend` chooses: torch on an NVIDIA GPU, else ONNX Runtime
+    for backend, device in (("torch", "cuda"), ("onnx", "cuda"), ("onnx", "cpu"), ("torch", "cpu")):
+        for row in rows:
+            if row["usable"] and (row["backend"], row["device"]) == (backend, device):
+                row["default"] = True
+                return rows, broken
     return rows, broken
 
 
@@ -143,14 +181,11 @@ def _weights() -> list[dict[str, Any]]:
 
 
 def _folders() -> dict[str, str]:
-    import platformdirs
-
+    from spt_explain.resandi.backends.trusted import cache_folder
     from spt_explain.resandi.weights import data_folder
     from spt_explain.resources import shipped
 
-    folders = {
-        "cache": platformdirs.user_cache_dir("spt-explain", appauthor=False),
-    }
+    folders = {"cache": str(cache_folder())}
     try:
         folders["data"] = str(data_folder())
     except SptError as error:

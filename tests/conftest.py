@@ -21,8 +21,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# a developer's own weights are no part of any test
+# a developer's own weights, and what was found of this machine before, are no part of any test
 os.environ["SPT_EXPLAIN_DATA"] = tempfile.mkdtemp(prefix="spt-explain-tests-")
+os.environ["SPT_EXPLAIN_CACHE"] = tempfile.mkdtemp(prefix="spt-explain-tests-cache-")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

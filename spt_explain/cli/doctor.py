@@ -10,8 +10,14 @@ import click
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Run the default weights on this machine and compare them with their reference, at every "
+    "batch size that is used.",
+)
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
-def command(as_json: bool, debug: bool) -> int:  # noqa: ARG001 - read by `main`
+def command(as_json: bool, verify: bool, debug: bool) -> int:  # noqa: ARG001 - read by `main`
     """Say which versions, devices, weights and folders there are, and what will be used.
 
     \b
@@ -19,11 +25,11 @@ def command(as_json: bool, debug: bool) -> int:  # noqa: ARG001 - read by `main`
         spt-explain doctor
 
     Leaves with 1 if something is broken: a weights file whose hash does not hold, a library that
-    does not load.
+    does not load, and with --verify a device whose outputs are wrong.
     """
     from spt_explain.diagnosis import diagnose
 
-    report = diagnose()
+    report = diagnose(verify=verify)
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
@@ -37,7 +43,7 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += ["", "Libraries"]
     width = max(len(name) for name in report["libraries"])
     lines += [f"  {name:<{width}}  {text}" for name, text in report["libraries"].items()]
-    lines += ["", "Devices (the first usable one of a backend is taken)"]
+    lines += ["", "Devices"]
     for device in report["devices"]:
         mark = "used by default" if device["default"] else "usable"
         text = mark if device["usable"] else f"not usable: {device['reason']}"
@@ -47,6 +53,18 @@ def _lines(report: dict[str, Any]) -> list[str]:
         state = "hashes hold" if weights["healthy"] else weights["problem"]
         default = " (default)" if weights["default"] else ""
         lines.append(f"  {weights['description']}{default}: {state}")
+    if report["verified"]:
+        lines += [
+            "",
+            "Compared with the reference before (spt-explain doctor --verify does it anew)",
+        ]
+        lines += [
+            f"  {one['what']}: {one['shapes']} batch shapes, off by at most {one['difference']:.1e}"
+            for one in report["verified"]
+        ]
+    if report["verification"]:
+        lines += ["", "Compared with the reference now"]
+        lines += [f"  {one['text']}" for one in report["verification"]]
     lines += ["", "Folders"]
     lines += [f"  {name:<8} {path}" for name, path in report["folders"].items()]
     lines += ["", "All is well." if report["healthy"] else "Something is broken; see above."]

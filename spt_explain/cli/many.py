@@ -32,6 +32,8 @@ class FilePrinter(Listener):
 
     def __init__(self, console: Console, bar: Progress) -> None:
         self.console, self.bar = console, bar
+        self.classifier: Classifier | None = None
+        self.noted = 0
         self.task: TaskID | None = None
         self.index, self.total = 0, 1
 
@@ -52,12 +54,17 @@ class FilePrinter(Listener):
 
     def network(self, classifier: Classifier) -> None:
         """Print which network runs where."""
+        self.classifier = classifier
         device = classifier.backend.device.description
         self.console.print(f"[bold]weights[/bold]  {escape(classifier.weights.describe())}")
         self.console.print(f"[bold]device[/bold]   {escape(device)}")
 
     def finished(self, result: InputResult) -> None:
-        """Print why a file was skipped; of several files, why it failed."""
+        """Print why a file was skipped; of several files, why it failed; and a device given up."""
+        if self.classifier is not None:
+            for note in self.classifier.backend.notes[self.noted :]:
+                self.console.print(escape(note), style="yellow")
+            self.noted = len(self.classifier.backend.notes)
         if result.skipped:
             said = str(result.error).splitlines()[0]  # the remedy is for files named by hand
             self.console.print(f"skipped: {escape(said)}", style="yellow")

@@ -27,7 +27,14 @@ from spt_explain.resandi.backends.reference import (
     reference_windows,
     to_card,
 )
-from spt_explain.resandi.backends.runner import OutOfMemoryError, Output, Part, Windows, plan
+from spt_explain.resandi.backends.runner import (
+    OutOfMemoryError,
+    Output,
+    Part,
+    Windows,
+    plan,
+    rows_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +49,8 @@ TOLERANCE: dict[Precision, float] = {"float32": 5e-4, "tf32": 1e-2, "float16": 1
 """Largest difference of a probability from the reference that is taken as rounding. Measured over
 80,000 trajectories: see the table of devices in the documentation."""
 CACHE = "verified.json"
+CACHE_VARIABLE = "SPT_EXPLAIN_CACHE"
+"""Environment variable that names the folder for what can be found out again."""
 _MOST_REMEMBERED = 2000
 _FEWEST_ROWS = 16
 """Windows of full length at a time, below which a device that runs out of memory is given up."""
@@ -72,6 +81,8 @@ class Verification:
 
     Attributes
     ----------
+    name : str
+        What was compared: library, device, precision.
     padded, size : int
         Length in frames, and rows of the batch.
     wrong : int
@@ -85,6 +96,7 @@ class Verification:
         Whether that was found earlier.
     """
 
+    name: str
     padded: int
     size: int
     wrong: int
@@ -96,6 +108,16 @@ class Verification:
     def holds(self) -> bool:
         """Whether the shape can be trusted."""
         return self.wrong == 0
+
+    def in_words(self) -> str:
+        """Return what was found, in one line."""
+        where = f"{self.name}, {self.size:,} windows of {self.padded} frames"
+        if self.holds:
+            return f"{where}: off by at most {self.difference:.1e} (allowed: {self.tolerance:g})"
+        return (
+            f"{where}: {self.wrong:,} WRONG, by up to {self.difference:.2g} "
+            f"(allowed: {self.tolerance:g})"
+        )
 
 
 class TrustedBackend:
@@ -206,18 +228,30 @@ class TrustedBackend:
         Returns
         -------
         list of Verification
-            One for each padded length, of the way that is used at first.
-        """
-        from spt_explain.resandi.backends.runner import rows_at
+            One for each padded length; where one fails, further ones of what is used instead.
 
-        lengths = self.architecture.run_lengths
-        self._runner.expect(
-            {n: n * rows_at(self.batch_size, self.architecture, n) for n in lengths}
-        )
-        return [
-            self._compare(n, rows_at(self.batch_size, self.architecture, n), anew=True)
-            for n in lengths
-        ]
+        Raises
+        ------
+        SptError
+            If no way is left that agrees with the reference.
+        """
+        found: list[Verification] = []
+        while True:
+            rows = {
+                padded: rows_at(self.batch_size, self.architecture, padded)
+                for padded in self.architecture.run_lengths
+            }
+            self._runner.expect({padded: padded * size for padded, size in rows.items()})
+            try:
+                found += [self._compare(*shape, anew=True) for shape in rows.items()]
+            except OutOfMemoryError as error:
+                self._smaller(str(error))
+                continue
+            failed = [one for one in found[-len(rows) :] if not one.holds]
+            if not failed:
+                self._memory.keep()
+                return found
+            self._next(_wrong(failed[0]))
 
     def _planned(self, lengths: NDArray[np.int64]) -> list[Part]:
         """Return batches of shapes that can be trusted, whichever way that takes."""
@@ -234,11 +268,7 @@ class TrustedBackend:
                 continue
             if failed is None:
                 return parts
-            self._next(
-                f"gives wrong outputs for {failed.wrong:,} of {failed.size:,} test inputs of "
-                f"{failed.padded} frames (off by up to {failed.difference:.2g} in a probability; "
-                f"rounding is below {failed.tolerance:g})"
-            )
+            self._next(_wrong(failed))
 
     def _first_failing(self, shapes: set[tuple[int, int]]) -> Verification | None:
         for padded, size in sorted(shapes):
@@ -257,8 +287,9 @@ class TrustedBackend:
         tolerance = TOLERANCE[runner.precision]
         key = self._key(padded, size)
         known = None if anew else self._memory.get(key)
+        name = self._candidates[0].name
         if known is not None:
-            return Verification(padded, size, 0, known, tolerance, remembered=True)
+            return Verification(name, padded, size, 0, known, tolerance, remembered=True)
         expected = self._expected()[padded]
         windows = self._windows[padded]
         index = np.arange(size) % len(expected)
@@ -267,9 +298,10 @@ class TrustedBackend:
         ((_, output),) = runner.stream(tiled, [part])
         off = difference(output.outputs, expected[index], self.architecture)
         wrong = int((~(off <= tolerance)).sum())
-        found = Verification(padded, size, wrong, float(off.max()), tolerance)
+        found = Verification(name, padded, size, wrong, float(off.max()), tolerance)
         if found.holds:
-            self._memory.put(key, found.difference)
+            about = f"{runner.device.description}, weights {self.weights.name}"
+            self._memory.put(key, found.difference, about)
         return found
 
     def _key(self, padded: int, size: int) -> str:
@@ -316,6 +348,14 @@ class TrustedBackend:
         )
 
 
+def _wrong(failed: Verification) -> str:
+    return (
+        f"gives wrong outputs for {failed.wrong:,} of {failed.size:,} test inputs of "
+        f"{failed.padded} frames (off by up to {failed.difference:.2g} in a probability; rounding "
+        f"is below {failed.tolerance:g})"
+    )
+
+
 def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
     """Return the reference outputs of weights: from their card, or computed once and kept.
 
@@ -339,45 +379,65 @@ def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be found out again."""
+    """Return the folder for what can be found out again: the system's, or ``SPT_EXPLAIN_CACHE``."""
+    given = os.environ.get(CACHE_VARIABLE, "").strip()
+    if given:
+        return Path(given)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("spt-explain", appauthor=False))
+
+
+def remembered() -> dict[str, tuple[int, float]]:
+    """Return what was verified on this machine before.
+
+    Returns
+    -------
+    dict of str to tuple of (int, float)
+        By device and weights: batch shapes, and the largest difference of a probability.
+    """
+    found: dict[str, tuple[int, float]] = {}
+    for off, about in _read(cache_folder() / CACHE).values():
+        number, most = found.get(about, (0, 0.0))
+        found[about] = (number + 1, max(most, off))
+    return found
 
 
 class _Memory:
     """Which shapes were found to hold, in a file of the user's cache; best effort."""
 
     def __init__(self) -> None:
-        self._known: dict[str, float] | None = None
-        self._new: dict[str, float] = {}
+        self._known: dict[str, tuple[float, str]] | None = None
+        self._new: dict[str, tuple[float, str]] = {}
 
     def get(self, key: str) -> float | None:
-        return self._read().get(key)
+        known = self._all().get(key)
+        return None if known is None else known[0]
 
-    def put(self, key: str, difference: float) -> None:
-        self._read()[key] = self._new[key] = difference
+    def put(self, key: str, difference: float, about: str) -> None:
+        self._all()[key] = self._new[key] = (difference, about)
 
     def keep(self) -> None:
         """Write what is new."""
         if not self._new:
             return
-        known = {**_read_numbers(cache_folder() / CACHE), **self._new}
+        known = {**_read(cache_folder() / CACHE), **self._new}
         for key in list(known)[: max(0, len(known) - _MOST_REMEMBERED)]:
             del known[key]
         _write(cache_folder() / CACHE, json.dumps(known, indent=0))
         self._new = {}
 
-    def _read(self) -> dict[str, float]:
+    def _all(self) -> dict[str, tuple[float, str]]:
         if self._known is None:
-            self._known = _read_numbers(cache_folder() / CACHE)
+            self._known = _read(cache_folder() / CACHE)
         return self._known
 
 
-def _read_numbers(path: Path) -> dict[str, float]:
+def _read(path: Path) -> dict[str, tuple[float, str]]:
+    """Return what the cache holds, by key the difference, and of what; nothing if damaged."""
     try:
         values: Any = json.loads(path.read_text())
-        return {str(key): float(value) for key, value in values.items()}
+        return {str(key): (float(off), str(about)) for key, (off, about) in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
