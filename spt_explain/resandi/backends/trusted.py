@@ -10,6 +10,7 @@ library versions, weights and shape, so that it costs a batch once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ import numpy as np
 
 from spt_explain.errors import SptError
 from spt_explain.resandi.backends.reference import (
+    KEY,
     compute_reference,
     difference,
     from_card,
@@ -366,12 +368,13 @@ def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
     """
     try:
         found = from_card(weights.card, weights.architecture)
-        if found is None:
-            path = cache_folder() / f"reference-{weights.sha256[:32]}.json"
-            stored = {"reference": json.loads(path.read_text())} if path.is_file() else {}
-            found = from_card(stored, weights.architecture)
     except ValueError as error:
         raise SptError(f"the card of the weights {weights.name} can't be used: {error}.") from error
+    if found is None:
+        path = cache_folder() / f"reference-{weights.sha256[:32]}.json"
+        # a file that is damaged, or not there, costs no more than computing it
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            found = from_card({KEY: json.loads(path.read_text())}, weights.architecture)
     if found is None:
         found = compute_reference(weights.architecture, weights.load())
         _write(path, json.dumps(to_card(found)))
@@ -450,4 +453,5 @@ def _write(path: Path, text: str) -> None:
         part.write_text(text)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
