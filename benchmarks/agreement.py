@@ -1,7 +1,7 @@
 """Verdicts by every way of running the network on the paper's protocol, against float32.
 
-    python benchmarks/agreement.py                                  # on a GPU
-    python benchmarks/agreement.py --cpu 0.5 -o agreement.json      # and the CPU, at one noise level
+    python benchmarks/agreement.py                               # on a GPU
+    python benchmarks/agreement.py --cpu 0.5 -o agreement.json   # and the CPU, at one noise level
 
 80,000 official trajectories (benchmarks/official.py) at each noise level, judged as
 `spt-explain classify` does, each level as one recording. Against float32 on the same GPU, or with

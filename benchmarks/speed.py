@@ -10,8 +10,8 @@
 - published: tracks a second from positions to outputs, against eager torch in float32, padded to
   1000, 64 at a time, on the same device; lengths uniform in 10-1000, and as labs have them
   (geometric, mean 40).
-- int8: on the CPU, ONNX Runtime's own static quantisation of the direct convolutions (int8 weights by
-  channel, uint8 maps, first and last layer in float32) against float32, direct and by Fourier
+- int8: on the CPU, ONNX Runtime's own static quantisation of the direct convolutions (int8 weights
+  by channel, uint8 maps, first and last layer in float32) against float32, direct and by Fourier
   transform: why the latter is used on every CPU.
 - wrong: 8,192 tracks of each padded length by each way of running the network, against ONNX Runtime
   on the CPU in float32: rows whose probabilities are off by more than is allowed, and classes that
