@@ -102,12 +102,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--noise", type=float, nargs="*", default=LEVELS)
     parser.add_argument("--only", nargs="*", choices=["noise", "rest", "bands"])
-    parser.add_argument("--backend", default="onnx")
+    parser.add_argument("--backend", default="auto")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     only = options.only or ["noise", "rest", "bands"]
-    classifier = Classifier(options.weights, backend=options.backend, device=options.device)
+    way = {k: getattr(options, k) for k in ("backend", "device", "precision")}
+    classifier = Classifier(options.weights, **way)
     print(classifier.weights.describe(), "|", classifier.backend.device.description, flush=True)
     result = {
         "protocol": "andi_datasets 2.1.13, 8 classes, length 10-1000, unit displacements per axis",
@@ -162,11 +164,7 @@ def main() -> None:
             started = time.perf_counter()
             longest = dataclasses.replace(shape, lengths=shape.lengths[-1:])
             card = classifier.weights.card | {"architecture": longest.to_dict()}
-            always = Classifier(
-                dataclasses.replace(classifier.weights, card=card),
-                backend=options.backend,
-                device=options.device,
-            )
+            always = Classifier(dataclasses.replace(classifier.weights, card=card), **way)
             result["padded_to_longest"] = say(
                 "longest pad", evaluate(always, official, 0.0), started
             )

@@ -1,9 +1,13 @@
 """The trained classifier made ready to run: normalisation folded in, convolutions fast and fused.
 
 `network.ResAnDi` is what is trained; this computes the same outputs several times faster. Batch
-normalisation becomes part of the kernels. The first stages are direct convolutions, with bias,
-shortcut and ReLU in the convolution's own kernel on CUDA, and without the taps that meet nothing
-but zeros; the last ones, on inputs long enough, go by Fourier transform (`resandi.fourier`).
+normalisation becomes part of the kernels. Then each residual block is computed in one of three
+ways, whichever takes least time at its number of nodes:
+
+- directly, with bias, shortcut and ReLU in the convolution's own kernel on CUDA, and without the
+  taps that meet nothing but zeros;
+- over a few nodes, as one product with a matrix of all taps between all nodes;
+- in the last stages of long inputs, by Fourier transform (`resandi.fourier`).
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.resandi.fourier import phases, transforms
+from spt_explain.resandi.fourier import dense, phases, transforms
 from spt_explain.resandi.graph import BLOCKS, NODES, folded
 
 if TYPE_CHECKING:
@@ -32,6 +36,9 @@ of the first two stages would double the error of the probabilities (2e-4 agains
 square); those of the last two leave it as it is and save four fifths of the operations."""
 FOURIER_FROM = 384
 """Padded length from which the transforms pay, on an H200: below, few taps meet a node at all."""
+DENSE_NODES = 8
+"""Nodes up to which a convolution is one matrix product. With 15 taps it multiplies half as often
+as a direct one of 8 nodes, and products of matrices are what GPUs are best at."""
 _POOLED = 4
 """Frames of the input for each node of the first stage."""
 
@@ -48,8 +55,8 @@ class FoldedNetwork(nn.Module):
     padded : int
         Length of the inputs, in frames.
     direct : int, optional
-        Stages, of four, with direct convolutions; by default `DIRECT_STAGES`, or all for inputs
-        shorter than `FOURIER_FROM`.
+        Stages, of four, that do not go by Fourier transform; by default `DIRECT_STAGES`, or all
+        for inputs shorter than `FOURIER_FROM`.
 
     Notes
     -----
@@ -77,7 +84,11 @@ class FoldedNetwork(nn.Module):
         for stage in range(len(BLOCKS)):
             for block in range(2):
                 name, stride = f"stages.{stage}.{block}", 2 if stage and not block else 1
-                kind = _DirectBlock if stage < direct else _FourierBlock
+                kind: type[_Block] = _DirectBlock
+                if stage >= direct:
+                    kind = _FourierBlock
+                elif -(-nodes // stride) <= DENSE_NODES:
+                    kind = _DenseBlock
                 blocks.append(kind(tensors, name, nodes, stride))
                 nodes = -(-nodes // stride)
         self.blocks = nn.ModuleList(blocks)
@@ -123,16 +134,20 @@ class FoldedNetwork(nn.Module):
         y = inside.mask(y, _POOLED, time=3)
         found: dict[str, torch.Tensor] = {}
         stride = _POOLED
+        before: _Block | None = None
         for index, block in enumerate(self.blocks):
+            assert isinstance(block, (_DirectBlock, _DenseBlock, _FourierBlock))
             stage = index // 2
             if index and index % 2 == 0:
                 stride *= 2
-            if index == 2 * self.direct:  # from here on time comes first
-                y = y.squeeze(2).permute(2, 0, 1).contiguous()
+            if type(block) is not (_DirectBlock if before is None else type(before)):
+                y = block.entered(y.squeeze(2) if before is None else before.maps(y))
             y = block(y, inside, stride)
             if index % 2 and BLOCKS[stage] in taps:
-                found[BLOCKS[stage]] = _maps(y).float()
-        maps = _maps(y)
+                found[BLOCKS[stage]] = block.maps(y).float()
+            before = block
+        assert before is not None
+        maps = before.maps(y)
         count = inside.count(maps.size(2), stride, maps.device)
         if NODES in taps:
             weight = self.weight[: self.architecture.n_logits]
@@ -167,21 +182,29 @@ class _Inside:
     outside: int
 
     def mask(self, x: torch.Tensor, stride: int, *, time: int) -> torch.Tensor:
-        """Set nodes that cover no frame inside to zero; only the first nodes can be such."""
+        """Set nodes that cover no frame inside to zero; only the first nodes can be such.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Maps; changed in place where no gradient is wanted.
+        stride : int
+            Frames of each node.
+        time : int
+            Axis of the nodes: 3 of images (n, channels, 1, nodes), 1 of rows (n, nodes, channels),
+            0 of series (nodes, n, channels).
+        """
         nodes = self.outside // stride
         if self.first is None or not nodes:
             return x
-        node = torch.arange(nodes, device=x.device)
-        if time == 3:
-            keep = (node >= (self.first // stride)[:, None])[:, None, None]
-            head = x[..., :nodes]
-        else:
-            keep = (node[:, None] >= self.first // stride)[..., None]
-            head = x[:nodes]
+        node, first = torch.arange(nodes, device=x.device), self.first // stride
+        keep = (node >= first[:, None]).to(x.dtype)  # (n, nodes)
+        shaped = {3: keep[:, None, None], 1: keep[..., None], 0: keep.T[..., None]}[time]
+        head = x.narrow(time, 0, nodes)
         if torch.is_grad_enabled():
-            rest = x[..., nodes:] if time == 3 else x[nodes:]
-            return torch.cat([head * keep, rest], time)
-        head.mul_(keep.to(x.dtype))
+            rest = x.narrow(time, nodes, x.size(time) - nodes)
+            return torch.cat([head * shaped, rest], time)
+        head.mul_(shaped)
         return x
 
     def count(self, nodes: int, stride: int, device: torch.device) -> torch.Tensor:
@@ -189,11 +212,6 @@ class _Inside:
         if self.first is None:
             return torch.full((1, 1), float(nodes), device=device)
         return (nodes - self.first // stride).clamp(min=1).float()[:, None]
-
-
-def _maps(y: torch.Tensor) -> torch.Tensor:
-    """Return maps, (n, channels, nodes), of an image or a series."""
-    return y.squeeze(2) if y.dim() == 4 else y.permute(1, 2, 0)
 
 
 class _Direct(nn.Module):
@@ -254,11 +272,80 @@ class _DirectBlock(nn.Module):
             parts = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
             self.shortcut = _Direct(*parts, stride, nodes)
 
+    def entered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return maps, (n, channels, nodes), in this block's layout."""
+        return maps.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+
+    def maps(self, y: torch.Tensor) -> torch.Tensor:
+        """Return maps as (n, channels, nodes)."""
+        return y.squeeze(2)
+
     def forward(self, x: torch.Tensor, inside: _Inside, stride: int) -> torch.Tensor:
         """Return the block's maps, masked; `stride` in frames for each of their nodes."""
         shortcut = x if self.shortcut is None else self.shortcut(x)
         y = inside.mask(self.conv1(x, relu=True), stride, time=3)
         return inside.mask(self.conv2(y, relu=True, shortcut=shortcut), stride, time=3)
+
+
+class _Dense(nn.Module):
+    """A convolution over a few nodes as one product, on rows (n, nodes * channels)."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(
+        self, kernel: NDArray[np.float32], bias: NDArray[np.float32], stride: int, nodes: int
+    ) -> None:
+        super().__init__()
+        matrix = dense(kernel, stride, nodes)
+        self.register_buffer("weight", torch.from_numpy(matrix))
+        tiled = np.tile(np.asarray(bias, np.float32), matrix.shape[1] // len(bias))
+        self.register_buffer("bias", torch.from_numpy(tiled))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the convolution with its bias, (n, nodes out * channels out)."""
+        return torch.addmm(self.bias, x, self.weight)
+
+
+class _DenseBlock(nn.Module):
+    """A residual block over a few nodes, on rows (n, nodes, channels)."""
+
+    def __init__(
+        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.conv1 = _Dense(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        self.nodes = -(-nodes // stride)
+        self.conv2 = _Dense(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, self.nodes)
+        self.shortcut: _Dense | None = None
+        if f"{name}.downsample.0.weight" in tensors:
+            parts = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            self.shortcut = _Dense(*parts, 1, 1)
+
+    def entered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return maps, (n, channels, nodes), in this block's layout; images lie in memory so."""
+        return maps.transpose(1, 2).contiguous()
+
+    def maps(self, y: torch.Tensor) -> torch.Tensor:
+        """Return maps as (n, channels, nodes)."""
+        return y.transpose(1, 2)
+
+    def forward(self, x: torch.Tensor, inside: _Inside, stride: int) -> torch.Tensor:
+        """Return the block's maps, masked; `stride` in frames for each of their nodes."""
+        n, shortcut = len(x), x
+        if self.shortcut is not None:
+            some = x[:, :: self.stride]
+            shortcut = self.shortcut(some.reshape(-1, some.size(2)))
+        y = self.conv1(x.reshape(n, -1))
+        y = y.relu() if torch.is_grad_enabled() else y.relu_()
+        y = inside.mask(y.view(n, self.nodes, -1), stride, time=1).view(n, -1)
+        flat = shortcut.reshape(n, -1)
+        if torch.is_grad_enabled():
+            z = (self.conv2(y) + flat).relu()
+        else:
+            z = self.conv2(y).add_(flat).relu_()
+        return inside.mask(z.view(n, self.nodes, -1), stride, time=1)
 
 
 class _Fourier(nn.Module):
@@ -335,6 +422,14 @@ class _FourierBlock(nn.Module):
             self.register_buffer("kernel", torch.from_numpy(kernel[:, :, 0].T.copy()))
             self.register_buffer("bias", torch.from_numpy(np.asarray(bias, np.float32)))
 
+    def entered(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return maps, (n, channels, nodes), in this block's layout."""
+        return maps.permute(2, 0, 1).contiguous()
+
+    def maps(self, y: torch.Tensor) -> torch.Tensor:
+        """Return maps as (n, channels, nodes)."""
+        return y.permute(1, 2, 0)
+
     def forward(self, x: torch.Tensor, inside: _Inside, stride: int) -> torch.Tensor:
         """Return the block's maps, masked; `stride` in frames for each of their nodes."""
         shortcut = x
@@ -350,3 +445,6 @@ class _FourierBlock(nn.Module):
         else:  # the shortcut is needed no more
             z = flat.addmm_(self.conv2.synthesis, products).relu_()
         return inside.mask(z.view(shortcut.shape), stride, time=0)
+
+
+_Block = _DirectBlock | _DenseBlock | _FourierBlock

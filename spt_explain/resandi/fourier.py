@@ -132,3 +132,30 @@ def phases(weight: NDArray[np.floating], stride: int, reach: int) -> NDArray[np.
             if 0 <= tap < taps:
                 out[phase, ..., index] = weight[..., tap]
     return out
+
+
+def dense(kernel: NDArray[np.floating], stride: int, nodes: int) -> NDArray[np.float32]:
+    """Return a convolution of a few nodes as one matrix.
+
+    Parameters
+    ----------
+    kernel : numpy.ndarray, shape (channels out, channels in, taps)
+        With an odd number of taps, the middle one on the output's node.
+    stride : int
+        Nodes of the input for each of the output.
+    nodes : int
+        Of the input, zeros beyond.
+
+    Returns
+    -------
+    numpy.ndarray, shape (nodes * channels in, nodes out * channels out), float32
+    """
+    out, channels, taps = kernel.shape
+    outputs = -(-nodes // stride)
+    matrix = np.zeros((nodes, channels, outputs, out), np.float32)
+    for node in range(nodes):
+        for output in range(outputs):
+            tap = node - stride * output + taps // 2
+            if 0 <= tap < taps:
+                matrix[node, :, output] = kernel[:, :, tap].T
+    return matrix.reshape(nodes * channels, outputs * out)
