@@ -57,6 +57,8 @@ class FoldedNetwork(nn.Module):
     direct : int, optional
         Stages, of four, that do not go by Fourier transform; by default `DIRECT_STAGES`, or all
         for inputs shorter than `FOURIER_FROM`.
+    dense_nodes : int
+        Nodes up to which a convolution is one matrix product.
 
     Notes
     -----
@@ -70,6 +72,7 @@ class FoldedNetwork(nn.Module):
         padded: int,
         *,
         direct: int | None = None,
+        dense_nodes: int = DENSE_NODES,
     ) -> None:
         super().__init__()
         if direct is None:
@@ -85,10 +88,10 @@ class FoldedNetwork(nn.Module):
             for block in range(2):
                 name, stride = f"stages.{stage}.{block}", 2 if stage and not block else 1
                 kind: type[_Block] = _DirectBlock
-                if stage >= direct:
-                    kind = _FourierBlock
-                elif -(-nodes // stride) <= DENSE_NODES:
+                if math.ceil(nodes / stride) <= dense_nodes:
                     kind = _DenseBlock
+                elif stage >= direct:
+                    kind = _FourierBlock
                 blocks.append(kind(tensors, name, nodes, stride))
                 nodes = -(-nodes // stride)
         self.blocks = nn.ModuleList(blocks)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.resandi.fourier import STRETCH, phases, transforms
+from spt_explain.resandi.fourier import STRETCH, dense, phases, transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +21,8 @@ BLOCKS = ("block1", "block2", "block3", "block4")
 TAPS = (NODES, *BLOCKS)
 """What a model gives beside its outputs, if asked: what each node of the last stage adds to each
 logit, and the feature maps of the four stages ("convolutional blocks" in the paper)."""
+DENSE_NODES = 4
+"""Nodes up to which a Fourier model has one matrix product in place of a convolution."""
 OPSET = 17
 IR_VERSION = 8
 _BATCH_NORM_EPS = 1e-5
@@ -100,13 +102,16 @@ def build_model(
     x = builder.node("MaxPool", [x], kernel_shape=[1, 3], strides=[1, 2], pads=[0, 1, 0, 1])
     inside = builder.halved(inside)
     x = builder.masked(x, inside)
-    layout: _Images | _Series = _Images(builder)
+    layout: _Images | _Series | _Rows = _Images(builder)
     if longest is not None:
         layout = _Series(builder, math.ceil(longest / 4))
     x = layout.enter(x)
     for stage in range(4):
         for block in range(2):
             stride = 2 if stage > 0 and block == 0 else 1
+            if isinstance(layout, _Series) and math.ceil(layout.longest / stride) <= DENSE_NODES:
+                layout = _Rows(builder, layout.longest)
+                x = layout.enter(x)
             x, inside = layout.block(
                 x, inside, f"stages.{stage}.{block}", architecture.kernel, stride
             )
@@ -445,4 +450,95 @@ class _Series:
             return builder.node("ReduceMean", [x], axes=[0], keepdims=0)
         count = builder.node("ReduceSum", [inside, builder.numbers(2, 3)], keepdims=0)
         total = builder.node("ReduceSum", [x, builder.numbers(0)], keepdims=0)
+        return builder.node("Div", [total, count])
+
+
+class _Rows:
+    """Maps of a few nodes, (batch, nodes * channels); a convolution is one matrix product.
+
+    Parameters
+    ----------
+    builder : _Builder
+    nodes : int
+        At the longest padded length, which is then the only one: others have more nodes by 4.
+    """
+
+    def __init__(self, builder: _Builder, nodes: int) -> None:
+        self.builder = builder
+        self.count = nodes
+
+    def enter(self, x: str) -> str:
+        """Return maps of `_Series` in this layout."""
+        x = self.builder.node("Transpose", [x], perm=[1, 0, 2])
+        return self.builder.node("Flatten", [x], axis=1)
+
+    def block(
+        self,
+        x: str,
+        inside: str,
+        name: str,
+        kernel: int,
+        stride: int,  # noqa: ARG002
+    ) -> tuple[str, str]:
+        """Return maps and mask behind a residual block."""
+        builder, shortcut = self.builder, x
+        if f"{name}.downsample.0.weight" in builder.tensors:
+            shortcut = self._product(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+        y = builder.node("Relu", [self._product(x, f"{name}.conv1", f"{name}.bn1", stride)])
+        if stride != 1:
+            inside = builder.halved(inside)
+            self.count = math.ceil(self.count / stride)
+        y = self._masked(y, inside)
+        y = self._product(y, f"{name}.conv2", f"{name}.bn2", 1)
+        y = builder.node("Relu", [builder.node("Add", [y, shortcut])])
+        return self._masked(y, inside), inside
+
+    def _product(self, x: str, conv: str, norm: str, stride: int) -> str:
+        builder = self.builder
+        weight, bias = folded(builder.tensors, conv, norm)
+        matrix = dense(weight, stride, self.count)
+        tiled = np.tile(bias, matrix.shape[1] // len(bias))
+        return builder.node(
+            "Gemm",
+            [
+                x,
+                builder.constant(f"{conv}.matrix", matrix.astype(builder.dtype)),
+                builder.constant(f"{conv}.bias", tiled.astype(builder.dtype)),
+            ],
+        )
+
+    def _nodes_apart(self, x: str) -> str:
+        return self.builder.node("Reshape", [x, self.builder.numbers(0, self.count, -1)])
+
+    def _masked(self, x: str, inside: str) -> str:
+        if not inside:
+            return x
+        builder = self.builder
+        keep = builder.node("Reshape", [inside, builder.numbers(0, self.count, 1)])
+        return builder.node("Flatten", [builder.node("Mul", [self._nodes_apart(x), keep])], axis=1)
+
+    def tap(self, x: str, name: str) -> None:
+        """Make maps an output, (batch, channels, nodes)."""
+        builder = self.builder
+        builder.output(builder.node("Transpose", [self._nodes_apart(x)], perm=[0, 2, 1]), name)
+
+    def nodes(self, x: str, inside: str, weight: NDArray[np.float32]) -> None:
+        """Make what each node adds to each logit an output."""
+        builder = self.builder
+        named = builder.constant("nodes.weight", weight.T.astype(builder.dtype))
+        each = builder.node("MatMul", [self._nodes_apart(x), named])
+        count = builder.constant("nodes.count", np.full((1, 1, 1), self.count, builder.dtype))
+        if inside:
+            count = builder.node("ReduceSum", [inside, builder.numbers(1, 2, 3)], keepdims=0)
+            count = builder.node("Unsqueeze", [count, builder.numbers(1, 2)])
+        each = builder.node("Div", [each, count])
+        builder.output(builder.node("Transpose", [each], perm=[0, 2, 1]), NODES)
+
+    def pooled(self, x: str, inside: str) -> str:
+        """Return the mean over the nodes that count, (batch, channels)."""
+        builder = self.builder
+        if not inside:
+            return builder.node("ReduceMean", [self._nodes_apart(x)], axes=[1], keepdims=0)
+        count = builder.node("ReduceSum", [inside, builder.numbers(2, 3)], keepdims=0)
+        total = builder.node("ReduceSum", [self._nodes_apart(x), builder.numbers(1)], keepdims=0)
         return builder.node("Div", [total, count])
