@@ -338,6 +338,12 @@ def test_many_points_go_by_fourier_transform_and_give_the_same(weights, monkeypa
         found = runner.run(inputs).outputs
         np.testing.assert_allclose(found, direct[padded], rtol=1e-4, atol=1e-4)
         assert np.array_equal(found, direct[padded]) == (padded == 64)
+    network = _network(weights)
+    for padded in (32, 100, 200):  # inputs of one's own, at a length that no track is padded to
+        inputs = walks(ARCHITECTURE, [5, padded], padded)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(inputs)).numpy()
+        np.testing.assert_allclose(runner.run(inputs).outputs, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("margin", [64, 100])

@@ -61,6 +61,7 @@ def test_every_run_length_gives_what_the_network_gives(fitted, tensors_of, walks
         np.testing.assert_allclose(closer, plain, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("dense_nodes", [0, 8, 64])
 @pytest.mark.parametrize("direct", range(5))
 @pytest.mark.parametrize(
     ("architecture", "padded"),
@@ -74,9 +75,13 @@ def test_every_run_length_gives_what_the_network_gives(fitted, tensors_of, walks
         (_masked(0, (5,)), 5),
     ],
 )
-def test_every_number_of_direct_stages(fitted, tensors_of, walks, architecture, padded, direct):
+def test_every_way_to_compute_the_stages(
+    fitted, tensors_of, walks, architecture, padded, direct, dense_nodes
+):
     network = fitted(architecture)
-    folded = FoldedNetwork(architecture, tensors_of(network), padded, direct=direct).eval()
+    folded = FoldedNetwork(
+        architecture, tensors_of(network), padded, direct=direct, dense_nodes=dense_nodes
+    ).eval()
     most = min(padded, architecture.window)
     for lengths in ([2, most // 2, most], [most], [1, 2, 3, most]):
         _check(folded, network, walks(architecture, lengths, padded))
@@ -86,8 +91,10 @@ def test_taps_are_those_asked_for_and_not_overwritten(fitted, tensors_of, walks)
     architecture = _masked()
     network = fitted(architecture)
     inputs = walks(architecture, [300, 200, 270], 512)
-    for direct in (0, 2, 4):
-        folded = FoldedNetwork(architecture, tensors_of(network), 512, direct=direct).eval()
+    for direct, dense_nodes in ((0, 0), (2, 0), (2, 16), (2, 32), (4, 0), (4, 64)):
+        folded = FoldedNetwork(
+            architecture, tensors_of(network), 512, direct=direct, dense_nodes=dense_nodes
+        ).eval()
         for taps in ((), ("nodes",), ("block1",), ("block2", "block4")):
             _check(folded, network, inputs, taps=taps)
             _check(folded, network, inputs[:1], taps=taps)  # a batch of one has other strides
@@ -95,17 +102,19 @@ def test_taps_are_those_asked_for_and_not_overwritten(fitted, tensors_of, walks)
 
 def test_inputs_are_left_as_they_are(fitted, tensors_of, walks):
     architecture = _masked()
-    folded = FoldedNetwork(architecture, tensors_of(fitted(architecture)), 64, direct=0).eval()
+    tensors = tensors_of(fitted(architecture))
     inputs = torch.from_numpy(walks(architecture, [3, 60], 64))
     before = inputs.clone()
-    with torch.inference_mode():
-        first = folded(inputs)[0]
-        again = folded(inputs)[0]
-    assert torch.equal(inputs, before)
-    assert torch.equal(first, again)
+    for direct, dense_nodes in ((0, 0), (4, 0), (4, 16)):
+        folded = FoldedNetwork(architecture, tensors, 64, direct=direct, dense_nodes=dense_nodes)
+        with torch.inference_mode():
+            first = folded(inputs)[0]
+            again = folded(inputs)[0]
+        assert torch.equal(inputs, before)
+        assert torch.equal(first, again)
 
 
-@pytest.mark.parametrize("direct", [0, 2, 4])
+@pytest.mark.parametrize(("direct", "dense_nodes"), [(0, 0), (2, 16), (4, 0), (4, 128)])
 @pytest.mark.parametrize(
     ("architecture", "padded", "lengths"),
     [
@@ -116,10 +125,12 @@ def test_inputs_are_left_as_they_are(fitted, tensors_of, walks):
     ],
 )
 def test_gradients_are_those_of_the_network(
-    fitted, tensors_of, walks, architecture, padded, lengths, direct
+    fitted, tensors_of, walks, architecture, padded, lengths, direct, dense_nodes
 ):
     network = fitted(architecture)
-    folded = FoldedNetwork(architecture, tensors_of(network), padded, direct=direct).eval()
+    folded = FoldedNetwork(
+        architecture, tensors_of(network), padded, direct=direct, dense_nodes=dense_nodes
+    ).eval()
     inputs = walks(architecture, lengths, padded)
     series = inputs.shape[1] - (architecture.padding == "masked")
 
@@ -135,11 +146,13 @@ def test_gradients_are_those_of_the_network(
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("direct", [0, 2, 4])
-def test_float16_is_close(fitted, tensors_of, walks, direct):
+@pytest.mark.parametrize(("direct", "dense_nodes"), [(0, 0), (2, 16), (4, 0), (4, 128)])
+def test_float16_is_close(fitted, tensors_of, walks, direct, dense_nodes):
     architecture = _masked(32)
     network = fitted(architecture)
-    folded = FoldedNetwork(architecture, tensors_of(network), 512, direct=direct).eval()
+    folded = FoldedNetwork(
+        architecture, tensors_of(network), 512, direct=direct, dense_nodes=dense_nodes
+    ).eval()
     folded.to_layout("cpu", torch.float16)
     inputs = torch.from_numpy(walks(architecture, [130, 257, 400, 512], 512))
     with torch.inference_mode():

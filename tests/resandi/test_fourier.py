@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spt_explain.resandi.fourier import MOST_NODES, STRETCH, phases, transforms
+from spt_explain.resandi.fourier import MOST_NODES, STRETCH, dense, phases, transforms
 
 
 def _products(matrices, x, kernels):
@@ -73,3 +73,17 @@ def test_long_series_are_cut_into_stretches_of_one_size():
         assert matrices.synthesis.shape[0] == STRETCH
     assert transforms(MOST_NODES, 15).halo == 0
     assert transforms(256, 15, stretched=False).halo == 0
+
+
+@given(
+    st.integers(1, 12), st.integers(0, 20), st.sampled_from([1, 2]), st.integers(1, 3),
+    st.integers(1, 3), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_one_matrix_is_the_direct_convolution(nodes, half, stride, channels_in, channels_out, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(nodes, channels_in))
+    kernel = rng.normal(size=(channels_out, channels_in, 2 * half + 1)).astype(np.float32)
+    found = (x.ravel() @ dense(kernel, stride, nodes)).reshape(-1, channels_out)
+    for c in range(channels_out):
+        expected = sum(_direct(x[:, i], kernel[c, i], stride) for i in range(channels_in))
+        np.testing.assert_allclose(found[:, c], expected, rtol=0, atol=1e-10)

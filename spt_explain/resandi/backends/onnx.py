@@ -71,6 +71,7 @@ class OnnxRunner:
         self.architecture = weights.architecture
         self.precision: Precision = precision
         self._kind = kind
+        self._run_lengths = frozenset(weights.architecture.run_lengths)
         self._tensors = weights.load()
         self._taps = tuple(taps)
         self._jobs = jobs
@@ -103,12 +104,14 @@ class OnnxRunner:
 
     def variant(self, padded: int) -> str:
         """Return whether convolutions go by Fourier transform at a padded length."""
-        return "Fourier" if self._longest(padded) in self._sessions else "direct"
+        return "Fourier" if self._goes_by_fourier(padded) else "direct"
 
     def run(self, inputs: NDArray[np.float32]) -> Output:
         """Run the network on inputs, (n, channels, padded)."""
         longest = self._longest(inputs.shape[2])
-        fourier = longest in self._sessions and (self._masked(longest) or self._all_inside(inputs))
+        fourier = self._goes_by_fourier(inputs.shape[2]) and (
+            self._masked(longest) or self._all_inside(inputs)
+        )
         with failing_as(self.device):
             session = self._session(longest if fourier else None)
             outputs, *taps = session.run(["outputs", *self._taps], {"trajectories": inputs})
@@ -123,6 +126,10 @@ class OnnxRunner:
         """Whether each length either is one of the architecture's or a multiple of the stride."""
         lengths = self.architecture.lengths
         return len(lengths) == 1 or all(length % 32 == 0 for length in lengths)
+
+    def _goes_by_fourier(self, padded: int) -> bool:
+        """Whether there is a Fourier model for a length; lengths of one's own may fit none."""
+        return padded in self._run_lengths and self._longest(padded) in self._sessions
 
     def _longest(self, padded: int) -> int:
         """Return the longest length of the Fourier model that a padded length has."""
