@@ -11,6 +11,8 @@ from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
 from spt_explain.resandi.architecture import Architecture, alpha_quantiles
 from spt_explain.resandi.backends import load_backend
+from spt_explain.resandi.backends.onnx import OnnxRunner
+from spt_explain.resandi.backends.torch import TorchRunner
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.network import ResAnDi
@@ -189,17 +191,38 @@ def test_options_that_cannot_be_used(options, words):
         Classifier(**options)
 
 
-def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch):
+class Full:
+    """A session, or a network, without memory."""
+
+    def __call__(self, *_):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 99\nat ...")
+
+    run = __call__
+
+
+def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch, tmp_path):
     classifier = Classifier(device="cpu")
-
-    class Full:
-        def run(self, *_):
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 99\nat ...")
-
-    monkeypatch.setattr(classifier.backend, "_session", Full())
-    with pytest.raises(SptError, match=r"Failed to allocate .*\n.*--batch-size") as caught:
-        classifier.classify(make_tracks([np.arange(40.0).reshape(20, 2) ** 2]))
-    assert caught.value.exit_code == 1
+    tracks = make_tracks([np.arange(40.0).reshape(20, 2) ** 2])
+    expected = classifier.classify(tracks).table
+    monkeypatch.setattr(OnnxRunner, "_session", lambda *_: Full())
+    with pytest.raises(SptError, match="Failed to allocate"):  # in the middle of the work
+        classifier.classify(tracks)
+    # where nothing was run before, the other library is tried
+    monkeypatch.setenv("SPT_EXPLAIN_CACHE", str(tmp_path))
+    classifier = Classifier(device="cpu")
+    found = classifier.classify(tracks).table
+    (note,) = classifier.backend.notes
+    assert "Failed to allocate" in note
+    assert "torch on cpu" in note
+    probabilities = [f"p_{name}" for name in CLASS_NAMES]
+    np.testing.assert_allclose(found[probabilities], expected[probabilities], atol=1e-4)
+    # and that may have no memory either
+    monkeypatch.setattr(TorchRunner, "_network", lambda *_: Full())
+    for full in (classifier, Classifier(device="cpu")):
+        with pytest.raises(SptError, match=r"Failed to allocate .*\n.*--batch-size") as caught:
+            full.classify(tracks)
+        assert caught.value.exit_code == 1
+        assert len(str(caught.value).splitlines()) == 2
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
@@ -271,22 +294,27 @@ def test_each_track_gets_its_own_result_whatever_it_is_padded_to(own):
     lengths = [150, 10, 64, 65, 700, 128, 3, 129, 200, 201, 20, 11, 12, 13, 14, 15, 16]
     positions, offsets = _walks(lengths)
     seen = []
+    own.predict(positions, offsets)  # compares each shape with the reference
     shapes = []
-    plain = own.backend.outputs
+    runner = own.backend._runner
+    plain = runner.run
 
     def noting(inputs):
         shapes.append(inputs.shape)
         return plain(inputs)
 
-    own.backend.outputs = noting
+    runner.run = noting
     found = own.predict(positions, offsets, progress=lambda *done: seen.append(done))
     p, alpha, windows = _definition(own, positions, offsets)
     np.testing.assert_allclose(found.probabilities, p, atol=1e-4)
     np.testing.assert_allclose(found.alpha, alpha, atol=1e-4)
     assert found.windows.tolist() == windows.tolist()
     assert p.std(axis=0).max() > 0.05  # they do differ from track to track
-    # the shortest length that fits, and more tracks at a time where it is shorter
-    assert [(n, t) for n, _, t in shapes] == [(10, 64), (2, 128), (4, 256), (4, 256), (3, 256)]
+    # the shortest length that fits, and more tracks at a time where it is shorter; what is left
+    # goes in powers of two, so that few shapes need to be compared with the reference
+    assert [(n, t) for n, _, t in shapes] == [
+        (8, 64), (2, 64), (2, 128), (4, 256), (4, 256), (2, 256), (1, 256),
+    ]  # fmt: skip
     assert seen[-1] == (23, 23)
     assert [done for done, _ in seen] == np.cumsum([n for n, _, _ in shapes]).tolist()
 
@@ -298,6 +326,58 @@ def test_the_batch_size_does_not_change_what_is_said(own, batch_size):
     found = Classifier("own", device="cpu", batch_size=batch_size).predict(positions, offsets)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
     np.testing.assert_allclose(found.alpha, expected.alpha, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_chunks_of_tracks_give_what_all_together_give(own, size):
+    positions, offsets = _walks([150, 10, 64, 300, 65, 12, 700, 3, 128, 200, 1, 2])
+    expected = own.run(positions, offsets)
+    found, owners = [], []
+    for first in range(0, len(offsets) - 1, size):
+        some = offsets[first : first + size + 1]
+        ran = own.run(positions[some[0] : some[-1]], some - some[0])
+        found.append(ran.outputs)
+        owners.append(ran.owner + first)
+    np.testing.assert_array_equal(np.concatenate(owners), expected.owner)
+    p, q = (softmax(values[:, :8]) for values in (np.concatenate(found), expected.outputs))
+    np.testing.assert_allclose(p, q, rtol=0, atol=1e-6)
+
+
+def test_taps_come_for_every_window_once(own):
+    positions, offsets = _walks([150, 10, 64, 300, 65, 12])
+    expected = own.run(positions, offsets)
+    tapped = Classifier("own", device="cpu", batch_size=4, taps=["nodes", "block4"])
+    ran = tapped.run(positions, offsets)
+    np.testing.assert_allclose(ran.outputs, expected.outputs, rtol=1e-4, atol=1e-4)
+    windows = np.concatenate([part for part, _ in ran.taps])
+    assert sorted(windows) == list(range(len(ran.owner)))
+    bias = own.weights.load()["fc.bias"][:8]
+    for part, maps in ran.taps:
+        assert set(maps) == {"nodes", "block4"}
+        logits = maps["nodes"].sum(axis=2) + bias
+        np.testing.assert_allclose(logits, expected.outputs[part, :8], rtol=1e-3, atol=1e-3)
+    assert expected.taps == []
+
+
+def test_inputs_come_for_every_window_once_and_give_the_same_outputs(own):
+    positions, offsets = _walks([150, 10, 64, 300, 65, 12, 20, 30, 40, 50, 60, 3, 4, 5, 6, 7, 8, 9])
+    ran = own.run(positions, offsets)
+    seen = np.zeros(len(ran.owner), int)
+    for part, inputs in own.inputs(positions, ran.starts, ran.stops):
+        seen[part] += 1
+        found = own.backend.outputs(inputs)
+        np.testing.assert_allclose(found, ran.outputs[part], rtol=1e-4, atol=1e-4)
+        assert len(inputs) * inputs.shape[2] <= own.batch_size * 256
+    assert (seen == 1).all()
+
+
+def test_positions_in_any_layout_of_memory(own):
+    positions, offsets = _walks([150, 10, 64])
+    expected = own.predict(positions, offsets).probabilities
+    frozen = positions.copy()
+    frozen.flags.writeable = False
+    for same in (np.asfortranarray(positions), positions[::-1].copy()[::-1], frozen):
+        np.testing.assert_array_equal(own.predict(same, offsets).probabilities, expected)
 
 
 def test_alpha_is_in_the_table_with_its_interval(own):
