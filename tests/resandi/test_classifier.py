@@ -217,7 +217,7 @@ def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch, tmp_path):
     probabilities = [f"p_{name}" for name in CLASS_NAMES]
     np.testing.assert_allclose(found[probabilities], expected[probabilities], atol=1e-4)
     # and that may have no memory either
-    monkeypatch.setattr(TorchRunner, "_network", lambda *_: Full())
+    monkeypatch.setattr(TorchRunner, "_network", Full())
     for full in (classifier, Classifier(device="cpu")):
         with pytest.raises(SptError, match=r"Failed to allocate .*\n.*--batch-size") as caught:
             full.classify(tracks)
