@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -27,7 +27,7 @@ def in_order(
     *,
     jobs: int | None = None,
     ahead: int | None = None,
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Yield the result for each item, in order, while threads work on the next ones.
 
     Parameters

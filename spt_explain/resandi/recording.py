@@ -70,6 +70,11 @@ def training_shares(architecture: Architecture, card: dict[str, Any]) -> NDArray
     return found
 
 
+def sampling_step(n_tracks: int) -> int:
+    """Return n where the conditions are estimated from every n-th of so many tracks."""
+    return max(1, -(-n_tracks // MOST_TRACKS))
+
+
 def estimate_recording(
     joint: NDArray[np.floating], shares: NDArray[np.float64], architecture: Architecture
 ) -> Recording:
@@ -88,8 +93,7 @@ def estimate_recording(
     -------
     Recording
     """
-    every = max(1, -(-len(joint) // MOST_TRACKS))
-    ratio = _likelihood(joint[::every], shares)
+    ratio = _likelihood(joint[:: sampling_step(len(joint))], shares)
     n, n_classes, n_conditions = ratio.shape
     flat = ratio.reshape(n, n_classes * n_conditions)
     fractions = np.full(n_classes, 1 / n_classes)
