@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,22 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
+
+
+_NAME = "spt-explain"
+
+
+def thread_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool of so many threads, which `threads_busy` knows."""
+    return ThreadPoolExecutor(workers, thread_name_prefix=_NAME)
+
+
+def threads_busy() -> bool:
+    """Return whether threads of a `thread_pool` are there, which the end of Python would wait for.
+
+    A library's call can't be interrupted: the reading of a file, the start of a GPU.
+    """
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
 
 
 def core_count() -> int:
@@ -53,7 +70,7 @@ def in_order(
         yield from map(function, items)
         return
     ahead = ahead or 2 * jobs
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="spt-explain")
+    pool = thread_pool(jobs)
     waiting: deque[Future[Made]] = deque()
     try:
         for item in items:

@@ -136,10 +136,10 @@ def write_table(
     fmt = format_of(path)
     places = [path] if fmt == "json" else [path, sidecar_path(path)]
     with appear_together(places) as parts:
-        if fmt == "parquet":
-            table.to_parquet(parts[0], index=False)
-        else:
-            with parts[0].open("wb") as stream:
+        with parts[0].open("wb") as stream:  # pyarrow takes no names that are not UTF-8
+            if fmt == "parquet":
+                table.to_parquet(stream, index=False)
+            else:
                 stream.writelines(_pieces(table, fmt, provenance, jobs))
         for part in parts[1:]:
             said = provenance() if callable(provenance) else provenance

@@ -135,7 +135,7 @@ class Judge:
         parts = list(in_order(sampled, _slices(runs), jobs=self.jobs))
         shape = (0, len(self.architecture.classes), self.architecture.n_conditions)
         joint = np.concatenate(parts) if parts else np.zeros(shape)
-        return estimate_recording(joint, self.shares, self.architecture)
+        return estimate_recording(joint, self.shares, self.architecture, jobs=self.jobs)
 
     def _joint(self, ran: WindowOutputs) -> NDArray[np.float64]:
         """Return the probabilities of class and condition, (m, classes, conditions)."""
