@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spt_explain.resandi.classifier import WindowOutputs
 
 _SLICE = 4096
-"""Trajectories at a time."""
+"""Windows at a time, about."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +153,14 @@ def _slices(runs: Sequence[WindowOutputs]) -> Iterator[tuple[int, WindowOutputs]
     """Yield some trajectories at a time, and the number of the first among all."""
     before = 0
     for ran in runs:
-        firsts = np.arange(0, ran.n_segments, _SLICE)
-        stops = np.minimum(firsts + _SLICE, ran.n_segments)
-        edges = np.searchsorted(ran.owner, np.append(firsts, ran.n_segments)).tolist()
-        for i, (first, stop) in enumerate(zip(firsts.tolist(), stops.tolist(), strict=True)):
-            rows = slice(edges[i], edges[i + 1])
+        # Long trajectories have many windows each: each slice begins with that of every n-th one.
+        firsts = np.unique(ran.owner[::_SLICE])
+        edges = np.searchsorted(ran.owner, firsts)
+        stops, ends = np.append(firsts[1:], ran.n_segments), np.append(edges[1:], len(ran.owner))
+        for first, stop, edge, end in zip(
+            *(values.tolist() for values in (firsts, stops, edges, ends)), strict=True
+        ):
+            rows = slice(edge, end)
             yield before + first, _take(ran, rows, ran.owner[rows] - first, stop - first)
         before += ran.n_segments
 

@@ -151,6 +151,7 @@ def stream(
                 run()
     if any(part.n_segments for part in waiting):
         run()
+    said.finish()
     clock.lap("quality")
     return Streamed(
         join_summaries([part.summary for part in done], tracks),
@@ -214,3 +215,8 @@ class _Progress:
         if self._report is not None:
             known = self._before + total * self._ways
             self._report(self._before + done, round(known * self._n_rows / self._rows))
+
+    def finish(self) -> None:
+        """Say that all is done, where the last rows turned out to hold nothing for the network."""
+        if self._report is not None and 0 < self._rows < self._n_rows:
+            self._report(self._before, self._before)
