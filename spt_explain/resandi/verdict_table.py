@@ -69,10 +69,7 @@ def verdict_table(
     undetermined = sure & (top < threshold)
     status[sure] = "classified"
     status[undetermined] = "undetermined"
-    reason[undetermined] = worded(
-        lambda text: f"best class {text}, below {threshold:g} (--threshold)",
-        _two_decimals(top[undetermined]),
-    )
+    reason[undetermined] = _below(top[undetermined], threshold)
     many = np.zeros(len(summary), dtype=bool)
     many[known] = windows[judged] > 1
     before, number = pd.factorize(reason[many])[::-1]
@@ -112,12 +109,16 @@ def verdict_table(
     return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))
 
 
-def _two_decimals(values: NDArray[np.float64]) -> NDArray[np.object_]:
-    """Return probabilities as text with two decimals."""
-    hundredths = np.rint(values * 100)
+def _below(top: NDArray[np.float64], threshold: float) -> NDArray[np.object_]:
+    """Word the reasons of undetermined rows, from the probabilities of their best classes."""
+
+    def word(value: float) -> str:
+        return f"best class {value:.2f}, below {threshold:g} (--threshold)"
+
+    hundredths = np.rint(top * 100)
     # Near a half, the product may be rounded to the other side of it than the value lies on.
-    doubtful = np.abs(np.abs(values * 100 - np.trunc(values * 100)) - 0.5) < _NEAR_HALF
-    texts = np.array([f"{i / 100:.2f}" for i in range(101)], dtype=object)
-    out: NDArray[np.object_] = texts[hundredths.astype(np.intp)]
-    out[doubtful] = [f"{value:.2f}" for value in values[doubtful].tolist()]
+    doubtful = np.abs(np.abs(top * 100 - np.trunc(top * 100)) - 0.5) < _NEAR_HALF
+    words = np.array([word(i / 100) for i in range(101)], dtype=object)
+    out: NDArray[np.object_] = words[hundredths.astype(np.intp)]
+    out[doubtful] = [word(value) for value in top[doubtful].tolist()]
     return out
