@@ -8,6 +8,7 @@ only the few numbers that are kept of each trajectory ever exist for all of them
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,12 +156,10 @@ def _slices(runs: Sequence[WindowOutputs]) -> Iterator[tuple[int, WindowOutputs]
     for ran in runs:
         # Long trajectories have many windows each: each slice begins with that of every n-th one.
         firsts = np.unique(ran.owner[::_SLICE])
-        edges = np.searchsorted(ran.owner, firsts)
-        stops, ends = np.append(firsts[1:], ran.n_segments), np.append(edges[1:], len(ran.owner))
-        for first, stop, edge, end in zip(
-            *(values.tolist() for values in (firsts, stops, edges, ends)), strict=True
-        ):
-            rows = slice(edge, end)
+        bounds = np.append(firsts, ran.n_segments)
+        edges = np.searchsorted(ran.owner, bounds).tolist()
+        for i, (first, stop) in enumerate(pairwise(bounds.tolist())):
+            rows = slice(edges[i], edges[i + 1])
             yield before + first, _take(ran, rows, ran.owner[rows] - first, stop - first)
         before += ran.n_segments
 
