@@ -477,8 +477,8 @@ class _Rows:
         x: str,
         inside: str,
         name: str,
-        kernel: int,
-        stride: int,  # noqa: ARG002
+        kernel: int,  # noqa: ARG002 - as of the other layouts
+        stride: int,
     ) -> tuple[str, str]:
         """Return maps and mask behind a residual block."""
         builder, shortcut = self.builder, x
