@@ -74,7 +74,7 @@ def transforms(nodes: int, taps: int, *, stretched: bool = True) -> Transforms:
     -------
     Transforms
     """
-    if stretched and nodes > MOST_NODES:
+    if stretched and nodes > MOST_NODES and taps > 1:
         outputs = STRETCH
         reach = halo = taps // 2
         size = outputs + 2 * halo  # outputs that wrap round the circle are not wanted

@@ -1,7 +1,10 @@
 import json
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -35,11 +38,54 @@ def test_one_length_unless_said_otherwise():
     assert Architecture(window=64).lengths == (64,)
 
 
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=50))
-def test_the_shortest_length_that_fits(n_points):
-    found = MASKED.padded_length(np.asarray(n_points))
-    assert found.tolist() == [min(x for x in MASKED.lengths if x >= n) for n in n_points]
+@given(
+    st.lists(st.integers(1, 1000), min_size=1, max_size=50), st.sampled_from([0, 1, 32, 64, 500])
+)
+def test_the_shortest_length_that_fits(n_points, margin):
+    architecture = replace(MASKED, margin=margin)
+    found = architecture.padded_length(np.asarray(n_points))
+    own = [min(x for x in MASKED.lengths if x >= n) for n in n_points]
+    # what the network was trained at, or a multiple of 128 that holds the margin as well
+    fine = [128 * math.ceil((n + margin) / 128) for n in n_points]
+    assert found.tolist() == [min(pair) for pair in zip(own, fine, strict=True)]
+    assert (found >= n_points).all()
+    assert set(found.tolist()) <= set(architecture.run_lengths)
     assert (Architecture().padded_length(np.asarray(n_points)) == 1000).all()
+
+
+def test_every_length_that_is_run():
+    assert MASKED.run_lengths == (64, 128, 256, 384, 512, 640, 768, 896, 1024)
+    assert replace(MASKED, margin=64).run_lengths == MASKED.run_lengths
+    assert replace(MASKED, lengths=(1024,)).run_lengths == tuple(range(128, 1025, 128))
+    # the network's stride does not divide these: other lengths would put nodes elsewhere
+    assert replace(MASKED, lengths=(100, 1024)).run_lengths == (100, 1024)
+    assert replace(MASKED, lengths=(1000,)).run_lengths == (1000,)
+    assert Architecture().run_lengths == (1000,)
+    assert Architecture(window=64).run_lengths == (64,)
+
+
+@pytest.mark.parametrize("margin", [0, 32, 64])
+def test_a_finer_length_gives_the_same_outputs(fitted, walks, margin):
+    architecture = Architecture(
+        width=2, window=500, padding="masked", margin=margin, lengths=(32, 512),
+        alpha_levels=(0.05, 0.5, 0.95),
+    )  # fmt: skip
+    network = fitted(architecture)
+    n_points = np.arange(1, architecture.window + 1)
+    padded = architecture.padded_length(n_points)
+    own = np.where(n_points <= 32, 32, 512)
+    assert (padded < own).mean() > 0.5
+    for fine, trained in sorted({*zip(padded.tolist(), own.tolist(), strict=True)}):
+        if fine == trained:
+            continue
+        lengths = n_points[(padded == fine) & (own == trained)]
+        with torch.inference_mode():
+            found, expected = (
+                network(torch.from_numpy(walks(architecture, lengths, length))).numpy()
+                for length in (fine, trained)
+            )
+        assert expected.std(axis=0).max() > 0.01
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from spt_explain.errors import SptError
 from spt_explain.resandi.backends import devices
-from spt_explain.resandi.backends.devices import NO_GPU, Device
+from spt_explain.resandi.backends.devices import NO_GPU, Device, first_line
 from spt_explain.resandi.backends.runner import PRECISIONS, Output, Precision, Runner
 from spt_explain.resandi.backends.trusted import Candidate, TrustedBackend
 
@@ -81,17 +81,20 @@ def load_backend(
         )
     choice = _Choice(weights, jobs, tuple(taps), batch_size, precision)
     candidates = choice.candidates(backend, device)
-    first, started = candidates[0], None
+    reasons: dict[str, str] = {}
+    started: Runner | None = None
     while started is None:
         try:
-            started = first.start(first.batch_size)
-        except SptError:
+            started = candidates[0].start(candidates[0].batch_size)
+        except SptError as error:
             # a GPU that only seems to work is no reason to stop, unless it was asked for
             if device != "auto" or len(candidates) == 1:
                 raise
-            candidates.pop(0)
-            first = candidates[0]
-    return TrustedBackend(weights, candidates, started)
+            reasons.setdefault(first_line(error), candidates.pop(0).name)
+    loaded = TrustedBackend(weights, candidates, started)
+    for why, name in reasons.items():
+        loaded.notes.append(f"{name} does not start ({why}): {candidates[0].name} is used instead.")
+    return loaded
 
 
 class _Choice:
@@ -176,20 +179,23 @@ class _Choice:
     ) -> Candidate:
         def start(batch_size: int | None) -> Runner:
             runner: Runner
-            if name == "torch":
-                from spt_explain.resandi.backends.torch import TorchRunner
+            try:
+                if name == "torch":
+                    from spt_explain.resandi.backends.torch import TorchRunner
 
-                runner = TorchRunner(
-                    self.weights, kind, precision=precision, jobs=self.jobs, taps=self.taps,
-                    batch_size=batch_size, why_not=why_not,
-                )  # fmt: skip
-            else:
-                from spt_explain.resandi.backends.onnx import OnnxRunner
+                    runner = TorchRunner(
+                        self.weights, kind, precision=precision, jobs=self.jobs, taps=self.taps,
+                        batch_size=batch_size, why_not=why_not,
+                    )  # fmt: skip
+                else:
+                    from spt_explain.resandi.backends.onnx import OnnxRunner
 
-                runner = OnnxRunner(
-                    self.weights, kind, precision=precision, jobs=self.jobs, taps=self.taps,
-                    batch_size=batch_size, why_not=why_not,
-                )  # fmt: skip
+                    runner = OnnxRunner(
+                        self.weights, kind, precision=precision, jobs=self.jobs, taps=self.taps,
+                        batch_size=batch_size, why_not=why_not,
+                    )  # fmt: skip
+            except ImportError as error:
+                raise SptError(f"{library} does not load ({error}).", exit_code=1) from error
             if part > 1:
                 runner.batch_size = max(1, runner.batch_size // part)
             return runner

@@ -201,3 +201,17 @@ def nvidia_driver() -> str:
         return (_nvidia_smi("driver_version") or "unknown").split("\n")[0].strip()
     words = text.split()
     return next((word for word in words if word[0].isdigit() and "." in word), "unknown")
+
+
+@functools.cache
+def processor() -> str:
+    """Return the model of the CPU: machines that share a home folder may differ in it."""
+    import platform
+    from pathlib import Path
+
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -85,6 +85,7 @@ class OnnxRunner:
             self.versions = f"{runtime}, driver {devices.nvidia_driver()}"
             self._session(None)  # whether CUDA really works is known only then
         else:
+            self.versions = f"{runtime}, {devices.processor()}"
             self.device = cpu_device(runtime, jobs, why_not)
 
     def expect(self, points: dict[int, int]) -> None:
@@ -97,7 +98,8 @@ class OnnxRunner:
             total[longest] = total.get(longest, 0) + number
         for longest, number in total.items():
             if number >= FOURIER_POINTS:
-                self._session(longest)
+                with failing_as(self.device):
+                    self._session(longest)
 
     def variant(self, padded: int) -> str:
         """Return whether convolutions go by Fourier transform at a padded length."""

@@ -39,14 +39,14 @@ def reference_windows(architecture: Architecture) -> dict[int, Windows]:
     Returns
     -------
     dict of int to Windows
-        `PER_LENGTH` windows by padded length; the shortest and the longest that have it are there.
+        `PER_LENGTH` windows by padded length; the shortest (of 10 points or more) and the longest
+        that have it are there.
     """
     found = {}
     for padded in architecture.run_lengths:
-        fitting = np.arange(min(10, architecture.window), architecture.window + 1)
+        fitting = np.arange(1, architecture.window + 1)
         fitting = fitting[architecture.padded_length(fitting) == padded]
-        if not len(fitting):
-            fitting = np.array([1, architecture.window])
+        fitting = fitting[fitting >= min(10, fitting[-1])]  # fewer points show little
         lengths = np.linspace(fitting[0], fitting[-1], PER_LENGTH).astype(np.int64)
         stops = np.cumsum(lengths)
         random = np.random.RandomState(_SEED + padded)
@@ -145,6 +145,8 @@ def from_card(
         }
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(f"{KEY}: expected outputs of {PER_LENGTH} windows by length") from error
+    if not all(np.isfinite(values).all() for values in found.values()):
+        raise ValueError(f"{KEY}: some outputs are not finite numbers")
     return found if set(found) == set(architecture.run_lengths) else None
 
 
@@ -160,15 +162,19 @@ def difference(
     Returns
     -------
     numpy.ndarray, shape (n,)
-        NaN where an output is not a number.
+        NaN where an output is not a finite number.
     """
+    off = np.full(len(found), np.nan)
+    finite = np.isfinite(found).all(axis=1) & np.isfinite(expected).all(axis=1)
+    found, expected = found[finite], expected[finite]
     n = architecture.n_logits
     both = [
         softmax(values[:, :n]).reshape(len(values), len(architecture.classes), -1).sum(axis=2)
         for values in (found, expected)
     ]
-    off: NDArray[np.float64] = np.abs(both[0] - both[1]).max(axis=1)
+    most: NDArray[np.float64] = np.abs(both[0] - both[1]).max(axis=1)
     if architecture.alpha_levels:
         alpha = [alpha_quantiles(values[:, n:]) for values in (found, expected)]
-        off = np.maximum(off, np.abs(alpha[0] - alpha[1]).max(axis=1) / 2)
+        most = np.maximum(most, np.abs(alpha[0] - alpha[1]).max(axis=1) / 2)
+    off[finite] = most
     return off

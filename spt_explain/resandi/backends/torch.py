@@ -88,6 +88,7 @@ class TorchRunner:
         elif kind == "mps":
             self.device = Device(kind, f"mps Apple GPU ({runtime})")
         else:
+            self.versions = f"{runtime}, {devices.processor()}"
             self.device = cpu_device(runtime, jobs, why_not)
 
     def expect(self, points: dict[int, int]) -> None:
@@ -95,7 +96,8 @@ class TorchRunner:
 
     def variant(self, padded: int) -> str:
         """Return how many stages have direct convolutions at a padded length."""
-        return f"{self._network(padded).direct} direct stages"
+        with failing_as(self.device):  # the network is moved to the device
+            return f"{self._network(padded).direct} direct stages"
 
     def run(self, inputs: NDArray[np.float32]) -> Output:
         """Run the network on inputs, (n, channels, padded)."""
@@ -207,7 +209,12 @@ def _copied(positions: NDArray[np.float64]) -> torch.Tensor:
     """Return positions on the GPU, by way of pinned memory, which is copied at full speed."""
     import torch
 
-    return torch.from_numpy(positions).pin_memory().to("cuda", non_blocking=True)
+    # torch wants memory that may be written to; what pandas gives may not be
+    return (
+        torch.from_numpy(np.require(positions, None, ["C", "W"]))
+        .pin_memory()
+        .to("cuda", non_blocking=True)
+    )
 
 
 def inputs_on_device(

@@ -10,6 +10,7 @@ library versions, weights and shape, so that it costs a batch once.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.resandi.backends.devices import first_line
 from spt_explain.resandi.backends.reference import (
+    KEY,
     compute_reference,
     difference,
     from_card,
@@ -35,6 +38,7 @@ from spt_explain.resandi.backends.runner import (
     plan,
     rows_at,
 )
+from spt_explain.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -205,11 +209,20 @@ class TrustedBackend:
 
     def run(self, inputs: NDArray[np.float32]) -> Output:
         """Run the network on inputs of one's own, (n, channels, padded), at any length."""
-        while True:
+        found: list[Output] = []
+        at, size = 0, max(1, len(inputs))
+        while at < len(inputs) or not found:
+            runner = self._runner
             try:
-                return self._runner.run(inputs)
+                found.append(runner.run(inputs[at : at + size]))
+                at += size
             except OutOfMemoryError as error:
                 self._smaller(str(error))
+                size = max(1, size // 2) if self._runner is runner else max(1, len(inputs) - at)
+        if len(found) == 1:
+            return found[0]
+        taps = {k: np.concatenate([one.taps[k] for one in found]) for k in found[0].taps}
+        return Output(np.concatenate([one.outputs for one in found]), taps)
 
     def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the network's (n, outputs) of (n, channels, padded length) inputs."""
@@ -241,15 +254,18 @@ class TrustedBackend:
                 padded: rows_at(self.batch_size, self.architecture, padded)
                 for padded in self.architecture.run_lengths
             }
-            self._runner.expect({padded: padded * size for padded, size in rows.items()})
             try:
+                self._runner.expect({padded: padded * size for padded, size in rows.items()})
                 found += [self._compare(*shape, anew=True) for shape in rows.items()]
             except OutOfMemoryError as error:
                 self._smaller(str(error))
                 continue
+            except SptError as error:
+                self._failed(error)
+                continue
+            self._memory.keep()
             failed = [one for one in found[-len(rows) :] if not one.holds]
             if not failed:
-                self._memory.keep()
                 return found
             self._next(_wrong(failed[0]))
 
@@ -260,11 +276,14 @@ class TrustedBackend:
             points: dict[int, int] = {}
             for part in parts:
                 points[part.padded] = points.get(part.padded, 0) + part.padded * part.size
-            self._runner.expect(points)
             try:
+                self._runner.expect(points)
                 failed = self._first_failing({(part.padded, part.size) for part in parts})
             except OutOfMemoryError as error:
                 self._smaller(str(error))
+                continue
+            except SptError as error:
+                self._failed(error)
                 continue
             if failed is None:
                 return parts
@@ -277,6 +296,7 @@ class TrustedBackend:
                 continue
             found = self._compare(padded, size)
             if not found.holds:
+                self._memory.keep()
                 return found
             self._trusted.add(key)
         self._memory.keep()
@@ -288,7 +308,7 @@ class TrustedBackend:
         key = self._key(padded, size)
         known = None if anew else self._memory.get(key)
         name = self._candidates[0].name
-        if known is not None:
+        if known is not None and known <= tolerance:
             return Verification(name, padded, size, 0, known, tolerance, remembered=True)
         expected = self._expected()[padded]
         windows = self._windows[padded]
@@ -302,13 +322,16 @@ class TrustedBackend:
         if found.holds:
             about = f"{runner.device.description}, weights {self.weights.name}"
             self._memory.put(key, found.difference, about)
+        else:
+            self._memory.forget(key)
         return found
 
     def _key(self, padded: int, size: int) -> str:
         runner = self._runner
         parts = (
-            runner.device.description, runner.versions, runner.precision, runner.variant(padded),
-            self.weights.sha256, padded, size, *getattr(runner, "_taps", ()),
+            __version__, runner.device.description, runner.versions, runner.precision,
+            runner.variant(padded), self.weights.sha256, padded, size,
+            *getattr(runner, "_taps", ()),
         )  # fmt: skip
         return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
@@ -328,6 +351,12 @@ class TrustedBackend:
         self.notes.append(
             f"{self._candidates[0].name} ran out of memory: batches of {half} windows from here on."
         )
+
+    def _failed(self, error: SptError) -> None:
+        """Take the next way where the present one does not run; where it is the last, say why."""
+        if len(self._candidates) == 1:
+            raise error
+        self._next(f"failed ({first_line(error)})")
 
     def _next(self, why: str) -> None:
         """Give up the present way, and take the next one that starts."""
@@ -366,12 +395,13 @@ def reference_of(weights: Weights) -> dict[int, NDArray[np.float32]]:
     """
     try:
         found = from_card(weights.card, weights.architecture)
-        if found is None:
-            path = cache_folder() / f"reference-{weights.sha256[:32]}.json"
-            stored = {"reference": json.loads(path.read_text())} if path.is_file() else {}
-            found = from_card(stored, weights.architecture)
     except ValueError as error:
         raise SptError(f"the card of the weights {weights.name} can't be used: {error}.") from error
+    if found is None:
+        path = cache_folder() / f"reference-{weights.sha256[:32]}.json"
+        # a file that is damaged, or not there, costs no more than computing it
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            found = from_card({KEY: json.loads(path.read_text())}, weights.architecture)
     if found is None:
         found = compute_reference(weights.architecture, weights.load())
         _write(path, json.dumps(to_card(found)))
@@ -382,7 +412,7 @@ def cache_folder() -> Path:
     """Return the folder for what can be found out again: the system's, or ``SPT_EXPLAIN_CACHE``."""
     given = os.environ.get(CACHE_VARIABLE, "").strip()
     if given:
-        return Path(given)
+        return Path(os.path.expanduser(given)).absolute()  # noqa: PTH111 - never raises
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("spt-explain", appauthor=False))
@@ -409,6 +439,7 @@ class _Memory:
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, str]] | None = None
         self._new: dict[str, tuple[float, str]] = {}
+        self._gone: set[str] = set()
 
     def get(self, key: str) -> float | None:
         known = self._all().get(key)
@@ -417,15 +448,22 @@ class _Memory:
     def put(self, key: str, difference: float, about: str) -> None:
         self._all()[key] = self._new[key] = (difference, about)
 
+    def forget(self, key: str) -> None:
+        if self._all().pop(key, None) is not None:
+            self._gone.add(key)
+        self._new.pop(key, None)
+
     def keep(self) -> None:
         """Write what is new."""
-        if not self._new:
+        if not self._new and not self._gone:
             return
         known = {**_read(cache_folder() / CACHE), **self._new}
+        for key in self._gone - self._new.keys():
+            known.pop(key, None)
         for key in list(known)[: max(0, len(known) - _MOST_REMEMBERED)]:
             del known[key]
         _write(cache_folder() / CACHE, json.dumps(known, indent=0))
-        self._new = {}
+        self._new, self._gone = {}, set()
 
     def _all(self) -> dict[str, tuple[float, str]]:
         if self._known is None:
@@ -438,7 +476,7 @@ def _read(path: Path) -> dict[str, tuple[float, str]]:
     try:
         values: Any = json.loads(path.read_text())
         return {str(key): (float(off), str(about)) for key, (off, about) in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
 
 
@@ -450,4 +488,5 @@ def _write(path: Path, text: str) -> None:
         part.write_text(text)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
