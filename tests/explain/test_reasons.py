@@ -99,7 +99,9 @@ def test_particles_that_cannot_be_explained_are_named(explain):
         explain(tracks, only=[1])
 
 
-@pytest.mark.parametrize("method", ["gradcam", "layercam", "integrated-gradients", "occlusion"])
+@pytest.mark.parametrize(
+    "method", ["input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"]
+)
 def test_the_same_again_is_the_same(explain, method):
     tracks = tracks_of([70, 50])
     how = How(method=method, layer="block2", draws=2)
