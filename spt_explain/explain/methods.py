@@ -82,12 +82,13 @@ def maps(
     recording, target, against
         See `scores.grad_cam_maps`.
     method : {"input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"}
-        "input-x-gradient": Shrikumar et al. 2016, arXiv:1605.01713, the gradient times the
-        distance from a particle that never moves. "gradcam": Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74, at any block. "layercam": Jiang
-        et al. 2021, doi:10.1109/TIP.2021.3089943: positive gradients, node by node.
-        "integrated-gradients": Sundararajan et al. 2017, arXiv:1703.01365, from a particle that
-        never moves. "occlusion": Zeiler & Fergus 2014, arXiv:1311.2901: the particle
-        stands still for a tenth of the trajectory, which moves by half its length (Captum).
+        "input-x-gradient": Shrikumar et al. 2016, arXiv:1605.01713: the gradient times the distance
+        from a particle that never moves. "gradcam": Selvaraju et al. 2017,
+        doi:10.1109/ICCV.2017.74, at any block. "layercam": Jiang et al. 2021,
+        doi:10.1109/TIP.2021.3089943: positive gradients, node by node. "integrated-gradients":
+        Sundararajan et al. 2017, arXiv:1703.01365, from a particle that never moves. "occlusion":
+        Zeiler & Fergus 2014, arXiv:1311.2901: the particle stands still for a tenth of the
+        trajectory, which moves by half its length (Captum).
     layer : {"block1", "block2", "block3", "block4"}
         Of the first two.
     of : {"log-odds", "probability", "logit"}

@@ -55,7 +55,8 @@ class Reasons:
         ``method``, ``layer``, ``nodes`` (of that layer, on the track), ``resolution_frames``
         (that one score covers), ``loss_top``, ``loss_random``, ``loss_random_sd`` (of the
         probability when a fifth of the frames is erased, by score and at random), ``draws``
-        (random erasures used, the fewer the clearer the case), ``check``, ``overlay`` (whether the scores say where) and ``remark``.
+        (random erasures used, the fewer the clearer the case), ``check``, ``overlay`` (whether
+        the scores say where) and ``remark``.
     frames : pandas.DataFrame
         A row a frame: ``file, particle, segment, frame, x, y, score, score_contrast, node``,
         and ``filled``, True where the frame was missing and the gap policy filled it in.
