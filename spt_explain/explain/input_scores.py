@@ -24,9 +24,9 @@ STEPS = (3, 9, 27)
 """Steps of the integral: three times as many keep the gradients of those before."""
 COMPLETENESS = 0.2
 """Error of the integral that is accepted, relative to the difference between the track and the
-particle at rest. With the default weights on 120 tracks of 10 to 120 points, the ranks of the frames
-then correlate with those of 81 steps by 0.96 at 17 steps on average (0.84, 0.95 and 0.99 with 3, 9
-and 27 for all); the top fifth costs as much with 8 steps as with 32."""
+particle at rest. With the default weights on 120 tracks of 10 to 120 points, the ranks of the
+frames then correlate with those of 81 steps by 0.96 at 17 steps on average (0.84, 0.95 and 0.99
+with 3, 9 and 27 for all); the top fifth costs as much with 8 steps as with 32."""
 OCCLUSION_SHARE = 0.1
 """Length of the occluded stretch, in parts of the trajectory; it moves by half of its length."""
 

@@ -4,7 +4,6 @@ import pytest
 
 from spt_explain.errors import SptError
 from spt_explain.explain.erasure import UNCHECKED
-from spt_explain.explain.methods import METHODS
 from spt_explain.explain.reasons import Explainer, How
 from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
 
