@@ -212,6 +212,7 @@ def command(
         picks=picks,
         movie=Path(movie) if movie is not None else None,
         animate=animate or "",
+        jobs=options["jobs"],
     )
     with make_progress(console) as progress:
         results = explain_files(
