@@ -34,6 +34,7 @@ LAST = BLOCKS[-1]
 TELLING = 800
 """Tracks that tell noise and blur."""
 _LABELS = {
+    "input-x-gradient": "input × gradient",
     "gradcam": "Grad-CAM",
     "layercam": "LayerCAM",
     "integrated-gradients": "integrated gradients",
