@@ -6,19 +6,27 @@
 For each length, the same tracks are classified and explained in turn, several times; the fastest of
 each counts. Explained: by Grad-CAM without a check (`--method gradcam --draws 0`: every column of
 the tables but the statistics), the same with the paper's statistics in windows, and as by default
-(integrated gradients, 20 random erasures).
+(input x gradient, at most 20 random erasures).
+
+First, simulated tracks of all classes are explained once, and what the network does is counted in
+frames of padded input: forward passes, and backward ones to the input, each as one.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from torch import autograd
 
+from spt_explain.diffusion.population import simulate
 from spt_explain.explain.reasons import Explainer, How
 from spt_explain.resandi.classifier import Classifier
+from spt_explain.resandi.network import ResAnDi
 from spt_explain.tracks import Calibration, Source, Tracks
 
 
@@ -31,6 +39,42 @@ def made(n: int, points: int) -> Tracks:
     return Tracks(table, Calibration(), Source("made.csv", "random walks"))
 
 
+def print_passes(length: tuple[int, int], tracks: int, network: dict[str, Any]) -> None:
+    """Print how often the network sees its input for a default explanation and for a verdict."""
+    frames = {"forward": 0, "backward": 0}
+    explainer = Explainer(statistics=False, timeline=False, **network)
+    outputs, forward, grad = type(explainer.plain.backend).outputs, ResAnDi.forward, autograd.grad
+
+    def counted_outputs(self: Any, inputs: Any) -> Any:
+        frames["forward"] += inputs.shape[0] * inputs.shape[2]
+        return outputs(self, inputs)
+
+    def counted_forward(self: Any, *groups: Any) -> Any:
+        frames["forward"] += sum(group.size(0) * group.size(2) for group in groups)
+        return forward(self, *groups)
+
+    def counted_grad(told: Any, at: Any, **options: Any) -> Any:
+        frames["backward"] += at.size(0) * at.size(2)
+        return grad(told, at, **options)
+
+    data = simulate("all", tracks=tracks, length=length, noise=(0, 1), seed=1)
+    with (
+        patch.object(type(explainer.plain.backend), "outputs", counted_outputs),
+        patch.object(ResAnDi, "forward", counted_forward),
+        patch.object(autograd, "grad", counted_grad),
+    ):
+        explainer.plain.classify(data)
+        verdict = frames["forward"]
+        found = explainer.explain(data)
+    total = frames["forward"] - verdict + frames["backward"]
+    draws = found.tracks["draws"].mean()
+    print(
+        f"{length[0]:>5}-{length[1]:<5} {tracks} tracks: {total / verdict:5.2f} passes, "
+        f"{verdict / total:.3f} of classify's rate; {draws:.1f} draws",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights")
@@ -39,7 +83,6 @@ def main() -> None:
     parser.add_argument("--points", type=int, nargs="*", default=[20, 50, 100, 200, 500, 1000])
     parser.add_argument("--tracks", type=int, help="of each length; 40,000 points by default")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--full", action="store_true", help="also as by default: 30 times slower")
     options = parser.parse_args()
     network = {
         "weights": options.weights,
@@ -47,14 +90,15 @@ def main() -> None:
         "backend": options.backend,
     }
     classifier = Classifier(**network)
+    print(classifier.weights.describe(), "|", classifier.backend.device.description)
+    for length in ((10, 30), (30, 100), (100, 300), (300, 1000)):
+        print_passes(length, 80, network)
     quick = How(method="gradcam", draws=0)
     explainers = {
         "gradcam": Explainer(quick, statistics=False, timeline=False, **network),
         "+ statistics": Explainer(quick, timeline=False, **network),
     }
-    if options.full:
-        explainers["default"] = Explainer(**network)
-    print(classifier.weights.describe(), "|", classifier.backend.device.description)
+    explainers["default"] = Explainer(**network)
     print(f"{'points':>7} {'tracks':>7} {'classify':>11}", *(f"{k:>14}" for k in explainers))
     for points in options.points:
         n = options.tracks or max(40, 40_000 // points)

@@ -226,7 +226,8 @@ def explain(
         blur: give `policy` and the other options as to `classify`.
     policy : QualityPolicy, optional
         Minimum length, gaps, branches.
-    method : {"auto", "gradcam", "layercam", "integrated-gradients", "occlusion"}
+    method : str
+        "auto", "input-x-gradient", "gradcam", "layercam", "integrated-gradients" or "occlusion".
         "auto" takes the finest that passes the check at the track's length.
     layer : {"block1", "block2", "block3", "block4"}
         Of "gradcam" and "layercam": a score for every 4, 8, 16 or 32 frames.
@@ -237,7 +238,7 @@ def explain(
     of : {"log-odds", "probability", "logit"}
         What a score is of.
     draws : int
-        Random erasures that each explanation is checked against; 0 for no check.
+        Most random erasures that each explanation is checked against; 0 for no check.
     share : float
         Share of a track's frames that the check erases.
     erase : {"cut", "rest", "line"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,9 @@ class FileResult(InputResult):
     """What became of one input.
 
     Its ``report`` holds format, units and their sources, rows by status and class and the policy's
-    counts; its ``seconds`` are for ``reading``, ``quality``, ``inputs``, ``network``, ``writing``.
+    counts; its ``seconds`` are for ``start-up``, ``reading``, ``backend`` (waiting for it to be
+    ready), those of `Verdicts`, ``summary`` (counts and fractions), ``writing``, ``hashing``
+    (waiting for the hash of the file) and ``other``.
 
     Attributes
     ----------
@@ -134,6 +135,8 @@ def classify_files(
     overwrite: bool = False,
     command: Sequence[str] = (),
     listener: Listener | None = None,
+    jobs: int | None = None,
+    started: float | None = None,
 ) -> tuple[list[FileResult], bytes]:
     """Classify files, folders and globs, and write a table of verdicts for each, or one for all.
 
@@ -145,7 +148,7 @@ def classify_files(
     names : sequence of str
         Files, folders, globs, or ``"-"`` for standard input.
     make_classifier : callable
-        Makes the classifier, when the first file has been read.
+        Makes the classifier, while the first file is read; an error of it is raised after that.
     policy : QualityPolicy
         Minimum length, gaps, branches.
     exposure : float
@@ -160,6 +163,11 @@ def classify_files(
         The command line, for the provenance.
     listener : Listener, optional
         Told what happens.
+    jobs : int, optional
+        CPU threads; all cores by default. Unless it is 1, the classifier is made while the first
+        file is read, and each file is read while the one before it is classified.
+    started : float, optional
+        When the process began (`spt_explain.clock.process_start`), if its start belongs to the run.
 
     Returns
     -------
@@ -174,7 +182,9 @@ def classify_files(
         Before any work: for inputs that are not there, outputs that can't be written, or an
         exposure that is no share. After it: if there was one input and it failed.
     """
-    run = _Run(make_classifier, policy, exposure, reading, command, listener)
+    run = _Run(
+        make_classifier, policy, exposure, reading, command, listener, jobs=jobs, started=started
+    )
     found = find_inputs(names)
     run.plan = plan = plan_outputs([one.name for one in found], output, fmt)
     if output is not None and output.endswith(("/", "\\")):
@@ -189,13 +199,19 @@ def classify_files(
         import pandas as pd
 
         table = pd.concat([r.table for r in done if r.table is not None], ignore_index=True)
-        provenance = run.provenance(done)
+        run.clock.lap("joining")
+
+        def said() -> dict[str, Any]:
+            run.clock.lap("writing")
+            seconds = {key: round(value, 3) for key, value in run.clock.seconds.items()}
+            return {**run.provenance(done), "seconds": seconds}
+
         if plan.combined:
-            files = write_table(table, plan.combined, provenance)
+            files = write_table(table, plan.combined, said, jobs=jobs)
             for result in done:
                 result.outputs = files
         else:
-            stdout = encode(table, plan.fmt, provenance)
+            stdout = encode(table, plan.fmt, said(), jobs=jobs)
     return results, stdout
 
 
@@ -220,6 +236,7 @@ class _Run(NetworkRun["Classifier", FileResult]):
     def work(self, tracks: Tracks, result: FileResult) -> None:
         from spt_explain.resandi.populations import describe_population
 
+        result.clock.lap("backend")
         classifier = self.classifier()
         verdicts = classifier.classify(
             tracks,
@@ -228,7 +245,7 @@ class _Run(NetworkRun["Classifier", FileResult]):
             progress=lambda done, total: self.listener.progress("windows", done, total),
         )
         result.table = verdicts.table
-        result.seconds |= verdicts.seconds
+        result.clock.lap("other", besides=verdicts.seconds)
         result.report = {
             **tracks.describe(),
             **count_verdicts(verdicts.table),
@@ -236,15 +253,23 @@ class _Run(NetworkRun["Classifier", FileResult]):
             "policy_counts": verdicts.counts,
             "recording": _describe_recording(verdicts.recording),
         }
+        result.clock.lap("summary")
 
     def written(self, result: FileResult) -> None:
         if result.source not in self.plan.each or result.table is None:
             return
-        started = time.perf_counter()
+
+        def said() -> dict[str, Any]:
+            result.clock.lap("writing")
+            if result.sha256 is not None:
+                result.sha256.result()
+            result.clock.lap("hashing")
+            return self.provenance([result])
+
         path = self.plan.each[result.source]
-        result.outputs = write_table(result.table, path, self.provenance([result]))
+        result.outputs = write_table(result.table, path, said, jobs=self.jobs)
         result.table = None  # a folder's tables need not all be in memory
-        result.seconds["writing"] = time.perf_counter() - started
+        result.clock.lap("writing")
 
 
 def _describe_recording(recording: Recording | None) -> dict[str, float] | None:

@@ -51,6 +51,8 @@ class Pictures:
         Stack to draw the tracks on.
     animate : str
         "gif", "mp4", or "" for the projection only.
+    jobs : int or None
+        Processes that draw, at most; all cores by default.
     """
 
     tracks: bool = False
@@ -58,6 +60,7 @@ class Pictures:
     picks: int = PICKS
     movie: Path | None = None
     animate: str = ""
+    jobs: int | None = None
 
 
 @dataclass
@@ -231,6 +234,7 @@ class _Run(NetworkRun["Explainer", Explained]):
                         formats=pictures.formats,
                         picks=pictures.picks,
                         every=bool(self.only),
+                        jobs=pictures.jobs,
                         progress=said,
                     )
             if pictures.movie is not None:

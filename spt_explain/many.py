@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from spt_explain.api import read_tracks, tracking_settings
+from spt_explain.clock import Clock
 from spt_explain.errors import NotTracksError, SptError, printable
 from spt_explain.movies import is_stack
 from spt_explain.readers import StackError
 from spt_explain.readers.inputs import Input
 from spt_explain.report.provenance import made_by
+from spt_explain.threads import thread_pool
 from spt_explain.tracks.units import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from spt_explain.readers import FoundInput
     from spt_explain.resandi.classifier import Classifier
@@ -42,11 +44,15 @@ class InputResult:
     outputs : list of pathlib.Path
         What was written for it.
     seconds : dict of str to float
-        Time by what was done.
+        Time by what was done; what other threads did meanwhile is not counted beside it.
     source : str
         The input's name as the system has it, for opening it again.
     again : tuple of str
         How else it was named, where it was named more than once, for people.
+    clock : Clock
+        Gives `seconds` their names.
+    sha256 : Future or None
+        The hash of the file, where a thread works it out.
     """
 
     name: str
@@ -58,6 +64,8 @@ class InputResult:
     seconds: dict[str, float] = field(default_factory=dict)
     source: str = ""
     again: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock, repr=False, compare=False)
+    sha256: Future[str] | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -70,11 +78,12 @@ class InputResult:
 
         path = Path(self.source)
         known = self.source != "-" and path.is_file()
+        hashed = self.sha256.result() if self.sha256 else file_sha256(path) if known else None
         return {
             **self.report,
             "path": printable(str(path.resolve())) if known else self.name,
             "bytes": path.stat().st_size if known else None,
-            "sha256": file_sha256(path) if known else None,
+            "sha256": hashed,
             "seconds": {key: round(value, 3) for key, value in self.seconds.items()},
         }
 
@@ -111,7 +120,12 @@ class Run(Generic[What, Result]):
     command : sequence of str
         The command line, for the provenance.
     listener : Listener, optional
-        Told what happens.
+        Told what happens, by the thread that calls `go`.
+    jobs : int, optional
+        With 1, as is the default, one thing is done at a time. With None or more, the next file is
+        read while this one is worked on.
+    started : float, optional
+        When the process began, as `time.perf_counter` has it, for the first file's seconds.
     """
 
     made: type[Result]
@@ -119,13 +133,29 @@ class Run(Generic[What, Result]):
     done_in_words: ClassVar[str] = "read"
     """What is done to a file."""
 
-    def __init__(self, command: Sequence[str], listener: Listener | None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        listener: Listener | None,
+        *,
+        jobs: int | None = 1,
+        started: float | None = None,
+    ) -> None:
         self.command = [printable(argument) for argument in command]
         self.listener = listener or Listener()
+        self.jobs = jobs
+        self._started = started
+        self.clock = Clock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._ahead: tuple[FoundInput, Future[What | None]] | None = None
 
     def read(self, one: FoundInput) -> What:
         """Return what one input holds."""
         raise NotImplementedError
+
+    def read_ahead(self, one: FoundInput) -> What | None:
+        """Return what one input holds, in a thread; None if it must wait for its turn."""
+        return self.read(one)
 
     def check(self, what: What) -> None:
         """Refuse what was read and can't be used."""
@@ -154,10 +184,22 @@ class Run(Generic[What, Result]):
             If nothing could be done to any of them.
         """
         results = []
-        for index, one in enumerate(found):
-            self.listener.reading(printable(one.name), index, len(found))
-            results.append(self.one(one))
-            self.listener.finished(results[-1])
+        clock = Clock(started=self._started)
+        if self._started is not None:
+            clock.lap("start-up")
+        self._pool = None if self.jobs == 1 else thread_pool(_BESIDES)
+        try:
+            for index, one in enumerate(found):
+                self.listener.reading(printable(one.name), index, len(found))
+                following = found[index + 1] if index + 1 < len(found) else None
+                results.append(self.one(one, clock, following))
+                self.listener.finished(results[-1])
+                clock = Clock()
+        finally:
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = self._ahead = None
+        self.clock = clock
         if any(result.done for result in results):
             return results
         first = next((result for result in results if result.failed), results[0]).error
@@ -169,22 +211,23 @@ class Run(Generic[What, Result]):
             exit_code=first.exit_code,
         )
 
-    def one(self, one: FoundInput) -> Result:
-        """Do all that is to be done to one input."""
+    def one(self, one: FoundInput, clock: Clock, following: FoundInput | None = None) -> Result:
+        """Do all that is to be done to one input, while the following one is read."""
         again = tuple(printable(name) for name in one.again)
         result = self.made(printable(one.name), source=one.name, again=again)
+        result.clock, result.seconds = clock, clock.seconds
         try:
-            started = time.perf_counter()
-            what = self.read(one)
+            what = self._read(one)
             self.listener.read(what)
             self.check(what)
-            result.seconds["reading"] = time.perf_counter() - started
+            clock.lap("reading")
         except NotTracksError as error:
             result.error, result.skipped = error, not one.explicit
             return result
         except SptError as error:
             result.error = error
             return result
+        self._look_ahead(one, following, result)
         self.prepare()
         try:
             self.work(what, result)
@@ -195,6 +238,26 @@ class Run(Generic[What, Result]):
         self.written(result)
         return result
 
+    def _read(self, one: FoundInput) -> What:
+        """Return what one input holds, which a thread may have read already."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is one:
+            what = ahead[1].result()
+            if what is not None:
+                return what
+        return self.read(one)
+
+    def _look_ahead(self, one: FoundInput, following: FoundInput | None, result: Result) -> None:
+        """Begin what can go on while one input is worked on: its hash, and the next one."""
+        if self._pool is None:
+            return
+        from spt_explain.resandi.weights import file_sha256
+
+        if _is_plain(one):
+            result.sha256 = self._pool.submit(file_sha256, Path(one.name))
+        if following is not None and _is_plain(following):
+            self._ahead = following, self._pool.submit(self.read_ahead, following)
+
     def provenance(self, results: Sequence[Result]) -> dict[str, Any]:
         """Return everything needed to run it again and to trust it."""
         said = {**self.settings(), "inputs": [result.describe() for result in results]}
@@ -203,6 +266,15 @@ class Run(Generic[What, Result]):
     def settings(self) -> dict[str, Any]:
         """Return what the results depend on besides the inputs."""
         raise NotImplementedError
+
+
+_BESIDES = 3
+"""Threads beside the one that works: for the network's start, a hash, and the next file."""
+
+
+def _is_plain(one: FoundInput) -> bool:
+    """Return whether an input is a file, which can be read twice and at any time: no pipe."""
+    return one.name != "-" and Path(one.name).is_file()
 
 
 class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
@@ -218,7 +290,7 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
         Share of the frame that the shutter is open.
     reading : dict or None
         Keyword arguments of `read_tracks`. A file of ``tracking`` parameters is read at once.
-    command, listener
+    command, listener, jobs, started
         See `Run`.
 
     Raises
@@ -238,10 +310,13 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
         reading: dict[str, Any] | None,
         command: Sequence[str],
         listener: Listener | None,
+        *,
+        jobs: int | None = 1,
+        started: float | None = None,
     ) -> None:
         from spt_explain.diffusion.estimates import check_exposure
 
-        super().__init__(command, listener)
+        super().__init__(command, listener, jobs=jobs, started=started)
         check_exposure(exposure)
         self.reading = dict(reading or {})
         check_options(
@@ -252,6 +327,7 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
         self._read_tracking()
         self.make_engine, self.policy, self.exposure = make_engine, policy, exposure
         self._engine: Engine | None = None
+        self._starting: Future[Engine] | None = None
 
     def _read_tracking(self) -> None:
         """Read the file of tracking parameters; what it says goes into the provenance."""
@@ -267,7 +343,8 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
     def engine(self) -> Engine:
         """Return the classifier or explainer, made on the first call."""
         if self._engine is None:
-            self._engine = self.make_engine()
+            starting = self._starting
+            self._engine = self.make_engine() if starting is None else starting.result()
             self.listener.ready(self._engine)
         return self._engine
 
@@ -291,6 +368,20 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
                 f"{one.name} is a microscopy stack: stacks found in a folder are not tracked. "
                 f"Name it by itself to have it tracked and {self.done_in_words}."
             )
+        if is_stack(source.head):
+            return self._track(source)
+        if self._pool is not None and self._engine is None and self._starting is None:
+            # Libraries and GPU take seconds to start, in which a large file can be read. Not
+            # while a stack is tracked: its processes are started from here.
+            self._starting = self._pool.submit(self.make_engine)
+        return read_tracks(source, **self.reading)
+
+    def read_ahead(self, one: FoundInput) -> Tracks | None:
+        """Read tracks in a thread; a stack, whose progress is shown, waits for its turn."""
+        source = Input.of(one.name)
+        return None if is_stack(source.head) else read_tracks(source, **self.reading)
+
+    def _track(self, source: Input) -> Tracks:
         return read_tracks(
             source,
             progress=lambda done, total: self.listener.progress(

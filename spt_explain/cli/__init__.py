@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import os
 import signal
 import sys
+from typing import NoReturn
 
 import click
 
 from spt_explain import __version__
 from spt_explain.cli.groups import LazyGroup
 from spt_explain.errors import SptError
+from spt_explain.threads import threads_busy
 
 _COMMANDS = {
     "classify": "Mechanism and confidence for every track of any tracking program's file.",
@@ -66,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         # who presses Ctrl-C again meanwhile gets no traceback of libraries that tidy up
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         _say("Interrupted.")
-        sys.exit(130)
+        _leave(130, own=argv is None)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -75,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             raise
         message = str(error).replace("\n", "\n       ")
         _say(f"Error: {message}")
-        sys.exit(error.exit_code)
+        _leave(error.exit_code, own=argv is None)
     except BrokenPipeError:
         sys.exit(1)
     except MemoryError:
@@ -93,6 +97,24 @@ def main(argv: list[str] | None = None) -> None:
         )
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int, *, own: bool) -> NoReturn:
+    """Leave after an error, without waiting for what threads still do for results nobody wants.
+
+    Parameters
+    ----------
+    code : int
+        The exit code.
+    own : bool
+        Whether the process is ours to end: it runs nothing but this command.
+    """
+    if own and threads_busy():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

@@ -75,6 +75,7 @@ def command(
     from spt_explain.batch import classify_files
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.cli.many import summary
+    from spt_explain.clock import process_start
     from spt_explain.errors import SptError
     from spt_explain.last_run import remember
 
@@ -100,6 +101,8 @@ def command(
             overwrite=overwrite,
             command=["spt-explain", *sys.argv[1:]],
             listener=_make_listener(console, progress),
+            jobs=options["jobs"],
+            started=process_start(),
         )
     if stdout:
         from spt_explain.report.tables import write_stdout

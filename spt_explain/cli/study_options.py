@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 _METHODS = (
-    "gradcam:block1 … block4, layercam:block1 … block4, integrated-gradients, occlusion, or all"
+    "input-x-gradient, gradcam:block1 … block4, layercam:block1 … block4, integrated-gradients, "
+    "occlusion, or all"
 )
 
 

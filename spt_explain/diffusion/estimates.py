@@ -86,7 +86,9 @@ def estimate_motion(
     points = segments.points
     measured = ~points["interpolated"].to_numpy()
     owner = points["segment_id"].to_numpy()[measured]
-    starts = offsets_of(np.bincount(owner, minlength=len(segments)))[:-1]
+    count = np.bincount(owner, minlength=len(segments))
+    seen = count > 0  # of every so many points of a segment, all may be filled in
+    starts = offsets_of(count[seen])[:-1]
     frame, x, y = (points[name].to_numpy()[measured] for name in ("frame", "x", "y"))
     columns = {"alpha_msd": msd_exponent(frame, x, y, starts)}
     if calibration.length_unit == "um":
@@ -94,6 +96,10 @@ def estimate_motion(
         if calibration.frame_interval_s is not None:
             columns["D_um2_s"] = found.d / calibration.frame_interval_s
         columns["sigma_loc_um"] = found.sigma
+    if not seen.all():
+        for name, values in columns.items():
+            columns[name] = np.full(len(seen), np.nan)
+            columns[name][seen] = values
     return columns
 
 

@@ -86,13 +86,16 @@ def msd_exponent(frame: Ints, x: Floats, y: Floats, starts: Ints) -> Floats:
     n_points = run_lengths(starts, len(frame))
     used = np.clip(n_points // POINTS_PER_LAG, FEWEST_LAGS, MOST_LAGS)
     lags = int(used.max(initial=2))
-    msd, _ = _scaled_msd(frame, x, y, starts, lags)
-    lag = np.log(np.arange(1, lags + 1))
+    # Sums over as many lags for all, so that no track's digits depend on the length of another.
+    msd = np.full((len(starts), MOST_LAGS), np.nan)
+    msd[:, :lags] = _scaled_msd(frame, x, y, starts, lags)[0]
+    lag = np.log(np.arange(1, MOST_LAGS + 1))
     with np.errstate(all="ignore"):
         height = np.log(msd)
-        good = np.isfinite(height) & (np.arange(lags) < used[:, None])
+        good = np.isfinite(height) & (np.arange(MOST_LAGS) < used[:, None])
         count = good.sum(axis=1)
-        centred = np.where(good, lag - (good @ lag / count)[:, None], 0.0)
+        middle = np.where(good, lag, 0.0).sum(axis=1) / count
+        centred = np.where(good, lag - middle[:, None], 0.0)
         slope: Floats = (centred * np.where(good, height, 0.0)).sum(axis=1) / (centred**2).sum(1)
     return np.where(count > 1, slope, np.nan)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.explain.sequential import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +28,6 @@ SHARE = 0.2
 DRAWS = 20
 SEED = 1
 PASSED, FAILED, UNCHECKED = "passed", "no better than random", "not checked"
-LEAST_LOSS = 1e-6
-"""Losses of probability below this are rounding in float32."""
 _POINTS_AT_ONCE = 4_000_000
 
 
@@ -41,34 +40,34 @@ class Check:
     top : numpy.ndarray, shape (m,)
         With the frames of highest score erased; NaN where nothing was erased.
     random, random_sd : numpy.ndarray, shape (m,)
-        Mean and standard deviation over the random draws.
-    as_much : numpy.ndarray, shape (m,)
-        Share of the random draws that cost as much as the frames of highest score, or more.
-    draws : int
-        How many there were.
+        Mean and standard deviation over the random draws that were used. A draw that costs as much
+        as the frames of highest score ends the check: the mean of few draws is too high there.
+    draws : numpy.ndarray, shape (m,)
+        Random draws that were used.
+    passed : numpy.ndarray, shape (m,), bool
+        Whether the frames of highest score cost more than chance.
     """
 
     top: NDArray[np.float64]
     random: NDArray[np.float64]
     random_sd: NDArray[np.float64]
-    as_much: NDArray[np.float64]
-    draws: int = DRAWS
+    draws: NDArray[np.int64]
+    passed: NDArray[np.bool_]
 
-    def verdicts(self, most: float = 0.05) -> NDArray[np.object_]:
-        """Return the words of the check.
+    @classmethod
+    def of(
+        cls, losses: NDArray[np.float64], draws: NDArray[np.int64], passed: NDArray[np.bool_]
+    ) -> Check:
+        """Sum up the losses, (most draws + 1, m): first by score, then at random, NaN if unused."""
+        chance = losses[1:]
+        mean = np.nansum(chance, axis=0) / np.where(draws > 0, draws, np.nan)
+        spread = np.nansum((chance - mean) ** 2, axis=0) / np.where(draws > 1, draws - 1, np.nan)
+        return cls(losses[0], mean, np.sqrt(spread), draws, passed)
 
-        Parameters
-        ----------
-        most : float
-            Share of maps that point nowhere which may pass, by the rank of the loss among those of
-            the random draws (Phipson & Smyth 2010, doi:10.2202/1544-6115.1585): of 20 draws none
-            may cost as much, of 39 one. Of fewer than 19 none may, and more of such maps pass. The
-            map's own frames must cost at least `LEAST_LOSS`.
-        """
-        allowed = max(int(most * (self.draws + 1) + 1e-9) - 1, 0)
+    def verdicts(self) -> NDArray[np.object_]:
+        """Return the words of the check."""
         out = np.full(len(self.top), FAILED, dtype=object)
-        as_good = np.rint(self.as_much * self.draws) <= allowed
-        out[as_good & (self.top >= LEAST_LOSS)] = PASSED
+        out[self.passed] = PASSED
         out[np.isnan(self.top)] = UNCHECKED
         return out
 
@@ -114,12 +113,22 @@ def shifted(
     So frames that are erased at random lie together as those of highest score do: erasing 20
     frames here and there does other harm than erasing 20 in a row.
     """
+    return _moved(mask, offsets, _moves(np.diff(offsets), rng))
+
+
+def _moves(lengths: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw how many frames the mask of each trajectory is moved by."""
+    return rng.integers(1, np.maximum(lengths, 2))
+
+
+def _moved(
+    mask: NDArray[np.bool_], offsets: NDArray[np.int64], by: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     lengths = np.diff(offsets)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     first = (offsets[:-1] - offsets[0])[owner]
-    by = rng.integers(1, np.maximum(lengths, 2))[owner]
     within = np.arange(len(owner)) - first
-    moved: NDArray[np.bool_] = mask[first + (within + by) % np.maximum(lengths[owner], 1)]
+    moved: NDArray[np.bool_] = mask[first + (within + by[owner]) % np.maximum(lengths[owner], 1)]
     return moved
 
 
@@ -201,6 +210,7 @@ def check(
     draws: int = DRAWS,
     how: Erasure = "cut",
     seed: int = SEED,
+    stop_early: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Check:
     """Erase the frames of highest score, and as many at random, and ask the network again.
@@ -221,56 +231,95 @@ def check(
     then, share
         See `top_frames`.
     draws : int
-        Random draws; each is the same pattern moved round the trajectory by a random number of
+        Most random draws; each is the same pattern moved round the trajectory by a random number of
         frames.
     how : {"cut", "rest", "line"}
         See `erase`.
     seed : int
         Of the draws.
+    stop_early : bool
+        Whether trajectories get no further draws once their verdict is clear; see
+        `sequential.Plan`. Their draws are the first of those they would get otherwise.
     progress : callable, optional
-        Called with trajectories asked about and their number.
+        Called with trajectories decided and their number.
 
     Returns
     -------
     Check
     """
     m = len(offsets) - 1
-    losses = np.full((draws + 1, m), np.nan)
     lengths = np.diff(offsets)
+    checked = np.rint(share * lengths) >= 1
+    losses = np.full((draws + 1, m), np.nan)
+    used = np.zeros(m, np.int64)
+    passed = np.zeros(m, bool)
     if not draws or m == 0:
-        nothing = np.full(m, np.nan)
-        return Check(nothing, nothing.copy(), nothing.copy(), nothing.copy(), draws)
-    done = 0
+        return Check.of(losses, used, passed)
+    plan = Plan.of(draws, stop_early=stop_early)
     rng = np.random.default_rng(seed)
+    done = 0
     for first, last in _chunks(lengths, _POINTS_AT_ONCE // (draws + 1)):
         some = offsets[first : last + 1]
         rows = slice(int(some[0]), int(some[-1]))
+        tracks = _Tracks(positions[rows], some - some[0])
         own = None if then is None else then[rows]
         top = top_frames(score[rows], some, share, then=own)
-        masks = [top, *(shifted(top, some, rng) for _ in range(draws))]
-        parts = [erase(positions[rows], some, mask, how) for mask in masks]
-        joined = np.concatenate([path for path, _ in parts])
-        bounds = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(o) for _, o in parts]))])
-
-        def say(part: int, total: int, done: int = done, n: int = last - first) -> None:
+        # all draws at once, used or not: those of a trajectory don't depend on who stops
+        moves = np.stack([_moves(lengths[first:last], rng) for _ in range(draws)])
+        moves = np.concatenate([np.zeros((1, last - first), np.int64), moves])
+        open_ones = np.flatnonzero(checked[first:last])
+        before = 0
+        for look, stop in enumerate(plan.looks):
+            which, at = first + open_ones, np.arange(before + (before > 0), stop + 1)
+            path, bounds = tracks.erased(open_ones, top, moves[np.ix_(at, open_ones)], how)
+            p = classifier.predict(path, bounds, recording=recording).probabilities
+            left = p.reshape(len(at), len(which), -1)[:, np.arange(len(which)), target[which]]
+            losses[np.ix_(at, which)] = probability[which] - left
+            used[which] = before = stop
+            good, bad = plan.decide(look, losses[: stop + 1, which], probability[which])
+            passed[which] = good
+            open_ones = open_ones[~(good | bad)]
             if progress is not None:
-                progress(done + n * part // max(total, 1), m)
-
-        p = classifier.predict(joined, bounds, recording=recording, progress=say).probabilities
-        p = p.reshape(draws + 1, last - first, -1)
-        which = np.broadcast_to(target[None, first:last, None], (draws + 1, last - first, 1))
-        left = np.take_along_axis(p, which, 2)[..., 0]
-        losses[:, first:last] = probability[first:last] - left
+                progress(done + last - first - len(open_ones), m)
+            if not len(open_ones):
+                break
         done += last - first
-    nothing_erased = np.rint(share * lengths) < 1
-    losses[:, nothing_erased] = np.nan
-    return Check(
-        losses[0],
-        losses[1:].mean(axis=0),
-        losses[1:].std(axis=0, ddof=1) if draws > 1 else np.zeros(m),
-        np.where(np.isnan(losses[0]), np.nan, (losses[1:] >= losses[0]).mean(axis=0)),
-        draws,
-    )
+    return Check.of(losses, used, passed)
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """Trajectories one after the other: their positions, and where each begins, from 0."""
+
+    positions: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+    def erased(
+        self,
+        which: NDArray[np.int64],
+        mask: NDArray[np.bool_],
+        moves: NDArray[np.int64],
+        how: Erasure,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return some trajectories erased by each row of `moves`, one row after the other.
+
+        Parameters
+        ----------
+        which : numpy.ndarray, shape (k,)
+        mask : numpy.ndarray, shape (n_points,), bool
+            What is erased, of all trajectories, before it is moved.
+        moves : numpy.ndarray, shape (rows, k)
+            Frames that the mask of each trajectory is moved by.
+        how : {"cut", "rest", "line"}
+        """
+        lengths = np.diff(self.offsets)[which]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.arange(ends[-1]) + np.repeat(self.offsets[which] - ends[:-1], lengths)
+        positions, mask = self.positions[rows], mask[rows]
+        parts = [erase(positions, ends, _moved(mask, ends, by), how) for by in moves]
+        sizes = np.concatenate([np.diff(bounds) for _, bounds in parts])
+        joined = np.concatenate([path for path, _ in parts])
+        return joined, np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _chunks(lengths: NDArray[np.int64], points: int) -> list[tuple[int, int]]:

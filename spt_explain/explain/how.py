@@ -25,7 +25,8 @@ class How:
 
     Attributes
     ----------
-    method : {"auto", "gradcam", "layercam", "integrated-gradients", "occlusion"}
+    method : str
+        "auto", "input-x-gradient", "gradcam", "layercam", "integrated-gradients" or "occlusion".
         See `explain.methods.maps`; "auto" takes `AUTO`'s.
     layer : str
         ``block1`` … ``block4``, for "gradcam" and "layercam".
@@ -36,7 +37,7 @@ class How:
     of : {"log-odds", "probability", "logit"}
         What the score is of; see `explain.scores.ScoreOf`.
     draws : int
-        Random erasures of the check; 0 for no check.
+        Most random erasures of the check; 0 for no check.
     share : float
         Of the frames, erased.
     erase : {"cut", "rest", "line"}

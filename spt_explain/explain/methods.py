@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from spt_explain.resandi.network import ResAnDi
     from spt_explain.resandi.recording import Recording
 
-Method = Literal["gradcam", "layercam", "integrated-gradients", "occlusion"]
+Method = Literal["input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LAYER_METHODS: tuple[Method, ...] = ("gradcam", "layercam")
 STRIDES = dict(zip(BLOCKS, (4, 8, 16, 32), strict=True))
 """Frames of the input for each node of each block's output."""
-IG_STEPS = 4
-"""Of the integral, by Gauss & Legendre: 32 do no better in the check of `erasure`."""
-OCCLUSION_SHARE = 0.1
-"""Length of the occluded stretch, in parts of the trajectory; it moves by half of its length."""
-_PASSES_AT_ONCE = 256
+_OCCLUDED_AT_ONCE = 64
 
 
 def resolution(method: Method, layer: str, n_points: int) -> int:
     """Return the frames that one score covers."""
     if method in LAYER_METHODS:
         return STRIDES[layer]
-    return _occluded(n_points)[1] if method == "occlusion" else 1
+    if method != "occlusion":
+        return 1
+    from spt_explain.explain.input_scores import occluded
+
+    return occluded(n_points)[1]
 
 
 def check_method(method: str, layer: str) -> None:
@@ -67,7 +67,7 @@ def maps(
     method: Method,
     layer: str = "block4",
     of: ScoreOf = "log-odds",
-    steps: int = IG_STEPS,
+    steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Maps]:
     """Return the scores of a layer's nodes, or of the input's frames.
@@ -81,18 +81,20 @@ def maps(
         The windows.
     recording, target, against
         See `scores.grad_cam_maps`.
-    method : {"gradcam", "layercam", "integrated-gradients", "occlusion"}
-        "gradcam": Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74, at any block. "layercam": Jiang
-        et al. 2021, doi:10.1109/TIP.2021.3089943: positive gradients, node by node.
-        "integrated-gradients": Sundararajan et al. 2017, arXiv:1703.01365, from a particle that
-        never moves (Captum). "occlusion": Zeiler & Fergus 2014, arXiv:1311.2901: the particle
-        stands still for a tenth of the trajectory, which moves by half its length (Captum).
+    method : {"input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"}
+        "input-x-gradient": Shrikumar et al. 2016, arXiv:1605.01713: the gradient times the distance
+        from a particle that never moves. "gradcam": Selvaraju et al. 2017,
+        doi:10.1109/ICCV.2017.74, at any block. "layercam": Jiang et al. 2021,
+        doi:10.1109/TIP.2021.3089943: positive gradients, node by node. "integrated-gradients":
+        Sundararajan et al. 2017, arXiv:1703.01365, from a particle that never moves. "occlusion":
+        Zeiler & Fergus 2014, arXiv:1311.2901: the particle stands still for a tenth of the
+        trajectory, which moves by half its length (Captum).
     layer : {"block1", "block2", "block3", "block4"}
         Of the first two.
     of : {"log-odds", "probability", "logit"}
         See `scores.ScoreOf`.
-    steps : int
-        Of the integral.
+    steps : int, optional
+        Of the integral; as many as its completeness needs by default.
     progress : callable, optional
         Called with windows done and their number.
 
@@ -248,61 +250,24 @@ def _input_scores(
     method: Method,
     lengths: NDArray[np.int64],
     of: ScoreOf,
-    steps: int,
+    steps: int | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scores and contrast, (n, frames) each, of the input, by Captum."""
-    import torch
-    from captum.attr import IntegratedGradients, Occlusion
+    """Return scores and contrast, (n, frames) each, of the input."""
+    from spt_explain.explain.input_scores import (
+        Inputs,
+        input_x_gradient,
+        integrated_gradients,
+        occlusion,
+    )
 
-    shape = model.network.architecture
-    series = x.size(1) - (shape.padding == "masked")
-    mask = x[:, series:]
+    def ask(inputs: torch.Tensor, rows: torch.Tensor | slice) -> torch.Tensor:
+        logits = model(inputs, temperature[rows])
+        return explained(logits, target[rows], against[rows], of)
 
-    def both(values: torch.Tensor, mask: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-        temperature, target, against = rest
-        logits = model(torch.cat([values, mask], 1), temperature)
-        return explained(logits, target, against, of)
-
-    values = x[:, :series].contiguous()
-    still = torch.zeros_like(values)  # a particle that never leaves its first position
-    start = torch.from_numpy(values.size(2) - lengths).to(x.device)
-    still[:, :2] = values[:, :2].gather(2, start[:, None, None].expand(-1, 2, 1))
-    if shape.padding == "masked":
-        still[:, :2] *= mask
-    found = []
-    for output in (0, 1):
-        parts = []
-        size = max(1, _PASSES_AT_ONCE // (steps if method != "occlusion" else 4))
-        for i in range(0, len(x), size):
-            some = slice(i, i + size)
-            extra = (mask[some], temperature[some], target[some], against[some])
-            if method == "occlusion":
-                # the shortest of a batch decides: its stretch must fit
-                width, step = _occluded(int(lengths[some].max()))
-                gone = Occlusion(both).attribute(
-                    values[some],
-                    sliding_window_shapes=(series, width),
-                    strides=(series, step),
-                    baselines=still[some],
-                    target=output,
-                    additional_forward_args=extra,
-                )
-                parts.append(gone.mean(1))
-            else:
-                gone = IntegratedGradients(both).attribute(
-                    values[some],
-                    baselines=still[some],
-                    target=output,
-                    additional_forward_args=extra,
-                    n_steps=steps,
-                    internal_batch_size=_PASSES_AT_ONCE,
-                )
-                parts.append(gone.sum(1))
-        found.append(torch.cat(parts).detach())
-    return found[0], found[1]
-
-
-def _occluded(n_points: int) -> tuple[int, int]:
-    """Return length and step of the occluded stretch, in frames."""
-    width = max(2, round(OCCLUSION_SHARE * n_points))
-    return width, max(1, width // 2)
+    masked = model.network.architecture.padding == "masked"
+    batch = Inputs.of(x, lengths, masked=masked, ask=ask)
+    if method == "input-x-gradient":
+        return input_x_gradient(batch)
+    if method == "integrated-gradients":
+        return integrated_gradients(batch, steps)
+    return occlusion(batch, lengths, _OCCLUDED_AT_ONCE)

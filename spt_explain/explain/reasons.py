@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.resandi.classifier import Examined, Verdicts
+    from spt_explain.resandi.classifier import Examined, Verdicts, WindowOutputs
     from spt_explain.tracks.quality import QualityPolicy
     from spt_explain.tracks.table import Tracks
 
@@ -37,7 +37,7 @@ __all__ = ["AUTO", "Explainer", "How", "Reasons"]
 KEYS = ["file", "particle", "segment"]
 FEWEST_NODES = 3
 """A layer with fewer nodes on a track says nothing about where the reason lies."""
-AUTO: tuple[tuple[int, Method, str], ...] = ((0, "integrated-gradients", ""),)
+AUTO: tuple[tuple[int, Method, str], ...] = ((0, "input-x-gradient", ""),)
 """Method and layer for tracks of at least so many points: the finest that passes the check there,
 and at every length measured the best of all (`spt-explain study erasure`)."""
 
@@ -54,8 +54,9 @@ class Reasons:
         A row an explained track or segment: the verdict, then ``explained``, ``against``,
         ``method``, ``layer``, ``nodes`` (of that layer, on the track), ``resolution_frames``
         (that one score covers), ``loss_top``, ``loss_random``, ``loss_random_sd`` (of the
-        probability when a fifth of the frames is erased, by score and at random), ``check``,
-        ``overlay`` (whether the scores say where) and ``remark``.
+        probability when a fifth of the frames is erased, by score and at random), ``draws``
+        (random erasures used, the fewer the clearer the case), ``check``, ``overlay`` (whether
+        the scores say where) and ``remark``.
     frames : pandas.DataFrame
         A row a frame: ``file, particle, segment, frame, x, y, score, score_contrast, node``,
         and ``filled``, True where the frame was missing and the gap policy filled it in.
@@ -120,7 +121,9 @@ class Explainer:
         self.how = how or How()
         self.statistics = statistics
         self.timeline = timeline
-        self.classifier = Classifier(**options, taps=(NODES,))
+        # only the last stage's Grad-CAM needs them: for others they would fill the memory
+        tapped = (self.how.method, self.how.layer) == ("gradcam", LAST)
+        self.classifier = Classifier(**options, taps=(NODES,) if tapped else ())
         self.plain = self.classifier.without_taps()
         self.classes = self.classifier.weights.architecture.classes
         for name in (self.how.class_name, self.how.against):
@@ -201,7 +204,8 @@ class Explainer:
         table["nodes"] = found.nodes
         table["resolution_frames"] = _resolutions(method, layer, lengths)
         table["loss_top"], table["loss_random"] = check.top, check.random
-        table["loss_random_sd"], table["check"] = check.random_sd, check.verdicts()
+        table["loss_random_sd"], table["draws"] = check.random_sd, check.draws
+        table["check"] = check.verdicts()
         table["remark"] = _remarks(table, found.score, offsets)
         table["overlay"] = table["remark"].to_numpy() == ""
         frames = _frames(examined, table, index, positions, offsets, found)
@@ -252,12 +256,8 @@ class Explainer:
         for one, where in sorted(set(zip(method, layer, strict=True))):
             some = np.flatnonzero((method == one) & (layer == where))
             if (one, where) == ("gradcam", LAST):
-                every = len(index) == len(examined.segments)
-                if every and len(some) == len(index):
-                    ran, bounds = examined.ran, examined.segments.offsets
-                else:
-                    path, bounds = _take(positions, offsets, some)
-                    ran = self.classifier.run(path, bounds, progress=said.of("explaining"))
+                bounds = _take(positions, offsets, some)[1]
+                ran = _windows_of(examined.ran, index[some], self.plain.place(bounds))
                 found = grad_cam_maps(
                     self.classifier, ran, recording, target[some], against[some], of=self.how.of
                 )
@@ -365,6 +365,23 @@ def _take(
     ends = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.arange(ends[-1]) + np.repeat(offsets[:-1][which] - ends[:-1], lengths)
     return positions[rows], ends
+
+
+def _windows_of(
+    ran: WindowOutputs, which: NDArray[np.int64], placed: WindowOutputs
+) -> WindowOutputs:
+    """Return what the network gave for some trajectories, whose windows are `placed` alone."""
+    first = np.searchsorted(ran.owner, which)
+    counts = np.bincount(placed.owner, minlength=len(which))
+    rows = np.arange(len(placed.owner)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    place = np.full(len(ran.owner), -1, np.int64)
+    place[rows] = np.arange(len(rows))
+    taps = []
+    for part, tapped in ran.taps:
+        kept = place[part] >= 0
+        if kept.any():
+            taps.append((place[part[kept]], {k: values[kept] for k, values in tapped.items()}))
+    return replace(placed, outputs=ran.outputs[rows], taps=taps)
 
 
 def _positions(

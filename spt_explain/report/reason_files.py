@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -31,6 +31,7 @@ def draw_tracks(
     formats: Sequence[str],
     picks: int,
     every: bool = False,
+    jobs: int | None = None,
     progress: Progress | None = None,
 ) -> int:
     """Draw a contact sheet, and a figure of each track that is picked for it.
@@ -47,6 +48,8 @@ def draw_tracks(
         Most typical, doubtful and surprising tracks of each class; see `pick_tracks`.
     every : bool
         Draw every track, and no contact sheet.
+    jobs : int, optional
+        Processes at most; by default as many as there are cores for this process.
     progress : callable, optional
         Called with "drawing", figures done, and their number.
 
@@ -55,44 +58,57 @@ def draw_tracks(
     int
         Tracks drawn.
     """
-    from spt_explain.report.contact_sheet import contact_sheet
+    from spt_explain.report.figure_processes import Drawing, draw_all
     from spt_explain.report.picks import pick_tracks
-    from spt_explain.report.reason_figures import track_figure
-    from spt_explain.report.style import house_style, save_figure
 
     tracks = reasons.tracks
+    picked = None if every else pick_tracks(tracks, picks)
     chosen = tracks
-    with house_style():
-        if not every:
-            picked = pick_tracks(tracks, picks)
-            sheet = contact_sheet(tracks, reasons.frames, unit=reasons.unit, picks=picked)
-            save_figure(sheet, folder, "contact-sheet", formats)
-            wanted = set(map(tuple, picked[KEYS].to_numpy().tolist()))
-            mine = [tuple(row) in wanted for row in tracks[KEYS].to_numpy().tolist()]
-            chosen = tracks[mine]
-        frames, windows = _by_key(reasons.frames), _by_key(reasons.windows)
-        timeline = _by_key(reasons.timeline)
-        pieces = tracks["particle"].value_counts()
-        share = {"share": reasons.settings["share"]} if "share" in reasons.settings else {}
-        for done, (_, track) in enumerate(chosen.iterrows()):
-            if progress is not None:
-                progress("drawing", done, len(chosen))
+    if picked is not None:
+        wanted = set(map(tuple, picked[KEYS].to_numpy().tolist()))
+        chosen = tracks[[tuple(row) in wanted for row in tracks[KEYS].to_numpy().tolist()]]
+    frames, windows = _by_key(reasons.frames), _by_key(reasons.windows)
+    timeline = _by_key(reasons.timeline)
+    pieces = tracks["particle"].value_counts()
+    options: dict[str, Any] = {
+        "unit": reasons.unit,
+        "frame_interval_s": reasons.frame_interval_s,
+        "classes": reasons.classes,
+    }
+    if "share" in reasons.settings:
+        options["share"] = reasons.settings["share"]
+
+    def drawings() -> Iterator[Drawing]:
+        for _, track in chosen.iterrows():
             key = tuple(track[KEYS].tolist())
-            figure = track_figure(
-                track,
+            tables = (
                 frames[key],
                 windows.get(key, reasons.windows[:0]),
                 timeline.get(key, reasons.timeline[:0]),
-                unit=reasons.unit,
-                frame_interval_s=reasons.frame_interval_s,
-                classes=reasons.classes,
-                whole=pieces[key[1]] == 1,
-                **share,
             )
             piece = f"-{key[2]}" if pieces[key[1]] > 1 else ""
-            save_figure(figure, folder, f"track-{key[1]}{piece}", formats)
+            whole = bool(pieces[key[1]] == 1)
+            yield Drawing(f"track-{key[1]}{piece}", track, tables, {**options, "whole": whole})
+
+    def draw_sheet() -> None:
+        from spt_explain.report.contact_sheet import contact_sheet
+        from spt_explain.report.style import house_style, save_figure
+
+        with house_style():
+            sheet = contact_sheet(tracks, reasons.frames, unit=reasons.unit, picks=picked)
+            save_figure(sheet, folder, "contact-sheet", formats)
+
+    done = draw_all(
+        drawings(),
+        len(chosen),
+        folder,
+        tuple(formats),
+        jobs=jobs,
+        meanwhile=None if picked is None else draw_sheet,
+    )
+    for number in done:
         if progress is not None:
-            progress("drawing", len(chosen), len(chosen))
+            progress("drawing", number, len(chosen))
     return len(chosen)
 
 

@@ -112,18 +112,32 @@ def draw_score(
 
 
 def _shade(axes: Axes, frame: Floats, score: Floats, *, overlay: bool, strength: float) -> None:
+    at, value = _with_zeros(frame, score)
+    known = np.isfinite(value)
     for sign, colour in ((-1, SIGNED_COLOURS[0]), (1, SIGNED_COLOURS[-1])):
         axes.fill_between(
-            frame,
+            at,
             0,
-            score,
-            where=sign * score > 0,
-            interpolate=True,
+            np.maximum(value, 0) if sign > 0 else np.minimum(value, 0),
+            where=None if known.all() else known,
             color=colour if overlay else NEUTRAL,
             alpha=strength if overlay else 0.6 * strength,
             linewidth=0,
             zorder=1.5,
         )
+
+
+def _with_zeros(frame: Floats, score: Floats) -> tuple[Floats, Floats]:
+    """Return frames and scores with the places between them where the score crosses 0.
+
+    So each sign is one polygon: `fill_between` looks for them stretch by stretch, which takes a
+    tenth of a second.
+    """
+    with np.errstate(invalid="ignore"):
+        crossing = np.flatnonzero(score[:-1] * score[1:] < 0)
+    low, high = np.abs(score[crossing]), np.abs(score[crossing + 1])
+    place = frame[crossing] + (frame[crossing + 1] - frame[crossing]) * low / (low + high)
+    return np.insert(frame, crossing + 1, place), np.insert(score, crossing + 1, 0.0)
 
 
 def _running_mean(values: Floats, span: int) -> Floats:

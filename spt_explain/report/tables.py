@@ -12,9 +12,12 @@ from spt_explain.errors import SptError
 from spt_explain.report.files import appear_together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeAlias
 
     import pandas as pd
+
+    Provenance: TypeAlias = dict[str, Any] | Callable[[], dict[str, Any]]
 
 FORMATS = ("csv", "parquet", "json")
 _DIGITS = 7
@@ -103,7 +106,9 @@ def refuse_to_overwrite(
             )
 
 
-def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> list[Path]:
+def write_table(
+    table: pd.DataFrame, path: Path, provenance: Provenance, *, jobs: int | None = None
+) -> list[Path]:
     """Write a table and its sidecar; both appear whole, or neither does.
 
     Parameters
@@ -112,8 +117,11 @@ def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> 
         What to write. Numbers get seven significant digits in CSV.
     path : pathlib.Path
         Where; the ending decides the format (see `format_of`).
-    provenance : dict
-        How it was made; for CSV and Parquet it goes to `sidecar_path`, JSON holds it.
+    provenance : dict, or callable that returns one
+        How it was made; for CSV and Parquet it goes to `sidecar_path`, JSON holds it. It is called
+        once the table is written, so that it can tell how long that took; for JSON, before.
+    jobs : int, optional
+        Threads; one for each core by default.
 
     Returns
     -------
@@ -126,29 +134,40 @@ def write_table(table: pd.DataFrame, path: Path, provenance: dict[str, Any]) -> 
         If the disk is full or the folder can't be written to.
     """
     fmt = format_of(path)
-    contents = {path: encode(table, fmt, provenance)}
-    if fmt != "json":
-        text = json.dumps(provenance, indent=2, ensure_ascii=False, default=str) + "\n"
-        contents[sidecar_path(path)] = text.encode()
-    with appear_together(list(contents)) as parts:
-        for part, data in zip(parts, contents.values(), strict=True):
-            part.write_bytes(data)
-    return list(contents)
+    places = [path] if fmt == "json" else [path, sidecar_path(path)]
+    with appear_together(places) as parts:
+        with parts[0].open("wb") as stream:  # pyarrow takes no names that are not UTF-8
+            if fmt == "parquet":
+                table.to_parquet(stream, index=False)
+            else:
+                stream.writelines(_pieces(table, fmt, provenance, jobs))
+        for part in parts[1:]:
+            said = provenance() if callable(provenance) else provenance
+            text = json.dumps(said, indent=2, ensure_ascii=False, default=str) + "\n"
+            part.write_bytes(text.encode())
+    return places
 
 
-def encode(table: pd.DataFrame, fmt: str, provenance: dict[str, Any]) -> bytes:
+def encode(
+    table: pd.DataFrame, fmt: str, provenance: dict[str, Any], *, jobs: int | None = None
+) -> bytes:
     """Return a table as the bytes of a CSV, Parquet or JSON file."""
-    if fmt == "csv":
-        buffer = io.StringIO()
-        table.to_csv(buffer, index=False, float_format=f"%.{_DIGITS}g", lineterminator="\n")
-        return buffer.getvalue().encode()
     if fmt == "parquet":
         stream = io.BytesIO()
         table.to_parquet(stream, index=False)
         return stream.getvalue()
-    rows = json.loads(table.to_json(orient="records", double_precision=15, force_ascii=False))
-    document = {"provenance": provenance, "verdicts": rows}
-    return (json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+    return b"".join(_pieces(table, fmt, provenance, jobs))
+
+
+def _pieces(
+    table: pd.DataFrame, fmt: str, provenance: Provenance, jobs: int | None
+) -> Iterator[bytes]:
+    """Yield the text of a table, some rows at a time."""
+    from spt_explain.report.table_text import csv_pieces, json_pieces
+
+    if fmt == "csv":
+        return csv_pieces(table, _DIGITS, jobs=jobs)
+    return json_pieces(table, provenance() if callable(provenance) else provenance)
 
 
 def write_stdout(data: bytes, stream: BinaryIO) -> None:

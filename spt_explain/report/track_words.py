@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS: dict[str, str] = {
+    "input-x-gradient": "input × gradient",
     "gradcam": "Grad-CAM",
     "layercam": "LayerCAM",
     "integrated-gradients": "integrated gradients",

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spt_explain.clock import Clock
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.diffusion.estimates import check_exposure, estimate_motion
-from spt_explain.diffusion.snr import inverse_snr
+from spt_explain.diffusion.estimates import check_exposure
 from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
-from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.resandi.backends import load_backend
 from spt_explain.resandi.backends.runner import Part, Windows, prepared, rows_at
 from spt_explain.resandi.calibration import Calibration
-from spt_explain.resandi.recording import (
-    Recording,
-    class_probabilities,
-    estimate_recording,
-    training_shares,
-)
+from spt_explain.resandi.judging import Judge, Prediction
+from spt_explain.resandi.recording import Recording, training_shares
+from spt_explain.resandi.streaming import motion_of, stream, together
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
-from spt_explain.resandi.windows import average, place_windows, softmax
+from spt_explain.resandi.windows import place_windows
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
 from spt_explain.tracks.thinning import frames_apart, thin
 
@@ -63,7 +59,8 @@ class Verdicts:
     recording : Recording or None
         Noise and motion blur that the tracks show together; None if the weights don't tell them.
     seconds : dict of str to float
-        Time spent in ``quality``, ``inputs`` (waiting for them) and ``network``.
+        Time spent in ``quality`` (waiting for it and the estimates of motion), ``inputs`` (waiting
+        for them), ``network``, ``judging`` (what its outputs mean) and ``table``.
     """
 
     table: pd.DataFrame
@@ -72,31 +69,6 @@ class Verdicts:
     policy: QualityPolicy
     recording: Recording | None = None
     seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of bare positions.
-
-    Attributes
-    ----------
-    probabilities : numpy.ndarray, shape (m, classes)
-        Calibrated probabilities of the classes.
-    alpha : numpy.ndarray, shape (m, 3), or None
-        5 %, 50 % and 95 % quantiles of the anomalous exponent; None if the weights don't say it.
-    windows : numpy.ndarray, shape (m,)
-        Windows that each trajectory was classified in.
-    recording : Recording or None
-        Noise and blur that the trajectories show together; None if the weights don't tell them.
-    joint : numpy.ndarray, shape (m, classes, conditions), or None
-        Probabilities of class and condition before that, under the shares of the training data.
-    """
-
-    probabilities: NDArray[np.float64]
-    alpha: NDArray[np.float64] | None
-    windows: NDArray[np.int64]
-    recording: Recording | None = None
-    joint: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +189,7 @@ class Classifier:
             ) from error
         self.threshold = threshold
         self.alone = alone
+        self.jobs = jobs
 
     def classify(
         self,
@@ -249,7 +222,22 @@ class Classifier:
             If the exposure is out of range, or not a single track can be classified; the message
             says why.
         """
-        return self.examine(tracks, policy, exposure=exposure, progress=progress).verdicts
+        check_exposure(exposure)
+        policy = policy or QualityPolicy()
+        clock = Clock()
+        every = frames_apart(tracks, policy)
+        needed = replace(policy, min_length=every * policy.min_length)
+        found = stream(
+            self, tracks, needed, exposure=exposure, every=every, clock=clock, progress=progress
+        )
+        if not found.runs:
+            require_some(apply_policy(tracks, needed, jobs=self.jobs), tracks)
+        prediction = self.judge(found.runs)
+        clock.lap("judging")
+        table = self._table(tracks, found.summary, prediction, found.motion, every)
+        clock.lap("table")
+        recording = prediction.recording
+        return Verdicts(table, tracks, found.counts, policy, recording, clock.seconds)
 
     def examine(
         self,
@@ -262,14 +250,14 @@ class Classifier:
         """Classify every track, and keep what the verdicts were made from; see `classify`."""
         check_exposure(exposure)
         policy = policy or QualityPolicy()
-        seconds = dict.fromkeys(("quality", "inputs", "network"), 0.0)
-        started = time.perf_counter()
+        clock = Clock()
         every = frames_apart(tracks, policy)
         needed = replace(policy, min_length=every * policy.min_length)
-        segments = apply_policy(tracks, needed)
+        segments = apply_policy(tracks, needed, jobs=self.jobs)
         require_some(segments, tracks)
-        seconds["quality"] = time.perf_counter() - started
         parts = [thin(segments, every, first) for first in range(every)]
+        clock.lap("quality")
+        seconds = {"inputs": 0.0, "network": 0.0}
         runs = [
             self.run(
                 part.points[["x", "y"]].to_numpy(np.float64),
@@ -279,24 +267,37 @@ class Classifier:
             )
             for part in parts
         ]
-        prediction = self.judge(runs[0] if every == 1 else _together(runs))
-        motion = estimate_motion(segments, tracks.calibration, exposure=exposure, every=every)
-        motion |= inverse_snr(segments, tracks, every=every)
-        table = verdict_table(
+        clock.lap("network", besides=seconds)
+        prediction = self.judge(runs[0] if every == 1 else together(runs))
+        clock.lap("judging")
+        motion = motion_of(segments, tracks, exposure=exposure, every=every)
+        clock.lap("estimates")
+        table = self._table(tracks, segments.summary, prediction, motion, every)
+        clock.lap("table")
+        counts, recording = dict(segments.counts), prediction.recording
+        verdicts = Verdicts(table, tracks, counts, policy, recording, clock.seconds)
+        judged = prediction.probabilities
+        if every > 1:
+            prediction = self.judge(runs[0], recording)
+        return Examined(verdicts, parts[0], runs[0], prediction, judged)
+
+    def _table(
+        self,
+        tracks: Tracks,
+        summary: pd.DataFrame,
+        prediction: Prediction,
+        motion: dict[str, NDArray[np.float64]],
+        every: int,
+    ) -> pd.DataFrame:
+        return verdict_table(
             tracks,
-            segments,
+            summary,
             prediction,
             motion,
             classes=self.weights.architecture.classes,
             threshold=self.threshold,
             every=every,
         )
-        counts, recording = dict(segments.counts), prediction.recording
-        verdicts = Verdicts(table, tracks, counts, policy, recording, seconds)
-        judged = prediction.probabilities
-        if every > 1:
-            prediction = self.judge(runs[0], recording)
-        return Examined(verdicts, parts[0], runs[0], prediction, judged)
 
     def predict(
         self,
@@ -375,31 +376,20 @@ class Classifier:
         plain.taps = ()
         return plain
 
-    def judge(self, ran: WindowOutputs, recording: Recording | None = None) -> Prediction:
+    def judge(
+        self, runs: WindowOutputs | Sequence[WindowOutputs], recording: Recording | None = None
+    ) -> Prediction:
         """Return what the outputs mean; `recording` as for `predict`."""
-        architecture = self.weights.architecture
-        n_segments, lengths = ran.n_segments, ran.stops - ran.starts
-        windows = np.bincount(ran.owner, minlength=n_segments)
-        alpha = None
-        if architecture.alpha_levels:
-            quantiles = alpha_quantiles(ran.outputs[:, architecture.n_logits :])
-            quantiles = self.calibration.alpha(quantiles, lengths)
-            alpha = average(quantiles, ran.owner, n_segments)
-        probabilities = average(softmax(self.joint_logits(ran)), ran.owner, n_segments)
-        joint = probabilities.reshape(
-            n_segments, len(architecture.classes), architecture.n_conditions
-        )
-        if self.alone or architecture.n_conditions == 1:
-            return Prediction(joint.sum(axis=2), alpha, windows)
-        if recording is None:
-            recording = estimate_recording(joint, self.shares, architecture)
-        probabilities = class_probabilities(joint, self.shares, recording)
-        return Prediction(probabilities, alpha, windows, recording, joint)
+        runs = [runs] if isinstance(runs, WindowOutputs) else runs
+        return self._judge().predict(runs, recording)
 
     def joint_logits(self, ran: WindowOutputs) -> NDArray[np.floating]:
         """Return each window's calibrated logits of class and condition, (n, logits)."""
-        n_logits = self.weights.architecture.n_logits
-        return self.calibration.logits(ran.outputs[:, :n_logits], ran.stops - ran.starts)
+        return self._judge().joint_logits(ran)
+
+    def _judge(self) -> Judge:
+        architecture = self.weights.architecture
+        return Judge(architecture, self.calibration, self.shares, self.alone, self.jobs)
 
     def inputs(
         self,
@@ -422,17 +412,3 @@ class Classifier:
             parts += [Part(one, length, len(one)) for one in some]
         for part, inputs in prepared(windows, parts, architecture):
             yield part.windows, inputs
-
-
-def _together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
-    """Return what the network gave for the same trajectories several times as one."""
-    owner = np.concatenate([one.owner for one in runs])
-    order = np.argsort(owner, kind="stable")
-    return replace(
-        runs[0],
-        starts=np.concatenate([one.starts for one in runs])[order],
-        stops=np.concatenate([one.stops for one in runs])[order],
-        owner=owner[order],
-        outputs=np.concatenate([one.outputs for one in runs])[order],
-        taps=[],
-    )

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.resandi.fourier import dense, phases, transforms
-from spt_explain.resandi.graph import BLOCKS, NODES, folded
+from spt_explain.resandi.fourier import phases, taps_between, transforms
+from spt_explain.resandi.graph import BATCH_NORM_EPS, BLOCKS, NODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +54,8 @@ class FoldedNetwork(nn.Module):
         Parameters and running statistics by their torch names (`network.ResAnDi`).
     padded : int
         Length of the inputs, in frames.
+    device : str
+        Where it is put together, and lies.
     direct : int, optional
         Stages, of four, that do not go by Fourier transform; by default `DIRECT_STAGES`, or all
         for inputs shorter than `FOURIER_FROM`.
@@ -71,6 +73,7 @@ class FoldedNetwork(nn.Module):
         tensors: Mapping[str, NDArray[np.float32]],
         padded: int,
         *,
+        device: str = "cpu",
         direct: int | None = None,
         dense_nodes: int = DENSE_NODES,
     ) -> None:
@@ -80,8 +83,8 @@ class FoldedNetwork(nn.Module):
         self.architecture = architecture
         self.padded = padded
         self.direct = direct
-        kernel, bias = folded(tensors, "conv1", "bn1")
-        self.stem = _Direct(kernel, bias, 2, padded)
+        parts = {k: torch.from_numpy(np.array(v)).to(device) for k, v in tensors.items()}
+        self.stem = _Direct(*_folded(parts, "conv1", "bn1"), 2, padded)
         nodes = math.ceil(padded / _POOLED)
         blocks: list[nn.Module] = []
         for stage in range(len(BLOCKS)):
@@ -92,11 +95,11 @@ class FoldedNetwork(nn.Module):
                     kind = _DenseBlock
                 elif stage >= direct:
                     kind = _FourierBlock
-                blocks.append(kind(tensors, name, nodes, stride))
+                blocks.append(kind(parts, name, nodes, stride))
                 nodes = -(-nodes // stride)
         self.blocks = nn.ModuleList(blocks)
-        self.register_buffer("weight", torch.from_numpy(np.array(tensors["fc.weight"])))
-        self.register_buffer("bias", torch.from_numpy(np.array(tensors["fc.bias"])))
+        self.register_buffer("weight", parts["fc.weight"])
+        self.register_buffer("bias", parts["fc.bias"])
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -217,6 +220,15 @@ class _Inside:
         return (nodes - self.first // stride).clamp(min=1).float()[:, None]
 
 
+def _folded(
+    tensors: Mapping[str, torch.Tensor], conv: str, norm: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return kernel, (out, in, taps), and bias of a convolution with its batch normalisation."""
+    gain = tensors[f"{norm}.weight"] * torch.rsqrt(tensors[f"{norm}.running_var"] + BATCH_NORM_EPS)
+    bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * gain
+    return tensors[f"{conv}.weight"][:, :, 0] * gain[:, None, None], bias
+
+
 class _Direct(nn.Module):
     """A direct convolution, its bias and, fused where CUDA can, shortcut and ReLU."""
 
@@ -225,8 +237,8 @@ class _Direct(nn.Module):
 
     def __init__(
         self,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32],
+        kernel: torch.Tensor,
+        bias: torch.Tensor,
         stride: int,
         nodes: int,
     ) -> None:
@@ -238,8 +250,8 @@ class _Direct(nn.Module):
             kernel = kernel[:, :, reach - kept : reach + kept + 1]
             reach = kept
         self.reach = reach
-        self.register_buffer("weight", torch.from_numpy(kernel[:, :, None].copy()))
-        self.register_buffer("bias", torch.from_numpy(np.asarray(bias, np.float32)))
+        self.register_buffer("weight", kernel[:, :, None].contiguous())
+        self.register_buffer("bias", bias)
 
     def forward(
         self, x: torch.Tensor, *, relu: bool = False, shortcut: torch.Tensor | None = None
@@ -264,15 +276,15 @@ class _DirectBlock(nn.Module):
     """A residual block of direct convolutions, on images (n, channels, 1, nodes)."""
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+        self, tensors: Mapping[str, torch.Tensor], name: str, nodes: int, stride: int
     ) -> None:
         super().__init__()
-        self.conv1 = _Direct(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        self.conv1 = _Direct(*_folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
         nodes = -(-nodes // stride)
-        self.conv2 = _Direct(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
+        self.conv2 = _Direct(*_folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
         self.shortcut: _Direct | None = None
         if f"{name}.downsample.0.weight" in tensors:
-            parts = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            parts = _folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
             self.shortcut = _Direct(*parts, stride, nodes)
 
     def entered(self, maps: torch.Tensor) -> torch.Tensor:
@@ -296,14 +308,15 @@ class _Dense(nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(
-        self, kernel: NDArray[np.float32], bias: NDArray[np.float32], stride: int, nodes: int
-    ) -> None:
+    def __init__(self, kernel: torch.Tensor, bias: torch.Tensor, stride: int, nodes: int) -> None:
         super().__init__()
-        matrix = dense(kernel, stride, nodes)
-        self.register_buffer("weight", torch.from_numpy(matrix))
-        tiled = np.tile(np.asarray(bias, np.float32), matrix.shape[1] // len(bias))
-        self.register_buffer("bias", torch.from_numpy(tiled))
+        channels, taps = kernel.shape[1:]
+        index = torch.from_numpy(taps_between(nodes, stride, taps)).to(kernel.device)
+        # (taps, in, out), and one more for pairs of nodes too far apart
+        padded = nn.functional.pad(kernel, (0, 1)).permute(2, 1, 0)
+        matrix = padded[index].transpose(1, 2)  # (nodes, in, nodes out, out)
+        self.register_buffer("weight", matrix.reshape(nodes * channels, -1))
+        self.register_buffer("bias", bias.repeat(index.size(1)))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the convolution with its bias, (n, nodes out * channels out)."""
@@ -314,16 +327,16 @@ class _DenseBlock(nn.Module):
     """A residual block over a few nodes, on rows (n, nodes, channels)."""
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+        self, tensors: Mapping[str, torch.Tensor], name: str, nodes: int, stride: int
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.conv1 = _Dense(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        self.conv1 = _Dense(*_folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
         self.nodes = -(-nodes // stride)
-        self.conv2 = _Dense(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, self.nodes)
+        self.conv2 = _Dense(*_folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, self.nodes)
         self.shortcut: _Dense | None = None
         if f"{name}.downsample.0.weight" in tensors:
-            parts = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            parts = _folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
             self.shortcut = _Dense(*parts, 1, 1)
 
     def entered(self, maps: torch.Tensor) -> torch.Tensor:
@@ -361,28 +374,28 @@ class _Fourier(nn.Module):
 
     def __init__(
         self,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32],
+        kernel: torch.Tensor,
+        bias: torch.Tensor,
         stride: int,
         nodes: int,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.nodes = -(-nodes // stride)
-        found = transforms(self.nodes, kernel.shape[2], stretched=False)
-        parts = phases(kernel, stride, found.reach).transpose(3, 0, 2, 1)
-        weight = found.kernel.astype(np.float32) @ parts.reshape(len(parts), -1)
-        weight = weight.reshape(-1, *parts.shape[2:])
+        out, channels, taps = kernel.shape
+        found = transforms(self.nodes, taps, stretched=False)
+        index = torch.from_numpy(phases(taps, stride, found.reach)).to(kernel.device)
+        parts = nn.functional.pad(kernel, (0, 1)).permute(2, 1, 0)[index]
+        turned = torch.from_numpy(found.kernel).to(kernel)
+        weight = torch.tensordot(turned, parts, ([1], [1]))  # (rows, phases, in, out)
+        weight = weight.reshape(-1, channels, out)
         # the bias comes in as one more row of products, which the synthesis adds to every node
         ones = np.ones((self.nodes, 1))
         synthesis = np.concatenate([np.repeat(found.synthesis, stride, axis=1), ones], axis=1)
-        for name, value in (
-            ("analysis", found.analysis),
-            ("weight", weight),
-            ("synthesis", synthesis),
-            ("bias", bias),
-        ):
-            self.register_buffer(name, torch.from_numpy(np.asarray(value, np.float32)))
+        self.register_buffer("analysis", torch.from_numpy(found.analysis).to(kernel))
+        self.register_buffer("weight", weight)
+        self.register_buffer("synthesis", torch.from_numpy(synthesis).to(kernel))
+        self.register_buffer("bias", bias)
 
     def products(self, x: torch.Tensor) -> torch.Tensor:
         """Return what `synthesis` is to be multiplied with, (rows, n * channels out)."""
@@ -412,18 +425,18 @@ class _FourierBlock(nn.Module):
     bias: torch.Tensor
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[np.float32]], name: str, nodes: int, stride: int
+        self, tensors: Mapping[str, torch.Tensor], name: str, nodes: int, stride: int
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.conv1 = _Fourier(*folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
+        self.conv1 = _Fourier(*_folded(tensors, f"{name}.conv1", f"{name}.bn1"), stride, nodes)
         nodes = -(-nodes // stride)
-        self.conv2 = _Fourier(*folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
+        self.conv2 = _Fourier(*_folded(tensors, f"{name}.conv2", f"{name}.bn2"), 1, nodes)
         self.reshaped = f"{name}.downsample.0.weight" in tensors
         if self.reshaped:
-            kernel, bias = folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
-            self.register_buffer("kernel", torch.from_numpy(kernel[:, :, 0].T.copy()))
-            self.register_buffer("bias", torch.from_numpy(np.asarray(bias, np.float32)))
+            kernel, bias = _folded(tensors, f"{name}.downsample.0", f"{name}.downsample.1")
+            self.register_buffer("kernel", kernel[:, :, 0].T.contiguous())
+            self.register_buffer("bias", bias)
 
     def entered(self, maps: torch.Tensor) -> torch.Tensor:
         """Return maps, (n, channels, nodes), in this block's layout."""

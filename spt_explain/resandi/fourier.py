@@ -105,16 +105,16 @@ def transforms(nodes: int, taps: int, *, stretched: bool = True) -> Transforms:
     return Transforms(np.array(analysis), np.array(kernel), np.array(synthesis).T, reach, halo)
 
 
-def phases(weight: NDArray[np.floating], stride: int, reach: int) -> NDArray[np.floating]:
-    """Return the taps that each phase of a strided input meets, in the middle of the last axis.
+def phases(taps: int, stride: int, reach: int) -> NDArray[np.int64]:
+    """Return which taps each phase of a strided input meets.
 
     A convolution of stride 2 is the sum of one over the even nodes and one over the odd nodes, of
     stride 1 each.
 
     Parameters
     ----------
-    weight : numpy.ndarray, shape (..., taps)
-        Kernel with an odd number of taps, the middle one on the output's node.
+    taps : int
+        Length of the kernel, odd; its middle lies on the output's node.
     stride : int
         1 or 2.
     reach : int
@@ -122,40 +122,58 @@ def phases(weight: NDArray[np.floating], stride: int, reach: int) -> NDArray[np.
 
     Returns
     -------
-    numpy.ndarray, shape (stride, ..., 2 * reach + 1)
+    numpy.ndarray of int64, shape (stride, 2 * reach + 1)
+        Index of a tap; `taps` where there is none.
     """
-    taps = weight.shape[-1]
-    out = np.zeros((stride, *weight.shape[:-1], 2 * reach + 1), weight.dtype)
-    for phase in range(stride):
-        for index, offset in enumerate(range(-reach, reach + 1)):
-            tap = stride * offset + phase + taps // 2
-            if 0 <= tap < taps:
-                out[phase, ..., index] = weight[..., tap]
-    return out
+    offset = np.arange(-reach, reach + 1)
+    return _within(stride * offset + np.arange(stride)[:, None] + taps // 2, taps)
 
 
-def dense(kernel: NDArray[np.floating], stride: int, nodes: int) -> NDArray[np.float32]:
+def taps_between(nodes: int, stride: int, taps: int) -> NDArray[np.int64]:
+    """Return which tap of a convolution lies between each input and each output.
+
+    Parameters
+    ----------
+    nodes : int
+        Of the input, zeros beyond.
+    stride : int
+        Nodes of the input for each of the output.
+    taps : int
+        Length of the kernel, odd; its middle lies on the output's node.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (nodes, outputs)
+        Index of a tap; `taps` where there is none.
+    """
+    outputs = np.arange(-(-nodes // stride))
+    return _within(np.arange(nodes)[:, None] - stride * outputs + taps // 2, taps)
+
+
+def dense(kernel: NDArray[np.floating], stride: int, nodes: int) -> NDArray[np.floating]:
     """Return a convolution of a few nodes as one matrix.
 
     Parameters
     ----------
     kernel : numpy.ndarray, shape (channels out, channels in, taps)
         With an odd number of taps, the middle one on the output's node.
-    stride : int
-        Nodes of the input for each of the output.
-    nodes : int
-        Of the input, zeros beyond.
+    stride, nodes
+        See `taps_between`.
 
     Returns
     -------
-    numpy.ndarray, shape (nodes * channels in, nodes out * channels out), float32
+    numpy.ndarray, shape (nodes * channels in, nodes out * channels out)
     """
-    out, channels, taps = kernel.shape
-    outputs = -(-nodes // stride)
-    matrix = np.zeros((nodes, channels, outputs, out), np.float32)
-    for node in range(nodes):
-        for output in range(outputs):
-            tap = node - stride * output + taps // 2
-            if 0 <= tap < taps:
-                matrix[node, :, output] = kernel[:, :, tap].T
-    return matrix.reshape(nodes * channels, outputs * out)
+    index = taps_between(nodes, stride, kernel.shape[2])
+    found = by_tap(kernel)[index].transpose(0, 2, 1, 3)  # (nodes, in, nodes out, out)
+    return found.reshape(nodes * kernel.shape[1], -1)
+
+
+def by_tap(kernel: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return a kernel as (taps + 1, channels in, channels out), the last tap zero: for none."""
+    padded = np.concatenate([kernel, np.zeros_like(kernel[:, :, :1])], axis=2)
+    return np.ascontiguousarray(padded.transpose(2, 1, 0))
+
+
+def _within(index: NDArray[np.int64], taps: int) -> NDArray[np.int64]:
+    return np.where((index >= 0) & (index < taps), index, taps)

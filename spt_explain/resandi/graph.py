@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.resandi.fourier import STRETCH, dense, phases, transforms
+from spt_explain.resandi.fourier import STRETCH, by_tap, dense, phases, transforms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ DENSE_NODES = 4
 """Nodes up to which a Fourier model has one matrix product in place of a convolution."""
 OPSET = 17
 IR_VERSION = 8
-_BATCH_NORM_EPS = 1e-5
+BATCH_NORM_EPS = 1e-5
 _ONNX_TYPES: dict[type[np.floating], int] = {np.float32: 1, np.float16: 10}
 """`onnx.TensorProto`'s numbers, which its file format fixes."""
 
@@ -61,7 +61,8 @@ def build_model(
     longest : int, optional
         Convolve by short Fourier transforms (`spt_explain.resandi.fourier`), for padded lengths up
         to this one: the same result with several times fewer multiplications, and a model that
-        takes longer to load. Lengths other than the longest must be multiples of 32.
+        takes longer to load. Up to 128 it is the only length; other lengths must be multiples of
+        32.
     masked : bool
         With masked padding, whether any trajectory has padding beyond its margin. Without, its
         maps are not masked, which saves time.
@@ -157,7 +158,7 @@ def folded(
     kernel : numpy.ndarray, shape (channels out, channels in, taps)
     bias : numpy.ndarray, shape (channels out,)
     """
-    gain = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + _BATCH_NORM_EPS)
+    gain = tensors[f"{norm}.weight"] / np.sqrt(tensors[f"{norm}.running_var"] + BATCH_NORM_EPS)
     bias = tensors[f"{norm}.bias"] - tensors[f"{norm}.running_mean"] * gain
     return tensors[f"{conv}.weight"][:, :, 0] * gain[:, None, None], bias
 
@@ -359,8 +360,8 @@ class _Series:
         weight, bias = folded(builder.tensors, conv, norm)
         channels_out, channels_in = weight.shape[:2]
         # the kernel's transform is left to ONNX Runtime, which does it as it loads the model
-        parts = phases(weight, stride, matrices.reach).transpose(3, 0, 2, 1)
-        flat = parts.reshape(len(parts), -1)
+        index = phases(kernel, stride, matrices.reach)
+        flat = by_tap(weight)[index.T].reshape(index.shape[1], -1)
         transform = builder.constant(f"{conv}.transform", matrices.kernel.astype(builder.dtype))
         taps = builder.constant(f"{conv}.weight", flat.astype(builder.dtype))
         weight_shape = builder.numbers(rows * stride, channels_in, channels_out)
@@ -477,8 +478,8 @@ class _Rows:
         x: str,
         inside: str,
         name: str,
-        kernel: int,
-        stride: int,  # noqa: ARG002
+        kernel: int,  # noqa: ARG002 - as of the other layouts
+        stride: int,
     ) -> tuple[str, str]:
         """Return maps and mask behind a residual block."""
         builder, shortcut = self.builder, x

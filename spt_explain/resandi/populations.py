@@ -24,6 +24,7 @@ import numpy as np
 from spt_explain.errors import SptError
 from spt_explain.resandi.confusions import Confusions
 from spt_explain.resandi.weights import find_weights
+from spt_explain.tracks.runs import run_starts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,8 +208,7 @@ def describe_population(
         note = "no track was classified"
         return Population(classes, nothing, nothing, nothing, 0, 0, None, level, seed, note)
     n_points = rows["n_points"].to_numpy(np.float64)
-    names = [name for name in ("file", "particle") if name in rows]
-    track = rows.groupby(names, sort=False, dropna=False).ngroup().to_numpy()
+    track = _track_numbers(rows)
     share = n_points / np.bincount(track, n_points)[track]
     confusions = Confusions.from_card(weights.card)
     joint = p[:, :, None] if confusions is None else confusions.joint(p, n_points.astype(np.int64))
@@ -233,6 +233,16 @@ def describe_population(
         seed=seed,
         note=f"only {tracks}: fractions need {FEW_TRACKS} or more" if n_tracks < FEW_TRACKS else "",
     )
+
+
+def _track_numbers(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """Return which track each row of a verdict table belongs to, numbered as they appear."""
+    particle = rows["particle"]
+    of_one_file = "file" not in rows or len(rows["file"].unique()) == 1
+    if of_one_file and particle.dtype.kind == "i" and particle.is_monotonic_increasing:
+        return np.asarray(np.cumsum(run_starts(particle.to_numpy()), dtype=np.int64) - 1)
+    names = [name for name in ("file", "particle") if name in rows]
+    return np.asarray(rows.groupby(names, sort=False, dropna=False).ngroup(), np.int64)
 
 
 def estimate(

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.tracks.reasons import worded
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.resandi.classifier import Prediction
-    from spt_explain.tracks.quality import Segments
+    from spt_explain.resandi.judging import Prediction
     from spt_explain.tracks.table import Tracks
+
+_NEAR_HALF = 1e-9
 
 
 def verdict_table(
     tracks: Tracks,
-    segments: Segments,
+    summary: pd.DataFrame,
     prediction: Prediction,
     motion: Mapping[str, NDArray[np.float64]],
     *,
@@ -32,8 +35,8 @@ def verdict_table(
     Parameters
     ----------
     tracks : Tracks
-    segments : Segments
-        What the policy made of them.
+    summary : pandas.DataFrame
+        What the policy made of them; see `Segments.summary`.
     prediction : Prediction
         Of the segments that were judged.
     motion : mapping of str to numpy.ndarray, shape (segments,)
@@ -49,33 +52,35 @@ def verdict_table(
 
     probabilities, windows = prediction.probabilities, prediction.windows
 
-    names = np.asarray(classes, dtype=object)
-    summary = segments.summary
+    names = np.asarray([*classes, None], dtype=object)
     index = summary["segment_id"].to_numpy()
     known = index >= 0
-    p = np.full((len(summary), len(names)), np.nan)
-    p[known] = probabilities[index[known]]
+    judged = index[known]
+    p = np.full((len(summary), len(classes)), np.nan)
+    p[known] = probabilities[judged]
     order = np.argsort(-probabilities, axis=1, kind="stable")
-    best = np.full(len(summary), None, dtype=object)
-    second = best.copy()
-    best[known] = names[order[index[known], 0]]
-    second[known] = names[order[index[known], 1]]
+    best, second = (np.full(len(summary), len(classes)) for _ in range(2))
+    best[known], second[known] = order[judged, 0], order[judged, 1]
     top = np.full(len(summary), np.nan)
-    top[known] = probabilities[index[known], order[index[known], 0]]
+    top[known] = probabilities[judged, order[judged, 0]]
     status = summary["status"].to_numpy(dtype=object).copy()
     reason = summary["reason"].to_numpy(dtype=object).copy()
-    undetermined = known & (status == "") & (top < threshold)
+    sure = known & (status == "")
+    undetermined = sure & (top < threshold)
+    status[sure] = "classified"
     status[undetermined] = "undetermined"
-    for i in np.flatnonzero(undetermined):
-        reason[i] = f"best class {top[i]:.2f}, below {threshold:g} (--threshold)"
-    status[known & (status == "")] = "classified"
+    reason[undetermined] = _below(top[undetermined], threshold)
     many = np.zeros(len(summary), dtype=bool)
-    many[known] = windows[index[known]] > 1
-    for i in np.flatnonzero(many):
-        said = f"{windows[index[i]]} overlapping windows combined"
+    many[known] = windows[judged] > 1
+    before, number = pd.factorize(reason[many])[::-1]
+
+    def word(which: int, n_windows: int) -> str:
+        said = f"{n_windows} overlapping windows combined"
         if every > 1:
             said = f"judged by every {every} frames"
-        reason[i] = f"{reason[i]}; {said}" if reason[i] else said
+        return f"{before[which]}; {said}" if before[which] else said
+
+    reason[many] = worded(word, number, windows[index[many]])
     columns: dict[str, Any] = {
         "file": tracks.source.name,
         "particle": summary["particle"].to_numpy(),
@@ -89,16 +94,31 @@ def verdict_table(
         },
         "status": status,
         "reason": reason,
-        "class": best,
+        "class": names[best],
         "probability": top,
-        "runner_up": second,
-        **{f"p_{name}": p[:, i] for i, name in enumerate(names)},
+        "runner_up": names[second],
+        **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
     }
     if prediction.alpha is not None:
         alpha = np.full((len(summary), 3), np.nan)
-        alpha[known] = prediction.alpha[index[known]]
+        alpha[known] = prediction.alpha[judged]
         columns |= {"alpha": alpha[:, 1], "alpha_low": alpha[:, 0], "alpha_high": alpha[:, 2]}
     for name, values in motion.items():
         columns[name] = np.full(len(summary), np.nan)
-        columns[name][known] = values[index[known]]
+        columns[name][known] = values[judged]
     return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))
+
+
+def _below(top: NDArray[np.float64], threshold: float) -> NDArray[np.object_]:
+    """Word the reasons of undetermined rows, from the probabilities of their best classes."""
+
+    def word(value: float) -> str:
+        return f"best class {value:.2f}, below {threshold:g} (--threshold)"
+
+    hundredths = np.rint(top * 100)
+    # Near a half, the product may be rounded to the other side of it than the value lies on.
+    doubtful = np.abs(np.abs(top * 100 - np.trunc(top * 100)) - 0.5) < _NEAR_HALF
+    words = np.array([word(i / 100) for i in range(101)], dtype=object)
+    out: NDArray[np.object_] = words[hundredths.astype(np.intp)]
+    out[doubtful] = [word(value) for value in top[doubtful].tolist()]
+    return out

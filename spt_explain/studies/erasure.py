@@ -362,6 +362,7 @@ class _Work:
         check = erasing.check(
             self.scorer.plain, tracks.positions, tracks.offsets, scores.score, target, own,
             recording, then=scores.smooth, share=self.share, draws=self.draws, seed=self.seed,
+            stop_early=False,
         )  # fmt: skip
         tally.top.append(check.top)
         tally.random.append(check.random)

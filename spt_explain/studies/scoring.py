@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from spt_explain.explain.methods import Method
     from spt_explain.explain.scores import FrameScores, ScoreOf
-    from spt_explain.resandi.classifier import Prediction, WindowOutputs
+    from spt_explain.resandi.classifier import WindowOutputs
+    from spt_explain.resandi.judging import Prediction
     from spt_explain.resandi.recording import Recording
     from spt_explain.studies.sources import OpenedTracks
     from spt_explain.training.labelled import LabelledTracks
@@ -33,6 +34,7 @@ LAST = BLOCKS[-1]
 TELLING = 800
 """Tracks that tell noise and blur."""
 _LABELS = {
+    "input-x-gradient": "input × gradient",
     "gradcam": "Grad-CAM",
     "layercam": "LayerCAM",
     "integrated-gradients": "integrated gradients",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.threads import in_order
 from spt_explain.tracks import reasons
+from spt_explain.tracks.chunks import chunks_of
 from spt_explain.tracks.gaps import fill_gaps
 from spt_explain.tracks.immobile import assess_immobility
 from spt_explain.tracks.policy import QualityPolicy
@@ -27,7 +29,7 @@ from spt_explain.tracks.runs import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -36,7 +38,17 @@ if TYPE_CHECKING:
     from spt_explain.tracks.runs import Bools, Floats, Ints
     from spt_explain.tracks.table import Tracks
 
-__all__ = ["QualityPolicy", "Segments", "apply_policy", "require_some"]
+__all__ = [
+    "QualityPolicy",
+    "Segments",
+    "apply_policy",
+    "apply_to_chunk",
+    "join_counts",
+    "join_segments",
+    "join_summaries",
+    "policy_chunks",
+    "require_some",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +93,9 @@ class Segments:
         return len(self.offsets) - 1
 
 
-def apply_policy(tracks: Tracks, policy: QualityPolicy | None = None) -> Segments:
+def apply_policy(
+    tracks: Tracks, policy: QualityPolicy | None = None, *, jobs: int | None = None
+) -> Segments:
     """Treat gaps, branches, duplicates, short and immobile tracks as `policy` says.
 
     Rows that repeat frame, x and y of another row of their particle are left out and counted
@@ -94,6 +108,8 @@ def apply_policy(tracks: Tracks, policy: QualityPolicy | None = None) -> Segment
         Tracks whose table is sorted by particle, then frame.
     policy : QualityPolicy, optional
         By default, `QualityPolicy()`.
+    jobs : int, optional
+        Threads; one for each core by default.
 
     Returns
     -------
@@ -106,9 +122,27 @@ def apply_policy(tracks: Tracks, policy: QualityPolicy | None = None) -> Segment
     ValueError
         If the table is not sorted by particle, then frame.
     """
+    policy = QualityPolicy() if policy is None else policy
+    parts = in_order(
+        lambda chunk: apply_to_chunk(chunk, policy), policy_chunks(tracks, policy), jobs=jobs
+    )
+    return join_segments(list(parts), tracks, policy)
+
+
+def policy_chunks(tracks: Tracks, policy: QualityPolicy) -> Iterator[Tracks]:
+    """Yield chunks of tracks for `apply_to_chunk`."""
+    # Only a file as a whole shows that filling its gaps would run away; see the end of this module.
+    may_run_away = policy.gaps == "fill" and policy.max_gap + 1 > _MOST_FILLED
+    return chunks_of(tracks, len(tracks.table) + 1) if may_run_away else chunks_of(tracks)
+
+
+def apply_to_chunk(tracks: Tracks, policy: QualityPolicy) -> Segments:
+    """Apply the policy to one of `policy_chunks`; see `apply_policy`.
+
+    Particles without points are left to `join_segments`.
+    """
     import pandas as pd
 
-    policy = QualityPolicy() if policy is None else policy
     rows, n_repeated = drop_repeated_rows(rows_of(tracks, policy))
     cut = _cut(rows, policy)
     eligible = (cut.code == reasons.TO_CLASSIFY) & (cut.n_points >= policy.min_length)
@@ -147,13 +181,56 @@ def apply_policy(tracks: Tracks, policy: QualityPolicy | None = None) -> Segment
     )
     summary = _summary(tracks, policy, rows, cut, kept, ratio)
     counts = _counts(policy, rows, cut, kept)
-    if tracks.without_points:
-        summary = _with_pointless(summary, tracks.without_points)
-        for key in ("tracks", "too_short", "too_short_tracks"):
-            counts[key] += len(tracks.without_points)
     counts["points"] = len(tracks.table)
     counts["duplicate_rows"] = n_repeated
     return Segments(points, offsets, summary, counts, policy)
+
+
+def join_segments(parts: Sequence[Segments], tracks: Tracks, policy: QualityPolicy) -> Segments:
+    """Return what the policy made of the chunks of `tracks` as one.
+
+    Parameters
+    ----------
+    parts : sequence of Segments
+        Of all chunks, in order; at least one.
+    tracks : Tracks
+        What was cut into chunks.
+    policy : QualityPolicy
+    """
+    import pandas as pd
+
+    points, offsets = parts[0].points, parts[0].offsets
+    if len(parts) > 1:
+        firsts = offsets_of(np.array([len(part) for part in parts]))
+        moved = [
+            part.points.assign(segment_id=part.points["segment_id"] + first)
+            for part, first in zip(parts, firsts[:-1].tolist(), strict=True)
+        ]
+        points = pd.concat(moved, ignore_index=True)
+        offsets = offsets_of(np.concatenate([np.diff(part.offsets) for part in parts]))
+    summary = join_summaries([part.summary for part in parts], tracks)
+    counts = join_counts([part.counts for part in parts], tracks)
+    return Segments(points, offsets, summary, counts, policy)
+
+
+def join_summaries(parts: Sequence[pd.DataFrame], tracks: Tracks) -> pd.DataFrame:
+    """Return the summaries of chunks as one; see `Segments.summary`."""
+    import pandas as pd
+
+    summary = parts[0]
+    if len(parts) > 1:
+        summary = pd.concat(parts, ignore_index=True)
+        kept = summary["segment_id"].to_numpy() >= 0
+        summary["segment_id"] = np.where(kept, np.cumsum(kept, dtype=np.int64) - 1, -1)
+    return _with_pointless(summary, tracks.without_points) if tracks.without_points else summary
+
+
+def join_counts(parts: Sequence[Mapping[str, int]], tracks: Tracks) -> dict[str, int]:
+    """Return the counts of chunks as one; see `Segments.counts`."""
+    counts = {key: sum(part[key] for part in parts) for key in parts[0]}
+    for key in ("tracks", "too_short", "too_short_tracks"):
+        counts[key] += len(tracks.without_points)
+    return counts
 
 
 def require_some(segments: Segments, tracks: Tracks) -> None:
@@ -316,8 +393,12 @@ def _counts(policy: QualityPolicy, rows: Rows, cut: _Cut, kept: Bools) -> dict[s
     }
 
 
+_MOST_FILLED = 10
+"""So many times as many points may filled gaps make of a file."""
+
+
 def _refuse_runaway_fill(n_after: int, n_before: int, policy: QualityPolicy) -> None:
-    if n_after > max(10 * n_before, 10_000_000):
+    if n_after > max(_MOST_FILLED * n_before, 10_000_000):
         raise SptError(
             f"--max-gap {policy.max_gap}: filling gaps of up to that many frames would turn "
             f"{n_before:,} points into {n_after:,}, nearly all of them made up. "

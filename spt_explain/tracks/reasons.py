@@ -41,12 +41,12 @@ def too_short(n_points: Ints, n_filled: Ints, piece: Bools, min_length: int) -> 
             subject = f"piece of {subject}"
         return f"{subject}; at least {min_length:,} are needed (--min-length)"
 
-    return _worded(word, n_points, n_filled, piece)
+    return worded(word, n_points, n_filled, piece)
 
 
 def motionless(n_observed: Ints) -> Words:
     """Word the reasons of segments whose positions are all the same."""
-    return _worded(
+    return worded(
         lambda points: f"all {points:,} positions are identical: there is no motion to classify",
         n_observed,
     )
@@ -54,7 +54,7 @@ def motionless(n_observed: Ints) -> Words:
 
 def noise_like(ratio: Floats) -> Words:
     """Word the reasons of segments that look like noise, from their von Neumann ratios."""
-    return _worded(
+    return worded(
         lambda hundredths: (
             "positions can't be told from localisation noise around a fixed point "
             f"(von Neumann ratio {hundredths / 100:.2f}; noise alone gives about 2)"
@@ -65,7 +65,7 @@ def noise_like(ratio: Floats) -> Words:
 
 def gapped(n_gaps: Ints) -> Words:
     """Word the reasons of tracks with gaps, where those are to be left out."""
-    return _worded(
+    return worded(
         lambda gaps: f"{number(gaps, 'gap')} in its frames; such tracks are left out (--gaps drop)",
         n_gaps,
     )
@@ -74,14 +74,15 @@ def gapped(n_gaps: Ints) -> Words:
 def branched(particle: Ints, tracks: Tracks, policy: QualityPolicy) -> Words:
     """Word the reasons of branched tracks: the reader's, and what could be done."""
     linked = set() if tracks.links is None else set(tracks.links["particle"].tolist())
-    words = np.empty(len(particle), dtype=object)
-    for i, key in enumerate(particle.tolist()):
-        words[i] = tracks.branching[key].rstrip(" .") or "it splits or merges"
-        if key in linked:
-            words[i] += "; --branches split classifies its unbranched pieces"
-        elif policy.branches == "split":
-            words[i] += "; --branches split can't cut it, as the file holds no links for it"
-    return words
+    no_cut = "; --branches split can't cut it, as the file holds no links for it"
+    otherwise = no_cut if policy.branches == "split" else ""
+
+    def word(key: int) -> str:
+        why = tracks.branching[key].rstrip(" .") or "it splits or merges"
+        cut = "; --branches split classifies its unbranched pieces"
+        return why + (cut if key in linked else otherwise)
+
+    return worded(word, particle)
 
 
 def duplicate_frames(repeated: Bools, frame: Ints, chosen: Ints, starts: Ints) -> Words:
@@ -102,16 +103,12 @@ def duplicate_frames(repeated: Bools, frame: Ints, chosen: Ints, starts: Ints) -
     owner = starts[np.searchsorted(starts, begins, side="right") - 1]
     first = np.searchsorted(owner, chosen, side="left")
     frames = np.searchsorted(owner, chosen, side="right") - first
-    words = np.empty(len(chosen), dtype=object)
-    points = (ends - begins + 2)[first]
-    where = frame[begins[first]]
-    for i, (n, at, more) in enumerate(
-        zip(points.tolist(), where.tolist(), (frames - 1).tolist(), strict=True)
-    ):
-        words[i] = f"{n:,} points in frame {at}"
-        if more:
-            words[i] += f" (and {number(more, 'more frame')})"
-    return words
+
+    def word(n: int, at: int, more: int) -> str:
+        further = f" (and {number(more, 'more frame')})" if more else ""
+        return f"{n:,} points in frame {at}{further}"
+
+    return worded(word, (ends - begins + 2)[first], frame[begins[first]], frames - 1)
 
 
 def nothing_left(segments: Segments, tracks: Tracks) -> str:
@@ -209,8 +206,15 @@ def _all_branched(tracks: Tracks, policy: QualityPolicy, name: str, every: str, 
     )
 
 
-def _worded(word: Callable[..., str], *columns: npt.NDArray[Any]) -> Words:
-    """Return ``word(*row)`` for each row of `columns`, called once for each distinct row."""
+def worded(word: Callable[..., str], *columns: npt.NDArray[Any]) -> Words:
+    """Return ``word(*row)`` for each row of `columns`, called once for each distinct row.
+
+    Parameters
+    ----------
+    word : callable
+        Takes a value of each column, as a plain Python object.
+    *columns : numpy.ndarray, shape (n,)
+    """
     words = np.empty(len(columns[0]), dtype=object)
     if not len(words):
         return words

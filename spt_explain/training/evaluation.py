@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.resandi.classifier import Prediction
+    from spt_explain.resandi.judging import Prediction
 
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]

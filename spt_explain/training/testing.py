@@ -13,7 +13,8 @@ import numpy as np
 
 from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
-from spt_explain.resandi.classifier import Classifier, Prediction
+from spt_explain.resandi.classifier import Classifier
+from spt_explain.resandi.judging import Prediction
 from spt_explain.training.evaluation import Evaluation, evaluate_predictions
 from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
 from spt_explain.training.simulated import (

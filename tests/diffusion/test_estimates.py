@@ -6,6 +6,7 @@ from spt_explain.diffusion.covariance import estimate_covariance
 from spt_explain.diffusion.estimates import estimate_motion
 from spt_explain.errors import SptError
 from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks, apply_policy
+from spt_explain.tracks.quality import Segments
 
 MICRONS = Calibration("um", "given", 0.05, "given")
 
@@ -60,6 +61,17 @@ def test_filled_points_are_no_measurements(gaps):
     ours = motion(gap=2, gaps=gaps)
     assert ours["D_um2_s"][0] == pytest.approx(found.d[0] / 0.05)
     assert ours["alpha_msd"][0] == pytest.approx(motion()["alpha_msd"][0], abs=0.2)
+
+
+def test_a_segment_of_which_only_filled_points_are_left_has_no_estimates():
+    points = tracks(MICRONS).table.assign(interpolated=False, segment_id=0)
+    three = [points.assign(segment_id=i, interpolated=i > 0) for i in range(3)]
+    offsets = np.array([0, 40, 80, 120])
+    segments = Segments(pd.concat(three, ignore_index=True), offsets, pd.DataFrame(), {})
+    found = estimate_motion(segments, MICRONS)
+    for name, values in motion().items():
+        assert found[name][0] == values[0]
+        assert np.isnan(found[name][1:]).all()
 
 
 def test_each_segment_of_a_split_track_has_its_own():

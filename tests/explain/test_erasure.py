@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from spt_explain.explain.erasure import (
     shifted,
     top_frames,
 )
+from spt_explain.explain.sequential import Plan
 from spt_explain.resandi.classifier import Classifier
 
 
@@ -94,7 +97,7 @@ def test_losses_are_those_of_the_network_asked_again(install, walks):
     score = np.random.default_rng(0).normal(size=len(positions))
     found = check(
         classifier, positions, offsets, score, target, p[every, target], prediction.recording,
-        draws=3, seed=4,
+        draws=3, seed=4, stop_early=False,
     )  # fmt: skip
     mask = top_frames(score, offsets, 0.2)
     left = classifier.predict(
@@ -114,10 +117,89 @@ def test_losses_are_those_of_the_network_asked_again(install, walks):
 
 
 def test_the_words_of_the_check():
-    top = np.array([0.3, 0.3, 1e-9, np.nan])
-    more = np.array([0.0, 0.2, 0.0, np.nan])
-    found = Check(top, top, top, more).verdicts()
-    assert found.tolist() == [PASSED, FAILED, FAILED, UNCHECKED]
+    losses = np.array([[0.3, 0.3, np.nan], [0.1, 0.4, np.nan], [0.3, np.nan, np.nan]])
+    found = Check.of(losses, np.array([2, 1, 0]), np.array([True, False, False]))
+    assert found.verdicts().tolist() == [PASSED, FAILED, UNCHECKED]
+    np.testing.assert_allclose(found.random, [0.2, 0.4, np.nan])
+    np.testing.assert_allclose(found.random_sd, [0.1 * 2**0.5, np.nan, np.nan])
+
+
+class Lottery:
+    """A network whose probability of class 0 depends on the length and the shape of a track."""
+
+    def __init__(self, spread):
+        self.spread = spread
+
+    def predict(self, positions, offsets, *, recording=None):
+        ends, starts = positions[offsets[1:] - 1, 0], positions[offsets[:-1], 0]
+        sure = np.sin(1e4 * (ends - starts)) * self.spread
+        p = 1 / (1 + np.exp(-sure - 1))
+        return SimpleNamespace(probabilities=np.stack([p, 1 - p], axis=1))
+
+
+def draw_check(tracks, spread=1.0, **options):
+    """Check maps that point nowhere: the network does not care where frames are erased."""
+    positions, offsets = made([150] * tracks, 3)
+    score = np.random.default_rng(5).normal(size=len(positions))
+    target = np.zeros(tracks, np.int64)
+    return check(
+        Lottery(spread), positions, offsets, score, target, np.full(tracks, 0.8), None, **options
+    )
+
+
+@pytest.mark.parametrize("draws", [3, 18, 20, 39])
+def test_stopping_where_no_map_can_pass_any_more_changes_no_verdict(draws, monkeypatch):
+    """Futility alone: the verdicts of the full test, from the first of the same draws."""
+    monkeypatch.setattr("spt_explain.explain.sequential.LOOKS", ((1, -np.inf, np.inf),))
+    early, full = (draw_check(400, draws=draws, stop_early=stop) for stop in (True, False))
+    np.testing.assert_array_equal(early.verdicts(), full.verdicts())
+    np.testing.assert_allclose(early.top, full.top, atol=1e-9)
+    assert (full.draws == draws).all()
+    assert early.draws.mean() < 0.8 * draws
+    same = early.draws == draws
+    np.testing.assert_allclose(early.random[same], full.random[same], atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 2.0])
+def test_maps_that_point_nowhere_pass_in_five_per_cent(spread):
+    found = draw_check(4000, spread)
+    share = (found.verdicts() == PASSED).mean()
+    assert share <= 0.05 + 3 * (0.05 * 0.95 / 4000) ** 0.5
+    assert found.draws.mean() < 5
+
+
+def test_draws_do_not_depend_on_who_stops():
+    """With more draws the first ones are the same, and a clear case ends as early."""
+    some, more = draw_check(50, draws=20), draw_check(50, draws=30)
+    np.testing.assert_allclose(some.top, more.top, atol=1e-9)
+    done = some.draws < 20
+    assert done.any()
+    np.testing.assert_allclose(some.random[done], more.random[done], atol=1e-9)
+
+
+def test_a_map_that_points_at_the_reason_passes_early():
+    """A network that looks at one stretch only: nothing else costs anything."""
+
+    class Looks:
+        def predict(self, positions, offsets, *, recording=None):
+            steps = np.abs(np.diff(positions[:, 0], prepend=0.0))
+            most = np.maximum.reduceat(steps, offsets[:-1])
+            p = np.where(most > 50, 0.95, 0.2)
+            return SimpleNamespace(probabilities=np.stack([p, 1 - p], axis=1))
+
+    positions, offsets = made([60] * 30, 1)
+    for first in offsets[:-1]:
+        positions[first + 30 : first + 60, 0] += 100
+    positions[:, 0] -= np.repeat(positions[offsets[:-1], 0], 60)
+    score = np.zeros(len(positions))
+    score[offsets[:-1] + 30] = 1
+    found = check(
+        Looks(), positions, offsets, score, np.zeros(30, np.int64), np.full(30, 0.95), None,
+        then=-np.abs(np.tile(np.arange(60), 30) - 30.0), share=0.1,
+    )  # fmt: skip
+    passed = found.verdicts() == PASSED
+    assert passed.mean() > 0.5
+    assert found.draws[passed].mean() < 8
 
 
 @pytest.mark.parametrize(
@@ -125,11 +207,21 @@ def test_the_words_of_the_check():
 )
 def test_five_per_cent_of_maps_that_point_nowhere_may_pass(draws, allowed):
     """The rank of the loss among draws + 1 losses is uniform where a map says nothing."""
-    top = np.full(draws + 1, 0.3)
-    found = Check(top, top, top, np.arange(draws + 1) / draws, draws).verdicts()
-    assert (found == PASSED).sum() == allowed + 1
+    plan = Plan.of(draws, stop_early=False)
+    assert (plan.looks, plan.allowed) == ((draws,), allowed)
+    costlier = np.arange(draws)[:, None] < np.arange(draws + 1)
+    losses = np.concatenate([np.full((1, draws + 1), 0.3), np.where(costlier, 0.4, 0.2)])
+    passed, failed = plan.decide(0, losses, np.full(draws + 1, 0.9))
+    assert passed.sum() == allowed + 1
+    assert (failed == ~passed).all()
     if draws >= 19:
-        assert (found == PASSED).mean() <= 0.05
+        assert passed.mean() <= 0.05
+
+
+def test_what_costs_nothing_does_not_pass():
+    losses = np.array([[1e-9], [0.0], [0.0]])
+    passed, failed = Plan.of(2).decide(1, losses, np.array([0.9]))
+    assert (passed.tolist(), failed.tolist()) == ([False], [True])
 
 
 def test_no_draws_are_no_check(install, walks):

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import IntegratedGradients
+from captum.attr import InputXGradient, IntegratedGradients
 
 from spt_explain.errors import SptError
+from spt_explain.explain import input_scores
 from spt_explain.explain.methods import (
     STRIDES,
     class_model,
@@ -13,6 +14,7 @@ from spt_explain.explain.methods import (
 )
 from spt_explain.explain.scores import to_frames
 from spt_explain.resandi.classifier import Classifier
+from spt_explain.resandi.network import ResAnDi
 
 LENGTHS = [96, 70, 90]
 TARGET, AGAINST = np.array([0, 7, 3]), np.array([1, 2, 4])
@@ -109,6 +111,59 @@ def test_integrated_gradients_add_up_to_what_is_explained(ready):
     np.testing.assert_allclose(contrast, expected[:, 1], atol=0.05 * np.abs(expected).max())
 
 
+def test_integrated_gradients_take_steps_until_they_are_complete(ready, monkeypatch):
+    """Each track has the scores of one of the fixed numbers of steps: the first that will do."""
+    classifier, positions, _offsets, ran = ready
+    monkeypatch.setattr(input_scores, "COMPLETENESS", 0.02)
+    keys = {"method": "integrated-gradients", "of": "probability"}
+    (found,) = maps(classifier, positions, ran, None, TARGET, AGAINST, **keys)
+    fixed = [
+        maps(classifier, positions, ran, None, TARGET, AGAINST, steps=steps, **keys)[0]
+        for steps in input_scores.STEPS
+    ]
+    (best,) = maps(classifier, positions, ran, None, TARGET, AGAINST, steps=300, **keys)
+    whole = best.scores.sum(1)
+    for i in range(len(LENGTHS)):
+        sums = np.array([one.scores[i].sum() for one in fixed])
+        good = np.abs(sums - whole[i]) <= 0.02 * abs(whole[i])
+        chosen = fixed[int(good.argmax()) if good.any() else -1]
+        np.testing.assert_allclose(found.scores[i], chosen.scores[i], atol=1e-5)
+        np.testing.assert_allclose(found.contrast[i], chosen.contrast[i], atol=1e-5)
+
+
+def test_input_x_gradient_is_captums(install, walks):
+    classifier = Classifier(install("plain"), device="cpu", jobs=1)
+    positions, offsets = walks([96])
+    ran = classifier.place(offsets)
+    model = class_model(classifier, None)
+    ((_part, inputs),) = classifier.inputs(positions, ran.starts, ran.stops)
+    x = torch.from_numpy(inputs)
+    still = x[:, :, :1].expand_as(x).clone()
+    captum = InputXGradient(lambda away: model(still + away, torch.ones(1)))
+    expected = [captum.attribute((x - still).requires_grad_(), target=k).sum(1)[0].detach().numpy()
+                for k in (2, 0)]  # fmt: skip
+    (found,) = maps(
+        classifier, positions, ran, None, np.array([2]), np.array([0]),
+        method="input-x-gradient", of="logit",
+    )  # fmt: skip
+    np.testing.assert_allclose(found.scores[0], expected[0], atol=1e-5)
+    np.testing.assert_allclose(found.contrast[0], expected[0] - expected[1], atol=1e-5)
+
+
+def test_a_step_is_one_forward_pass(ready, monkeypatch):
+    """Score and contrast share it."""
+    classifier, positions, _offsets, ran = ready
+    passes = []
+    forward = ResAnDi.forward
+    monkeypatch.setattr(
+        ResAnDi, "forward", lambda self, *x: (passes.append(len(x[0])), forward(self, *x))[1]
+    )
+    for method, steps, expected in (("input-x-gradient", None, 3), ("integrated-gradients", 4, 12)):
+        passes.clear()
+        maps(classifier, positions, ran, None, TARGET, AGAINST, method=method, steps=steps)
+        assert sum(passes) == expected
+
+
 def test_few_steps_are_captums_with_few_steps(install, walks):
     classifier = Classifier(install("plain"), device="cpu", jobs=1)
     positions, offsets = walks([96])
@@ -119,7 +174,8 @@ def test_few_steps_are_captums_with_few_steps(install, walks):
     still = x[:, :, :1].expand_as(x).clone()
     scale = torch.ones(1)
     captum = IntegratedGradients(lambda v: model(v, scale))
-    expected = captum.attribute(x, still, target=2, n_steps=4).sum(1)[0].numpy()
+    expected = captum.attribute(x, still, target=2, n_steps=4, method="riemann_middle")
+    expected = expected.sum(1)[0].numpy()
     found = maps(
         classifier, positions, ran, None, np.array([2]), np.array([0]),
         method="integrated-gradients", of="logit", steps=4,

@@ -5,6 +5,7 @@ import pytest
 from spt_explain.errors import SptError
 from spt_explain.explain.erasure import UNCHECKED
 from spt_explain.explain.reasons import Explainer, How
+from spt_explain.resandi.classifier import Classifier
 from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
 
 NETWORK = {"device": "cpu", "jobs": 1}
@@ -99,7 +100,9 @@ def test_particles_that_cannot_be_explained_are_named(explain):
         explain(tracks, only=[1])
 
 
-@pytest.mark.parametrize("method", ["gradcam", "layercam", "integrated-gradients", "occlusion"])
+@pytest.mark.parametrize(
+    "method", ["input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"]
+)
 def test_the_same_again_is_the_same(explain, method):
     tracks = tracks_of([70, 50])
     how = How(method=method, layer="block2", draws=2)
@@ -187,3 +190,31 @@ def test_of_every_third_frame_the_class_of_the_verdict_is_explained(explain):
     frames = reasons.frames[reasons.frames["particle"] == 0]["frame"]
     assert set(np.diff(frames)) == {3}
     assert frames.max() <= 89
+
+
+@pytest.mark.parametrize(
+    ("method", "asked"), [("gradcam", None), ("gradcam", [2, 4]), ("auto", None)]
+)
+def test_the_network_sees_each_whole_track_once(install, monkeypatch, method, asked):
+    """One pass serves the verdict, the maps of Grad-CAM, and the unerased side of the check."""
+    explainer = Explainer(
+        How(method=method, draws=0), weights=install("masked"), device="cpu", timeline=False
+    )
+    tracks = tracks_of([70, 260, 50, 100, 130])
+    runs = []
+    run = Classifier.run
+    monkeypatch.setattr(
+        Classifier, "run", lambda self, *a, **k: (runs.append(len(a[1]) - 1), run(self, *a, **k))[1]
+    )
+    found = explainer.explain(tracks, only=asked or ())
+    assert runs == [5]
+    whole = explainer.explain(tracks).frames
+    whole = whole[whole["particle"].isin(asked or range(5))].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.frames, whole)
+
+
+def test_draws_stand_in_the_table(explain):
+    found, _ = explain(tracks_of([90, 60, 80]), How(draws=20))
+    assert found.tracks["draws"].between(1, 20).all()
+    found, _ = explain(tracks_of([90]), How(draws=0))
+    assert (found.tracks["draws"] == 0).all()

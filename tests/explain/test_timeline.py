@@ -13,7 +13,8 @@ from spt_explain.diffusion.measurement import measure
 from spt_explain.diffusion.simulate import simulate_steps
 from spt_explain.explain.likeness import NOISELESS, NOISY, likeness_at, measure_likeness
 from spt_explain.explain.timeline import REFERENCE, find_changes, timeline_table
-from spt_explain.resandi.classifier import Classifier, Prediction
+from spt_explain.resandi.classifier import Classifier
+from spt_explain.resandi.judging import Prediction
 from spt_explain.resandi.recording import Recording
 
 PLAIN = likeness_at(None, ("A", "B", "C"))

@@ -12,7 +12,7 @@ from spt_explain.report import evaluation as report
 from spt_explain.report import evaluation_figures as draw
 from spt_explain.report import published
 from spt_explain.report.style import CLASS_COLOURS, FONT_POINTS, house_style
-from spt_explain.resandi.classifier import Prediction
+from spt_explain.resandi.judging import Prediction
 from spt_explain.training.evaluation import evaluate_predictions
 from spt_explain.training.testing import TestRun
 
@@ -172,7 +172,7 @@ def test_without_figures_matplotlib_is_not_needed(tmp_path):
         "from spt_explain.report.evaluation import *\n"
         "from spt_explain.training.evaluation import evaluate_predictions\n"
         "from spt_explain.training.testing import TestRun\n"
-        "from spt_explain.resandi.classifier import Prediction\n"
+        "from spt_explain.resandi.judging import Prediction\n"
         "e = evaluate_predictions(Prediction(np.eye(8), None, np.ones(8)), range(8), [20] * 8)\n"
         "run = TestRun(e, {}, 'cpu', 'onnx', {}, {})\n"
         f"write_evaluation(run, pathlib.Path({str(tmp_path / 'out')!r}), {{}}, formats=())\n"

@@ -80,10 +80,18 @@ def test_an_old_table_survives_a_failed_replacement(tmp_path, monkeypatch):
     def fail(*_):
         raise SptError("no")
 
-    monkeypatch.setattr(tables, "encode", fail)
+    monkeypatch.setattr(tables, "_pieces", fail)
     with pytest.raises(SptError):
         write_table(TABLE, path, {})
     assert path.read_text() == "old"
+
+
+def test_the_provenance_may_be_asked_for_once_the_table_is_written(tmp_path):
+    path = tmp_path / "t.csv"
+    assert write_table(TABLE, path, lambda: {"parts": len(list(tmp_path.iterdir()))})
+    assert json.loads(sidecar_path(path).read_text()) == {"parts": 1}
+    assert write_table(TABLE, tmp_path / "u.json", lambda: {"version": "1"})
+    assert json.loads((tmp_path / "u.json").read_text())["provenance"] == {"version": "1"}
 
 
 def test_inputs_and_existing_files_are_safe(tmp_path):

@@ -18,7 +18,7 @@ def _products(matrices, x, kernels):
 def _convolution(x, weight, stride, nodes, *, stretched):
     """What the matrices for `nodes` outputs make of x, which may be shorter."""
     matrices = transforms(nodes, len(weight), stretched=stretched)
-    kernels = phases(weight, stride, matrices.reach)
+    kernels = np.append(weight, 0)[phases(len(weight), stride, matrices.reach)]
     outputs = -(-len(x) // stride)
     x = np.pad(x, (0, outputs * stride - len(x))).reshape(outputs, stride).T
     if not matrices.halo:
@@ -58,6 +58,18 @@ def test_matrices_of_more_nodes_serve_fewer(most, data, stride, stretched):
     x, weight = rng.normal(size=fewer * stride), rng.normal(size=15)
     found = _convolution(x, weight, stride, most, stretched=stretched)
     np.testing.assert_allclose(found, _direct(x, weight, stride), rtol=0, atol=1e-10)
+
+
+@given(st.integers(1, 12), st.integers(0, 9), st.sampled_from([1, 2]), st.integers(0, 2**32 - 1))
+def test_one_matrix_is_the_direct_convolution_of_a_few_nodes(nodes, half, stride, seed):
+    rng = np.random.default_rng(seed)
+    x, kernel = rng.normal(size=(nodes, 3)), rng.normal(size=(4, 3, 2 * half + 1))
+    found = (x.ravel() @ dense(kernel, stride, nodes)).reshape(-1, 4)
+    direct = sum(
+        np.stack([_direct(x[:, i], kernel[o, i], stride) for o in range(4)], axis=1)
+        for i in range(3)
+    )
+    np.testing.assert_allclose(found, direct, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("nodes", [8, 16, 32, 64])

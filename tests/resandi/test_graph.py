@@ -149,7 +149,8 @@ def test_fourier_gives_what_the_network_gives_at_every_length(fitted, walks, lon
     network = fitted(architecture)
     session = _fourier(network, longest)
     # a model for 64 frames takes no others: in its last stages it is one matrix
-    for i, padded in enumerate(range(32 if longest > 128 else longest, longest + 1, 32)):
+    every = range(32, longest + 1, 32) if longest > 128 else [longest]
+    for i, padded in enumerate(every):
         n = 1 + i % 9
         lengths = np.linspace(1, padded, n + 1).astype(int)[1:]
         x = walks(architecture, lengths, padded)

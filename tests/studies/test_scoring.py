@@ -17,7 +17,7 @@ def test_methods_are_named_as_in_explain():
     assert [one.name for one in found] == ["gradcam:block4", "layercam:block2", "occlusion"]
     assert parse_methods([], [PAPER_METHOD]) == (PAPER_METHOD,)
     assert parse_methods(["all"], ()) == ALL_METHODS
-    assert len(ALL_METHODS) == 10
+    assert len(ALL_METHODS) == 11
     assert found[1].label == "LayerCAM, block 2"
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.resandi.classifier import Prediction
+from spt_explain.resandi.judging import Prediction
 from spt_explain.training.evaluation import evaluate_predictions, length_bands
 
 N = 900

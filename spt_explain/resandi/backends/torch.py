@@ -165,7 +165,9 @@ class TorchRunner:
 
             # a CPU gains wherever there is less to multiply
             least = {"direct": 0, "dense_nodes": DENSE_NODES} if self._kind == "cpu" else {}
-            network = FoldedNetwork(self.architecture, self._tensors, padded, **least)
+            network = FoldedNetwork(
+                self.architecture, self._tensors, padded, device=self._kind, **least
+            )
             self._networks[padded] = network.to_layout(self._kind, self._dtype).eval()
         return self._networks[padded]
 

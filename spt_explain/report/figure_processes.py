@@ -1,0 +1,170 @@
+"""The figures of single tracks, drawn by several processes where that is worth their start.
+
+Worker processes are started afresh, never forked (loky, by joblib), on Linux, macOS and Windows
+alike. Each is handed a track's rows when it is free, so memory grows with the number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spt_explain.errors import SptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+FEWEST = 8
+"""Processes are started for at least so many figures: it takes as long as drawing a few."""
+MAX_JOBS = 16
+"""More processes than this take long to start."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure to be drawn.
+
+    Attributes
+    ----------
+    name : str
+        File name without ending.
+    track : pandas.Series
+        The track's row.
+    tables : tuple of pandas.DataFrame
+        Its rows of frames, windows and timeline.
+    options : dict
+        Of `track_figure`.
+    """
+
+    name: str
+    track: pd.Series[Any]
+    tables: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+    options: dict[str, Any]
+
+
+def draw_all(
+    drawings: Iterable[Drawing],
+    n: int,
+    folder: Path,
+    formats: tuple[str, ...],
+    *,
+    jobs: int | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[int]:
+    """Draw figures, in several processes if there are many; the files are the same.
+
+    Parameters
+    ----------
+    drawings : iterable of Drawing
+    n : int
+        How many there are.
+    folder : pathlib.Path
+        Where to.
+    formats : tuple of str
+        Of the files.
+    jobs : int, optional
+        Processes at most; by default as many as there are cores for this process.
+    meanwhile : callable, optional
+        Called once in this process while the others start.
+
+    Yields
+    ------
+    int
+        How many are done, from 0.
+
+    Raises
+    ------
+    Exception
+        The first one of any figure.
+    """
+    jobs = min(jobs or _usable_cores(), MAX_JOBS, n)
+    todo = list(drawings)
+    done = 0
+    if jobs > 1 and n >= FEWEST:
+        try:
+            for done in _by_workers(todo, folder, formats, jobs, meanwhile):
+                meanwhile = None
+                yield done
+        except _NoProcessesError:
+            pass  # what is left is drawn here
+    if meanwhile is not None:
+        meanwhile()
+    for number, drawing in enumerate(todo[done:], start=done):
+        yield number
+        failed = draw(drawing, folder, formats)
+        if failed is not None:
+            raise failed
+    yield n
+
+
+class _NoProcessesError(Exception):
+    """Processes can't be started here, or the system ended one."""
+
+
+def _by_workers(
+    drawings: list[Drawing],
+    folder: Path,
+    formats: tuple[str, ...],
+    jobs: int,
+    meanwhile: Callable[[], None] | None,
+) -> Iterator[int]:
+    import warnings
+
+    try:
+        from joblib import Parallel, delayed
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        pool = Parallel(
+            jobs,
+            backend="loky",
+            return_as="generator",
+            batch_size=1,
+            pre_dispatch="2 * n_jobs",
+            inner_max_num_threads=1,
+        )
+        stopped: list[Exception] = []
+        coming = pool(delayed(draw)(one, folder, formats) for one in drawings if not stopped)
+    except (ImportError, OSError) as error:
+        raise _NoProcessesError from error
+    try:
+        if meanwhile is not None:
+            meanwhile()
+        yield 0
+        for done, failed in enumerate(coming, start=1):
+            if failed is not None:
+                # what was handed out is waited for: loky may stumble over work that is withdrawn
+                stopped.append(failed)
+            elif not stopped:
+                yield done
+    except BrokenProcessPool as error:
+        raise _NoProcessesError from error
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that work was left undone
+            coming.close()
+    if stopped:
+        raise stopped[0]
+
+
+def draw(drawing: Drawing, folder: Path, formats: tuple[str, ...]) -> Exception | None:
+    """Draw one figure; return what went wrong, which the caller raises."""
+    from spt_explain.report.reason_figures import track_figure
+    from spt_explain.report.style import house_style, save_figure
+
+    try:
+        with house_style():
+            figure = track_figure(drawing.track, *drawing.tables, **drawing.options)
+            save_figure(figure, folder, drawing.name, formats)
+    except (SptError, OSError) as error:
+        return error
+    return None
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

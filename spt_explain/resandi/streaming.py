@@ -1,0 +1,222 @@
+"""A file of any size through the network, in chunks of tracks: memory stays bounded.
+
+While the network works on some tracks, threads apply the policy to the next ones and estimate
+their motion; see `spt_explain.resandi.judging` for what comes after.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spt_explain.diffusion.estimates import estimate_motion
+from spt_explain.diffusion.snr import inverse_snr
+from spt_explain.threads import core_count, in_order
+from spt_explain.tracks import chunks
+from spt_explain.tracks.quality import (
+    apply_to_chunk,
+    join_counts,
+    join_summaries,
+    policy_chunks,
+)
+from spt_explain.tracks.runs import offsets_of
+from spt_explain.tracks.thinning import thin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from spt_explain.clock import Clock
+    from spt_explain.resandi.classifier import Classifier, WindowOutputs
+    from spt_explain.tracks.quality import QualityPolicy, Segments
+    from spt_explain.tracks.table import Tracks
+
+NETWORK_SEGMENTS = 1 << 17
+"""Segments that the network is given at a time, at least: batches of a fixed shape want many."""
+NETWORK_ROWS = 1 << 22
+"""Points that it is given at a time, at most about: fewer segments where they are long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """What a file's chunks came to.
+
+    Attributes
+    ----------
+    summary : pandas.DataFrame
+        See `Segments.summary`.
+    counts : dict of str to int
+        See `Segments.counts`.
+    runs : list of WindowOutputs
+        What the network gave, for some of the segments each.
+    motion : dict of str to numpy.ndarray, shape (segments,)
+        Further columns of the verdict table.
+    """
+
+    summary: pd.DataFrame
+    counts: dict[str, int]
+    runs: list[WindowOutputs]
+    motion: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A chunk of tracks, ready for the network: positions and offsets for each way to begin."""
+
+    rows: int
+    summary: pd.DataFrame
+    counts: dict[str, int]
+    parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]]
+    motion: dict[str, NDArray[np.float64]]
+
+    @property
+    def n_segments(self) -> int:
+        return len(self.parts[0][1]) - 1
+
+
+def motion_of(
+    segments: Segments, tracks: Tracks, *, exposure: float, every: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns of the verdict table that describe motion; see `estimate_motion`."""
+    motion = estimate_motion(segments, tracks.calibration, exposure=exposure, every=every)
+    return motion | inverse_snr(segments, tracks, every=every)
+
+
+def stream(
+    classifier: Classifier,
+    tracks: Tracks,
+    policy: QualityPolicy,
+    *,
+    exposure: float,
+    every: int,
+    clock: Clock,
+    progress: Callable[[int, int], None] | None = None,
+) -> Streamed:
+    """Run the network over all tracks that the policy leaves.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Whose network it is; the calling thread runs it.
+    tracks : Tracks
+    policy : QualityPolicy
+        With the fewest points that are needed, `every` taken into account.
+    exposure : float
+        Share of the frame that the shutter is open.
+    every : int
+        Frames that the tracks are judged by: every so many.
+    clock : Clock
+        Gets the time spent in ``quality`` (waiting for it and the estimates), ``inputs`` and
+        ``network``.
+    progress : callable, optional
+        Called with the number of windows done and their total, which is estimated from the rows
+        until all of them are known.
+    """
+
+    def prepare(chunk: Tracks) -> _Prepared:
+        segments = apply_to_chunk(chunk, policy)
+        ways = [thin(segments, every, first) for first in range(every)]
+        parts = [(way.points[["x", "y"]].to_numpy(np.float64), way.offsets) for way in ways]
+        motion = motion_of(segments, chunk, exposure=exposure, every=every)
+        return _Prepared(len(chunk.table), segments.summary, dict(segments.counts), parts, motion)
+
+    jobs = classifier.jobs or core_count()
+    # While the network works no chunk is begun, so the threads need as many as it takes meanwhile.
+    ahead = 2 * jobs + -(-NETWORK_ROWS // chunks.CHUNK_ROWS)
+    done: list[_Prepared] = []
+    waiting: list[_Prepared] = []
+    runs: list[WindowOutputs] = []
+    said = _Progress(progress, len(tracks.table))
+
+    def run() -> None:
+        clock.lap("quality")
+        seconds = {"inputs": 0.0, "network": 0.0}
+        runs.append(_run(classifier, waiting, said, seconds))
+        waiting.clear()
+        clock.lap("network", besides=seconds)
+
+    prepared = in_order(prepare, policy_chunks(tracks, policy), jobs=jobs, ahead=ahead)
+    with closing(prepared):  # Ctrl-C while the network works ends the threads, too
+        for one in prepared:
+            waiting.append(one)
+            done.append(replace(one, parts=[]))
+            segments = sum(part.n_segments for part in waiting)
+            points = sum(len(part.parts[0][0]) for part in waiting)
+            if segments >= NETWORK_SEGMENTS or points >= NETWORK_ROWS:
+                run()
+    if any(part.n_segments for part in waiting):
+        run()
+    said.finish()
+    clock.lap("quality")
+    return Streamed(
+        join_summaries([part.summary for part in done], tracks),
+        join_counts([part.counts for part in done], tracks),
+        runs,
+        {name: np.concatenate([part.motion[name] for part in done]) for name in done[0].motion},
+    )
+
+
+def _run(
+    classifier: Classifier, parts: Sequence[_Prepared], said: _Progress, seconds: dict[str, float]
+) -> WindowOutputs:
+    """Run the network over chunks, once for each way to begin."""
+    ways = len(parts[0].parts)
+    said.begin(sum(part.rows for part in parts), ways)
+    found = []
+    for way in range(ways):
+        positions = np.concatenate([part.parts[way][0] for part in parts])
+        lengths = [np.diff(part.parts[way][1]) for part in parts]
+        offsets = offsets_of(np.concatenate(lengths))
+        found.append(classifier.run(positions, offsets, progress=said.report, seconds=seconds))
+        said.next_way()
+    return found[0] if ways == 1 else together(found)
+
+
+def together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
+    """Return what the network gave for the same trajectories several times as one."""
+    owner = np.concatenate([one.owner for one in runs])
+    order = np.argsort(owner, kind="stable")
+    return replace(
+        runs[0],
+        starts=np.concatenate([one.starts for one in runs])[order],
+        stops=np.concatenate([one.stops for one in runs])[order],
+        owner=owner[order],
+        outputs=np.concatenate([one.outputs for one in runs])[order],
+        taps=[],
+    )
+
+
+class _Progress:
+    """Turns windows of a part of the file into windows of the whole."""
+
+    def __init__(self, report: Callable[[int, int], None] | None, n_rows: int) -> None:
+        self._report, self._n_rows = report, n_rows
+        self._rows = self._before = self._windows = self._ways = 0
+
+    def begin(self, rows: int, ways: int) -> None:
+        """Note how many rows come next, and how often the network will see them."""
+        self._rows += rows
+        self._ways = ways
+
+    def next_way(self) -> None:
+        """Note that the network has seen them once more."""
+        self._before += self._windows
+        self._windows = 0
+        self._ways -= 1
+
+    def report(self, done: int, total: int) -> None:
+        """Pass on how far it is."""
+        self._windows = total
+        if self._report is not None:
+            known = self._before + total * self._ways
+            self._report(self._before + done, round(known * self._n_rows / self._rows))
+
+    def finish(self) -> None:
+        """Say that all is done, where the last rows turned out to hold nothing for the network."""
+        if self._report is not None and 0 < self._rows < self._n_rows:
+            self._report(self._before, self._before)

@@ -1,0 +1,83 @@
+"""Threads for arithmetic: numpy and pyarrow work beside each other, as they hold no lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+_NAME = "spt-explain"
+
+
+def thread_pool(workers: int) -> ThreadPoolExecutor:
+    """Return a pool of so many threads, which `threads_busy` knows."""
+    return ThreadPoolExecutor(workers, thread_name_prefix=_NAME)
+
+
+def threads_busy() -> bool:
+    """Return whether threads of a `thread_pool` are there, which the end of Python would wait for.
+
+    A library's call can't be interrupted: the reading of a file, the start of a GPU.
+    """
+    return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
+
+
+def core_count() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0)) or 1
+    return os.cpu_count() or 1
+
+
+def in_order(
+    function: Callable[[Item], Made],
+    items: Iterable[Item],
+    *,
+    jobs: int | None = None,
+    ahead: int | None = None,
+) -> Generator[Made, None, None]:
+    """Yield the result for each item, in order, while threads work on the next ones.
+
+    Parameters
+    ----------
+    function : callable
+        What is done to an item; it must be safe to run in several threads.
+    items : iterable
+        Taken one by one by the calling thread, as places become free.
+    jobs : int, optional
+        Threads; one for each core by default. With 1, the calling thread does it all.
+    ahead : int, optional
+        Most items whose results are under way or wait to be taken, which bounds the memory; two
+        for each thread by default.
+
+    Yields
+    ------
+    object
+        What `function` returned. What it raises is raised in its turn, and so is Ctrl-C; items
+        that have not begun by then are dropped.
+    """
+    jobs = jobs or core_count()
+    if jobs == 1:
+        yield from map(function, items)
+        return
+    ahead = ahead or 2 * jobs
+    pool = thread_pool(jobs)
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,98 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from spt_explain.report import figure_processes
+from spt_explain.report.figure_processes import Drawing, draw_all
+
+N = 3
+FORMATS = ("png", "svg")
+
+
+def drawing(particle):
+    rng = np.random.default_rng(particle)
+    path = rng.normal(size=(30, 2)).cumsum(0)
+    frames = pd.DataFrame(
+        {"file": "a.csv", "particle": particle, "segment": 0, "frame": np.arange(30),
+         "x": path[:, 0], "y": path[:, 1], "score": rng.normal(size=30),
+         "score_contrast": rng.normal(size=30), "node": 0}
+    )  # fmt: skip
+    track = pd.Series(
+        {"file": "a.csv", "particle": particle, "segment": 0, "n_points": 30, "class": "BM",
+         "status": "classified", "probability": 0.9, "explained": "BM", "against": "SubFBM",
+         "p_BM": 0.9, "p_SubFBM": 0.1, "method": "input-x-gradient", "layer": "", "nodes": 30,
+         "resolution_frames": 1, "loss_top": 0.3, "loss_random": 0.1, "loss_random_sd": 0.02,
+         "check": "passed", "remark": "", "overlay": True, "alpha_msd": 1.0}
+    )  # fmt: skip
+    options = {"unit": "µm", "frame_interval_s": 0.1, "classes": ("BM", "SubFBM"), "whole": True}
+    return Drawing(f"track-{particle}", track, (frames, frames[:0], frames[:0]), options)
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(figure_processes, "FEWEST", 2)
+
+
+def drawn(folder, jobs, calls=None):
+    folder.mkdir(exist_ok=True)
+    meanwhile = None if calls is None else lambda: calls.append(1)
+    said = list(draw_all(map(drawing, range(N)), N, folder, FORMATS, jobs=jobs,
+                         meanwhile=meanwhile))  # fmt: skip
+    return said, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_processes_draw_what_one_draws(tmp_path, few):
+    calls = []
+    said, files = drawn(tmp_path / "several", 2, calls)
+    alone, expected = drawn(tmp_path / "one", 1, calls)
+    assert files == expected
+    assert len(files) == N * len(FORMATS)
+    assert said[-1] == alone[-1] == N
+    assert said == sorted(said)
+    assert calls == [1, 1]
+
+
+@pytest.mark.parametrize("after", [None, 1])
+def test_without_processes_all_is_drawn_here(tmp_path, few, monkeypatch, after):
+    """Where none can be started, and where the system ends one half-way."""
+
+    def broken(todo, folder, formats, jobs, meanwhile):
+        if after is None:
+            raise figure_processes._NoProcessesError
+        meanwhile()
+        yield 0
+        yield after
+        raise figure_processes._NoProcessesError
+
+    monkeypatch.setattr(figure_processes, "_by_workers", broken)
+    drawn_here = []
+    draw = figure_processes.draw
+    monkeypatch.setattr(
+        figure_processes, "draw", lambda one, *rest: drawn_here.append(one.name) or draw(one, *rest)
+    )
+    calls = []
+    said, _ = drawn(tmp_path / "here", 2, calls)
+    assert said[-1] == N
+    assert calls == [1]
+    assert drawn_here == [f"track-{k}" for k in range(after or 0, N)]
+
+
+def test_joblib_that_can_start_nothing_is_no_error(tmp_path, few, monkeypatch):
+    def refuse(*args, **options):
+        raise OSError("no semaphores here")
+
+    monkeypatch.setattr("joblib.Parallel", refuse)
+    _, files = drawn(tmp_path / "here", 2)
+    assert len(files) == N * len(FORMATS)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_is_the_same(tmp_path, few, jobs):
+    with pytest.raises(FileNotFoundError):
+        list(draw_all(map(drawing, range(N)), N, tmp_path / "missing", FORMATS, jobs=jobs))
+
+
+def test_nothing_to_draw(tmp_path):
+    calls = []
+    assert list(draw_all([], 0, tmp_path, FORMATS, meanwhile=lambda: calls.append(1))) == [0]
+    assert calls == [1]
