@@ -213,7 +213,13 @@ def explain_relevance(
                     part, stack, files["relevance"], table, model, look, known, one.name,
                     pixel, step, figure_formats, animation, told,
                 )  # fmt: skip
-        notes = [*stack.notes, *notes, *known.notes, *_remarks(look, fit_said, one)]
+        notes = [
+            *([model.note] if model.note else []),
+            *stack.notes,
+            *notes,
+            *known.notes,
+            *_remarks(look, fit_said, one),
+        ]
         document = made_by(
             {
                 "movie": printable(one.name),

@@ -110,7 +110,9 @@ def maps(
     check_method(method, layer)
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    from spt_explain.resandi.backends.torch import Rounding
+
+    device = "cuda" if classifier.backend.device.kind == "cuda" else "cpu"
     model = class_model(classifier, recording).to(device)
     shape = classifier.weights.architecture
     lengths = ran.stops - ran.starts
@@ -119,16 +121,19 @@ def maps(
     target, against = target[ran.owner], against[ran.owner]
     found, done = [], 0
     for part, inputs in classifier.inputs(positions, ran.starts, ran.stops):
+        if device == "cuda" and not _is_right(classifier, model, inputs):
+            device, model = "cpu", model.cpu()
         x = torch.from_numpy(inputs).to(device)
         scale = torch.from_numpy(temperature[part]).to(device, torch.float32)
         wanted = torch.from_numpy(target[part]).to(device)
         other = torch.from_numpy(against[part]).to(device)
-        if method in LAYER_METHODS:
-            score, contrast = _layer_scores(model, x, scale, wanted, other, method, layer, of)
-        else:
-            score, contrast = _input_scores(
-                model, x, scale, wanted, other, method, lengths[part], of, steps
-            )
+        with Rounding(tf32=True):
+            if method in LAYER_METHODS:
+                score, contrast = _layer_scores(model, x, scale, wanted, other, method, layer, of)
+            else:
+                score, contrast = _input_scores(
+                    model, x, scale, wanted, other, method, lengths[part], of, steps
+                )
         stride = STRIDES[layer] if method in LAYER_METHODS else 1
         found.append(
             Maps(
@@ -145,8 +150,16 @@ def maps(
     return found
 
 
-def class_model(classifier: Classifier, recording: Recording | None) -> Any:
+def class_model(classifier: Classifier, recording: Recording | None, *, folded: bool = True) -> Any:
     """Return the network as a torch module that tells the classes' logits under a recording.
+
+    Parameters
+    ----------
+    classifier : Classifier
+    recording : Recording or None
+    folded : bool
+        Whether outputs are computed by `FoldedNetwork`, which is faster, or by the `ResAnDi`
+        itself, whose layers can be looked at.
 
     Returns
     -------
@@ -155,7 +168,10 @@ def class_model(classifier: Classifier, recording: Recording | None) -> Any:
     """
     import torch
 
+    from spt_explain.resandi.folded import FoldedNetwork
     from spt_explain.resandi.network import ResAnDi
+
+    tensors = classifier.weights.load()
 
     class ClassLogits(torch.nn.Module):
         """The network, its temperature, and the recording's conditions."""
@@ -166,6 +182,18 @@ def class_model(classifier: Classifier, recording: Recording | None) -> Any:
             super().__init__()
             self.network = network
             self.register_buffer("extra", extra)
+            self.folded: dict[tuple[int, str], FoldedNetwork] = {}
+
+        def outputs(self, x: torch.Tensor) -> torch.Tensor:
+            if not folded:
+                plain: torch.Tensor = self.network(x)
+                return plain
+            key = (x.size(2), x.device.type)
+            if key not in self.folded:
+                made = FoldedNetwork.on(x.device.type, self.network.architecture, tensors, key[0])
+                self.folded[key] = made
+            outputs: torch.Tensor = self.folded[key](x)[0]
+            return outputs
 
         def classes(self, outputs: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
             shape = self.network.architecture
@@ -174,15 +202,30 @@ def class_model(classifier: Classifier, recording: Recording | None) -> Any:
             return joint.logsumexp(2)
 
         def forward(self, x: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
-            return self.classes(self.network(x), temperature)
+            return self.classes(self.outputs(x), temperature)
 
     network = ResAnDi(classifier.weights.architecture)
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in classifier.weights.load().items()})
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     extra = torch.from_numpy(log_weights(classifier, recording)).float()
     model = ClassLogits(network, extra).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
+
+
+def _is_right(classifier: Classifier, model: Any, inputs: NDArray[np.float32]) -> bool:
+    """Return whether the GPU computes a batch of this shape as the reference says; else note it."""
+    import torch
+
+    from spt_explain.resandi.backends.torch import Rounding
+
+    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode(False), torch.enable_grad(), Rounding(tf32=True):
+            x = torch.from_numpy(inputs).to("cuda").requires_grad_()  # as scores are computed
+            outputs: NDArray[np.float32] = model.outputs(x).detach().cpu().numpy()
+        return outputs
+
+    return classifier.backend.agrees(run, inputs.shape[2], len(inputs), "gradients on cuda")
 
 
 def explained(

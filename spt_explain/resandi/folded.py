@@ -22,6 +22,7 @@ from torch import nn
 
 from spt_explain.resandi.fourier import phases, taps_between, transforms
 from spt_explain.resandi.graph import BATCH_NORM_EPS, BLOCKS, NODES
+from spt_explain.resandi.graph import DENSE_NODES as CPU_DENSE_NODES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,6 +104,23 @@ class FoldedNetwork(nn.Module):
 
     weight: torch.Tensor
     bias: torch.Tensor
+
+    @classmethod
+    def on(
+        cls,
+        kind: str,
+        architecture: Architecture,
+        tensors: Mapping[str, NDArray[np.float32]],
+        padded: int,
+        dtype: torch.dtype = torch.float32,
+    ) -> FoldedNetwork:
+        """Return the network as it is fastest on a kind of device ("cuda", "mps", "cpu")."""
+        # a CPU gains wherever there is less to multiply
+        direct, dense_nodes = (0, CPU_DENSE_NODES) if kind == "cpu" else (None, DENSE_NODES)
+        network = cls(
+            architecture, tensors, padded, device=kind, direct=direct, dense_nodes=dense_nodes
+        )
+        return network.to_layout(kind, dtype).eval()
 
     def to_layout(self, device: str, dtype: torch.dtype) -> FoldedNetwork:
         """Move to a device and precision, images channels last; return the network itself."""

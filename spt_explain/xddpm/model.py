@@ -109,6 +109,8 @@ class RelevanceModel:
     symmetric : bool
         Whether clips were turned and mirrored when it was fitted. A map is then the mean over all
         turned and mirrored copies, each map turned back: 8 of square frames, else 4.
+    note : str
+        Why it is not on the device that was asked for; empty if it is.
     """
 
     regressor: Regressor
@@ -123,6 +125,7 @@ class RelevanceModel:
     layout: Layout | None = None
     judge: Regressor | None = None
     symmetric: bool = False
+    note: str = ""
 
     @property
     def cutting(self) -> Layout:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from pydantic import Field, model_validator
 
+from spt_explain.device_check import wrong_rows
 from spt_explain.version import __version__
 from spt_explain.xddpm.bottleneck import Bottleneck
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
@@ -196,6 +197,9 @@ def load(folder: Path, *, device: str = "cpu") -> RelevanceModel:
         values = card.fitted.model_dump()
         values["curve"] = Curve(**values["curve"])
         fitted = Fitted(**values)
+    device, note = _trusted(
+        device, [one for one in (regressor, masker, judge) if one], (card.frames, *card.size)
+    )
     return RelevanceModel(
         regressor=regressor.to(device).eval(),
         masker=masker.to(device).eval(),
@@ -209,4 +213,33 @@ def load(folder: Path, *, device: str = "cpu") -> RelevanceModel:
         layout=None if card.layout is None else Layout(**card.layout.model_dump()),
         judge=None if judge is None else judge.to(device).eval(),
         symmetric=card.symmetric,
+        note=note,
     )
+
+
+_BATCHES = (64, 32)
+"""Clips at a time: of `RelevanceModel.outputs_of_scaled` and `maps_of_scaled`."""
+_ROUNDING = 0.02
+"""Difference from float64, in parts of the largest output, that is taken as rounding (TF32)."""
+
+
+def _trusted(device: str, networks: list[nn.Module], clip: tuple[int, int, int]) -> tuple[str, str]:
+    """Return the device, or the CPU where it computes wrongly, and then why."""
+    if device == "cpu":
+        return device, ""
+    generator = torch.Generator().manual_seed(1)
+    few = torch.randn((4, *clip), generator=generator)
+
+    def run(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        found = network(x)
+        return found if isinstance(found, torch.Tensor) else torch.cat(list(found), dim=1)
+
+    for network in networks:
+        for size in _BATCHES:
+            wrong, most = wrong_rows(network, few, size, device, tolerance=_ROUNDING, run=run)
+            if wrong:
+                return "cpu", (
+                    f"{device} gives wrong outputs for {wrong} of {size} test clips (off by up to "
+                    f"{most:.2g} of the largest output): the CPU is used instead."
+                )
+    return device, ""

@@ -14,7 +14,7 @@ from spt_explain.explain.methods import (
 )
 from spt_explain.explain.scores import to_frames
 from spt_explain.resandi.classifier import Classifier
-from spt_explain.resandi.network import ResAnDi
+from spt_explain.resandi.folded import FoldedNetwork
 
 LENGTHS = [96, 70, 90]
 TARGET, AGAINST = np.array([0, 7, 3]), np.array([1, 2, 4])
@@ -154,9 +154,9 @@ def test_a_step_is_one_forward_pass(ready, monkeypatch):
     """Score and contrast share it."""
     classifier, positions, _offsets, ran = ready
     passes = []
-    forward = ResAnDi.forward
+    forward = FoldedNetwork.forward
     monkeypatch.setattr(
-        ResAnDi, "forward", lambda self, *x: (passes.append(len(x[0])), forward(self, *x))[1]
+        FoldedNetwork, "forward", lambda self, *x: (passes.append(len(x[0])), forward(self, *x))[1]
     )
     for method, steps, expected in (("input-x-gradient", None, 3), ("integrated-gradients", 4, 12)):
         passes.clear()

@@ -51,7 +51,7 @@ def test_grad_cam_without_a_backward_pass_is_captums(install, walks, architectur
     target, against = np.array([0, 7, 3, 3, 5]), np.array([1, 2, 4, 5, 6])
     (found,) = grad_cam_maps(classifier, ran, recording, target, against, of=of)
 
-    model = class_model(classifier, recording)
+    model = class_model(classifier, recording, folded=False)
     held = Held(model, of)
     ((part, inputs),) = classifier.inputs(positions, ran.starts, ran.stops)
     x = torch.from_numpy(inputs)

@@ -161,21 +161,17 @@ class TorchRunner:
     def _network(self, padded: int) -> FoldedNetwork:
         if padded not in self._networks:
             from spt_explain.resandi.folded import FoldedNetwork
-            from spt_explain.resandi.graph import DENSE_NODES
 
-            # a CPU gains wherever there is less to multiply
-            least = {"direct": 0, "dense_nodes": DENSE_NODES} if self._kind == "cpu" else {}
-            network = FoldedNetwork(
-                self.architecture, self._tensors, padded, device=self._kind, **least
+            self._networks[padded] = FoldedNetwork.on(
+                self._kind, self.architecture, self._tensors, padded, self._dtype
             )
-            self._networks[padded] = network.to_layout(self._kind, self._dtype).eval()
         return self._networks[padded]
 
-    def _rounding(self) -> _Rounding:
-        return _Rounding(tf32=self.precision == "tf32")
+    def _rounding(self) -> Rounding:
+        return Rounding(tf32=self.precision == "tf32")
 
 
-class _Rounding:
+class Rounding:
     """How CUDA rounds factors of float32 products, for as long as the network runs.
 
     These are settings of the process, which other code of the same process may want otherwise.

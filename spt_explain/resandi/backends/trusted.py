@@ -38,6 +38,7 @@ from spt_explain.resandi.backends.runner import (
     plan,
     rows_at,
 )
+from spt_explain.resandi.inputs import build_inputs
 from spt_explain.version import __version__
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class TrustedBackend:
         self._reference: dict[int, NDArray[np.float32]] | None = None
         self._windows: dict[int, Windows] = {}
         self._memory = _Memory()
+        self._others: dict[tuple[int, int, str], bool] = {}
 
     @property
     def device(self) -> Device:
@@ -268,6 +270,45 @@ class TrustedBackend:
             if not failed:
                 return found
             self._next(_wrong(failed[0]))
+
+    def agrees(
+        self,
+        run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+        padded: int,
+        size: int,
+        name: str,
+    ) -> bool:
+        """Return whether another way to the outputs agrees with the reference; else note it.
+
+        Parameters
+        ----------
+        run : callable
+            Returns outputs, (n, outputs), of inputs, (n, channels, padded).
+        padded, size : int
+            Shape of its batches.
+        name : str
+            What it is, for the note; looked at once for each shape.
+        """
+        key = (padded, size, name)
+        if key not in self._others:
+            expected = self._expected()[padded]
+            windows = self._windows[padded]
+            index = np.arange(size) % len(expected)
+            inputs = build_inputs(
+                windows.positions,
+                windows.starts[index],
+                windows.stops[index],
+                window=padded,
+                kind=self.architecture.inputs,
+                padding=self.architecture.padding,
+            )
+            off = difference(run(inputs), expected[index], self.architecture)
+            wrong = int((~(off <= TOLERANCE["tf32"])).sum())
+            self._others[key] = wrong == 0
+            if wrong:
+                found = Verification(name, padded, size, wrong, float(off.max()), TOLERANCE["tf32"])
+                self.notes.append(f"{name} {_wrong(found)}: the CPU is used instead.")
+        return self._others[key]
 
     def _planned(self, lengths: NDArray[np.int64]) -> list[Part]:
         """Return batches of shapes that can be trusted, whichever way that takes."""
