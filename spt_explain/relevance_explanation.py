@@ -213,13 +213,9 @@ def explain_relevance(
                     part, stack, files["relevance"], table, model, look, known, one.name,
                     pixel, step, figure_formats, animation, told,
                 )  # fmt: skip
-        notes = [
-            *([model.note] if model.note else []),
-            *stack.notes,
-            *notes,
-            *known.notes,
-            *_remarks(look, fit_said, one),
-        ]
+        notes = [*stack.notes, *notes, *known.notes, *_remarks(look, fit_said, one)]
+        if model.note:
+            notes.insert(0, model.note)
         document = made_by(
             {
                 "movie": printable(one.name),
