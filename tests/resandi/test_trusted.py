@@ -223,6 +223,19 @@ def test_wrong_in_large_batches_only_means_smaller_ones(weights):
     assert "batches of 16 is used" in backend.notes[0]
 
 
+def test_each_place_in_a_block_of_rows_meets_every_window(make):
+    backend = make(None, batch_size=512)
+    rows = []
+    plain = backend.started[0].run
+    backend.started[0].run = lambda inputs: rows.append(inputs) or plain(inputs)
+    list(backend.stream(*_walks([256] * 512)))
+    compared, _ = rows
+    assert len(compared) == 512
+    for block in (8, 16, 32, 64):
+        for place in range(block):
+            assert len(np.unique(compared[place::block], axis=0)) == 8
+
+
 def test_several_wrong_ways_are_given_up_one_after_the_other(make):
     backend = make(everywhere, SptError("does not start"), not_numbers, None)
     _check(backend)
