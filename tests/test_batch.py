@@ -89,7 +89,9 @@ class Fake:
     """Stands for a classifier: says the same of every track."""
 
     backend_name, batch_size, threshold, alone = "onnx", 1, 0.5, False
-    backend = SimpleNamespace(device=SimpleNamespace(description="none"))
+    backend = SimpleNamespace(
+        device=SimpleNamespace(description="none"), precision="float32", notes=[]
+    )
 
     def __init__(self, before=lambda _: None):
         self.weights = find_weights("resandi-small")

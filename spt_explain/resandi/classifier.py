@@ -59,8 +59,8 @@ class Verdicts:
     recording : Recording or None
         Noise and motion blur that the tracks show together; None if the weights don't tell them.
     seconds : dict of str to float
-        Time spent in ``quality`` (waiting for it and the estimates of motion), ``inputs`` (waiting
-        for them), ``network``, ``judging`` (what its outputs mean) and ``table``.
+        Time spent in ``quality`` (waiting for it and the estimates of motion), ``network`` (its
+        inputs included), ``judging`` (what its outputs mean) and ``table``.
     """
 
     table: pd.DataFrame
@@ -257,7 +257,7 @@ class Classifier:
         require_some(segments, tracks)
         parts = [thin(segments, every, first) for first in range(every)]
         clock.lap("quality")
-        seconds = {"inputs": 0.0, "network": 0.0}
+        seconds = {"network": 0.0}
         runs = [
             self.run(
                 part.points[["x", "y"]].to_numpy(np.float64),
@@ -321,7 +321,7 @@ class Classifier:
         progress : callable, optional
             Called with the number of windows done and their total.
         seconds : dict, optional
-            Time is added to its keys ``inputs`` and ``network``.
+            Time is added to its key ``network``.
 
         Returns
         -------
@@ -339,12 +339,14 @@ class Classifier:
         seconds: dict[str, float] | None = None,
     ) -> WindowOutputs:
         """Run the network over the windows of trajectories; parameters as for `predict`."""
-        seconds = seconds if seconds is not None else {"inputs": 0.0, "network": 0.0}
+        seconds = seconds if seconds is not None else {"network": 0.0}
         placed = self.place(offsets)
         outputs, taps = placed.outputs, placed.taps
         done = 0
         clock = time.perf_counter()
-        for part, output in self.backend.stream(positions, placed.starts, placed.stops):
+        for part, output in self.backend.stream(
+            positions, placed.starts, placed.stops, tapped=bool(self.taps)
+        ):
             outputs[part] = output.outputs
             if self.taps:
                 taps.append((part, output.taps))

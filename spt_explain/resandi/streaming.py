@@ -111,7 +111,7 @@ def stream(
     every : int
         Frames that the tracks are judged by: every so many.
     clock : Clock
-        Gets the time spent in ``quality`` (waiting for it and the estimates), ``inputs`` and
+        Gets the time spent in ``quality`` (waiting for it and the estimates) and
         ``network``.
     progress : callable, optional
         Called with the number of windows done and their total, which is estimated from the rows
@@ -135,7 +135,7 @@ def stream(
 
     def run() -> None:
         clock.lap("quality")
-        seconds = {"inputs": 0.0, "network": 0.0}
+        seconds = {"network": 0.0}
         runs.append(_run(classifier, waiting, said, seconds))
         waiting.clear()
         clock.lap("network", besides=seconds)

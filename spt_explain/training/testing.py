@@ -153,7 +153,7 @@ def evaluate(
         missing=missing,
         seed=seed,
     )
-    seconds = {"data": 0.0, "inputs": 0.0, "network": 0.0}
+    seconds = {"data": 0.0, "network": 0.0}
     clock = time.perf_counter()
     classifier = Classifier(
         weights,

@@ -81,7 +81,7 @@ def test_json_summary(run, tracks_csv):
         == 3
     )
     assert set(entry["seconds"]) == {
-        "start-up", "reading", "backend", "quality", "inputs", "network", "judging", "table",
+        "start-up", "reading", "backend", "quality", "network", "judging", "table",
         "summary", "writing", "hashing", "other",
     }  # fmt: skip
 

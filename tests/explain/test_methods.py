@@ -50,7 +50,7 @@ def hooked(model, layer, x, scale):
 @pytest.mark.parametrize("layer", ["block1", "block2", "block3", "block4"])
 def test_scores_of_every_block_are_their_formulas(ready, layer):
     classifier, positions, _offsets, ran = ready
-    model = class_model(classifier, None)
+    model = class_model(classifier, None, folded=False)
     ((_part, inputs),) = classifier.inputs(positions, ran.starts, ran.stops)
     scale = classifier.calibration.temperatures(ran.stops - ran.starts)
     image, gradient = hooked(

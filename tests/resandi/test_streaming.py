@@ -109,7 +109,7 @@ def test_the_conditions_are_estimated_from_the_same_tracks(classifier, monkeypat
 
 def test_the_time_of_the_calling_thread_is_named(classifier):
     seconds = classifier.classify(walks(30)).seconds
-    assert set(seconds) == {"quality", "inputs", "network", "judging", "table"}
+    assert set(seconds) == {"quality", "network", "judging", "table"}
 
 
 def test_the_memory_does_not_grow_with_the_points(classifier, monkeypatch):

@@ -106,16 +106,21 @@ class OnnxRunner:
         """Return whether convolutions go by Fourier transform at a padded length."""
         return "Fourier" if self._goes_by_fourier(padded) else "direct"
 
-    def run(self, inputs: NDArray[np.float32]) -> Output:
-        """Run the network on inputs, (n, channels, padded)."""
+    def run(self, inputs: NDArray[np.float32], *, tapped: bool = True) -> Output:
+        """Run the network on inputs, (n, channels, padded); `tapped` as for `Windows`."""
         longest = self._longest(inputs.shape[2])
         fourier = self._goes_by_fourier(inputs.shape[2]) and (
             self._masked(longest) or self._all_inside(inputs)
         )
+        import onnxruntime as ort
+
+        names = self._taps if tapped else ()
+        options = ort.RunOptions()
+        options.only_execute_path_to_fetches = not tapped
         with failing_as(self.device):
             session = self._session(longest if fourier else None)
-            outputs, *taps = session.run(["outputs", *self._taps], {"trajectories": inputs})
-        return Output(outputs, dict(zip(self._taps, taps, strict=True)))
+            outputs, *taps = session.run(["outputs", *names], {"trajectories": inputs}, options)
+        return Output(outputs, dict(zip(names, taps, strict=True)))
 
     def stream(self, windows: Windows, parts: Sequence[Part]) -> Iterator[tuple[Part, Output]]:
         """Run the network on parts of many windows, in their order."""

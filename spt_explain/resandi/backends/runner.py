@@ -42,11 +42,14 @@ class Windows:
         x and y of many trajectories, one after the other, in any unit.
     starts, stops : numpy.ndarray, shape (n,)
         Rows of the stretches.
+    tapped : bool
+        Whether the runner's taps are wanted as well.
     """
 
     positions: NDArray[np.float64]
     starts: NDArray[np.int64]
     stops: NDArray[np.int64]
+    tapped: bool = True
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -123,8 +126,8 @@ class Runner(Protocol):
         """Return what else the results depend on, at a padded length."""
         ...
 
-    def run(self, inputs: NDArray[np.float32]) -> Output:
-        """Run the network on inputs, (n, channels, padded).
+    def run(self, inputs: NDArray[np.float32], *, tapped: bool = True) -> Output:
+        """Run the network on inputs, (n, channels, padded); `tapped` as for `Windows`.
 
         Raises
         ------
@@ -204,14 +207,15 @@ def filled(inputs: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def stream_of(
-    run: Callable[[NDArray[np.float32]], Output],
+    run: Callable[..., Output],
     windows: Windows,
     parts: Sequence[Part],
     architecture: Architecture,
 ) -> Iterator[tuple[Part, Output]]:
     """Run batches whose inputs are made on the CPU, one after the other."""
     for part, inputs in prepared(windows, parts, architecture):
-        yield part, run(filled(inputs, part.size)).head(len(part.windows))
+        found = run(filled(inputs, part.size), tapped=windows.tapped)
+        yield part, found.head(len(part.windows))
 
 
 @contextlib.contextmanager

@@ -99,13 +99,14 @@ class TorchRunner:
         with failing_as(self.device):  # the network is moved to the device
             return f"{self._network(padded).direct} direct stages"
 
-    def run(self, inputs: NDArray[np.float32]) -> Output:
-        """Run the network on inputs, (n, channels, padded)."""
+    def run(self, inputs: NDArray[np.float32], *, tapped: bool = True) -> Output:
+        """Run the network on inputs, (n, channels, padded); `tapped` as for `Windows`."""
         import torch
 
         with failing_as(self.device), torch.inference_mode(), self._rounding():
             x = torch.from_numpy(inputs).to(self._kind, self._dtype)
-            outputs, taps = self._network(inputs.shape[2])(x, 1, self._taps)
+            names = self._taps if tapped else ()
+            outputs, taps = self._network(inputs.shape[2])(x, 1, names)
             return Output(
                 outputs.cpu().numpy(), {name: value.cpu().numpy() for name, value in taps.items()}
             )
@@ -121,6 +122,7 @@ class TorchRunner:
         with failing_as(self.device):
             positions = _copied(windows.positions)
             lengths = windows.lengths
+        names = self._taps if windows.tapped else ()
         for part in parts:
             with failing_as(self.device), torch.inference_mode(), self._rounding():
                 index = part.windows
@@ -134,7 +136,7 @@ class TorchRunner:
                 )
                 network = self._network(part.padded)
                 shortest = int(lengths[part.windows].min())
-                outputs, taps = network(x.to(self._dtype), shortest, self._taps)
+                outputs, taps = network(x.to(self._dtype), shortest, names)
                 n = len(part.windows)
                 back = {k: v[:n].to("cpu", non_blocking=True) for k, v in taps.items()}
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -176,7 +176,12 @@ class TrustedBackend:
         return self._runner.batch_size
 
     def stream(
-        self, positions: NDArray[np.float64], starts: NDArray[np.int64], stops: NDArray[np.int64]
+        self,
+        positions: NDArray[np.float64],
+        starts: NDArray[np.int64],
+        stops: NDArray[np.int64],
+        *,
+        tapped: bool = True,
     ) -> Iterator[tuple[NDArray[np.int64], Output]]:
         """Run the network on windows, batch by batch.
 
@@ -186,6 +191,8 @@ class TrustedBackend:
             x and y of many trajectories, one after the other, in any unit.
         starts, stops : numpy.ndarray, shape (n,)
             Rows of the windows, none longer than the architecture's.
+        tapped : bool
+            Whether the taps are wanted as well.
 
         Yields
         ------
@@ -201,7 +208,7 @@ class TrustedBackend:
         """
         left = np.arange(len(starts))
         while len(left):
-            windows = Windows(positions, starts[left], stops[left])
+            windows = Windows(positions, starts[left], stops[left], tapped)
             parts = self._planned(windows.lengths)
             done = np.zeros(len(left), bool)
             try:
@@ -213,12 +220,21 @@ class TrustedBackend:
             left = left[~done]
 
     def run(self, inputs: NDArray[np.float32]) -> Output:
-        """Run the network on inputs of one's own, (n, channels, padded), at any length."""
+        """Run the network on inputs of one's own, (n, channels, padded), at any length.
+
+        Lengths that tracks are padded to are compared with the reference as in `stream`.
+        """
         found: list[Output] = []
         at, size = 0, max(1, len(inputs))
         while at < len(inputs) or not found:
             runner = self._runner
             try:
+                if inputs.shape[2] in self.architecture.run_lengths and len(inputs):
+                    shape = inputs.shape[2], min(size, len(inputs) - at)
+                    failed = self._first_failing({shape})
+                    if failed is not None:
+                        self._next(_wrong(failed))
+                        continue
                 found.append(runner.run(inputs[at : at + size]))
                 at += size
             except OutOfMemoryError as error:
