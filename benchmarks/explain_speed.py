@@ -2,14 +2,15 @@
 
     python benchmarks/explain_speed.py                       # on this machine; minutes on two cores
     python benchmarks/explain_speed.py --device cuda --tracks 20000
+    python benchmarks/explain_speed.py --passes              # what it asks of the network
 
 For each length, the same tracks are classified and explained in turn, several times; the fastest of
 each counts. Explained: by Grad-CAM without a check (`--method gradcam --draws 0`: every column of
 the tables but the statistics), the same with the paper's statistics in windows, and as by default
 (input x gradient, at most 20 random erasures).
 
-First, simulated tracks of all classes are explained once, and what the network does is counted in
-frames of padded input: forward passes, and backward ones to the input, each as one.
+With --passes simulated tracks of all classes are explained once, and what the network does is
+counted in frames of padded input: forward passes, and backward ones to the input, each as one.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from torch import autograd
 
 from spt_explain.diffusion.population import simulate
 from spt_explain.explain.reasons import Explainer, How
+from spt_explain.resandi.backends.onnx import OnnxRunner
 from spt_explain.resandi.classifier import Classifier
-from spt_explain.resandi.network import ResAnDi
+from spt_explain.resandi.folded import FoldedNetwork
 from spt_explain.tracks import Calibration, Source, Tracks
 
 
@@ -43,24 +45,25 @@ def print_passes(length: tuple[int, int], tracks: int, network: dict[str, Any]) 
     """Print how often the network sees its input for a default explanation and for a verdict."""
     frames = {"forward": 0, "backward": 0}
     explainer = Explainer(statistics=False, timeline=False, **network)
-    outputs, forward, grad = type(explainer.plain.backend).outputs, ResAnDi.forward, autograd.grad
+    run, forward, grad = OnnxRunner.run, FoldedNetwork.forward, autograd.grad
 
-    def counted_outputs(self: Any, inputs: Any) -> Any:
+    def counted_run(self: Any, inputs: Any, **options: Any) -> Any:
         frames["forward"] += inputs.shape[0] * inputs.shape[2]
-        return outputs(self, inputs)
+        return run(self, inputs, **options)
 
-    def counted_forward(self: Any, *groups: Any) -> Any:
-        frames["forward"] += sum(group.size(0) * group.size(2) for group in groups)
-        return forward(self, *groups)
+    def counted_forward(self: Any, x: Any, *options: Any) -> Any:
+        frames["forward"] += x.size(0) * x.size(2)
+        return forward(self, x, *options)
 
     def counted_grad(told: Any, at: Any, **options: Any) -> Any:
         frames["backward"] += at.size(0) * at.size(2)
         return grad(told, at, **options)
 
     data = simulate("all", tracks=tracks, length=length, noise=(0, 1), seed=1)
+    explainer.explain(data)  # batches of these shapes are compared with the reference once
     with (
-        patch.object(type(explainer.plain.backend), "outputs", counted_outputs),
-        patch.object(ResAnDi, "forward", counted_forward),
+        patch.object(OnnxRunner, "run", counted_run),
+        patch.object(FoldedNetwork, "forward", counted_forward),
         patch.object(autograd, "grad", counted_grad),
     ):
         explainer.plain.classify(data)
@@ -79,7 +82,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--backend", default="onnx")
+    parser.add_argument("--backend", default="auto")
+    parser.add_argument("--passes", action="store_true", help="count passes only, on the CPU")
     parser.add_argument("--points", type=int, nargs="*", default=[20, 50, 100, 200, 500, 1000])
     parser.add_argument("--tracks", type=int, help="of each length; 40,000 points by default")
     parser.add_argument("--repeats", type=int, default=3)
@@ -91,8 +95,10 @@ def main() -> None:
     }
     classifier = Classifier(**network)
     print(classifier.weights.describe(), "|", classifier.backend.device.description)
-    for length in ((10, 30), (30, 100), (100, 300), (300, 1000)):
-        print_passes(length, 80, network)
+    if options.passes:
+        for length in ((10, 30), (30, 100), (100, 300), (300, 1000)):
+            print_passes(length, 80, {"weights": options.weights, "device": "cpu"})
+        return
     quick = How(method="gradcam", draws=0)
     explainers = {
         "gradcam": Explainer(quick, statistics=False, timeline=False, **network),
