@@ -224,11 +224,13 @@ def wrong(weights, ways: list[tuple[str, str, str]], n: int) -> None:
     exact = load_backend(weights, backend="onnx", device="cpu")
     print(f"\nagainst ONNX Runtime on the CPU in float32, {n:,} tracks of each padded length")
     print(f"  {'way':<28} {'padded':>6} {'batch':>6} {'wrong':>6} {'most':>8} {'classes':>8}")
+    backends = {
+        way: load_backend(weights, backend=way[0], device=way[1], precision=way[2]) for way in ways
+    }
     for padded in shape.run_lengths:
         positions, offsets = walks(lengths_at(shape, padded, n), padded)
         expected = outputs_of(exact, positions, offsets)
-        for backend, device, precision in ways:
-            loaded = load_backend(weights, backend=backend, device=device, precision=precision)
+        for (backend, device, _), loaded in backends.items():
             found = outputs_of(loaded, positions, offsets)
             off = difference(found, expected, shape)
             tolerance = TOLERANCE[loaded.precision]

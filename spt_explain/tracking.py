@@ -213,7 +213,7 @@ class _MovieRun(Run[Any, TrackedFile]):
         listener: TrackListener,
     ) -> None:
         super().__init__(command, listener)
-        self.given, self.units, self.jobs, self.fmt = given, units, jobs, fmt
+        self.given, self.units, self.processes, self.fmt = given, units, jobs, fmt
         self.table = b""
         self.read_from: Path | None = None
         self._now = _Found("", True)
@@ -258,7 +258,7 @@ class _TrackRun(_MovieRun):
             self.listener.located(done, total, spots)
 
         return track_movie(
-            movie.source, self.given, jobs=self.jobs, progress=progress, **self.units
+            movie.source, self.given, jobs=self.processes, progress=progress, **self.units
         )  # fmt: skip
 
     def work(self, tracked: Tracked, result: TrackedFile) -> None:

@@ -181,7 +181,7 @@ LIBRARY = """
 import sys, time
 
 import spt_explain as spt
-from spt_explain.resandi.backends import probe_onnx_cuda
+from spt_explain.resandi.backends.devices import probe_onnx_cuda
 
 probe_onnx_cuda()
 assert "onnxruntime" in sys.modules
@@ -258,7 +258,10 @@ def test_the_commands_open_no_socket_and_write_no_other_file(tmp_path: Path) -> 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.sockets == []
-    assert done.written() == {".local/share/spt-explain/last-classified.json"}
+    assert done.written() == {
+        ".cache/spt-explain/verified.json",
+        ".local/share/spt-explain/last-classified.json",
+    }
     assert {path.name for path in done.folder.iterdir()} == {
         "movie.tif", "movie.tracking.toml", "movie.tracks.csv", "movie.tracks.json", "tracks.csv",
         "tracks.json", "tracks.reasons", "tracks.verdicts.csv", "tracks.verdicts.json", "why.html",
@@ -270,7 +273,7 @@ def test_the_library_opens_no_socket_and_writes_no_file(library: Future[GuardedR
     done = library.result()
     assert done.returncode == 0, done.stderr
     assert done.sockets == []
-    assert done.written() == set()
+    assert done.written() == {".cache/spt-explain/verified.json"}
     assert list(done.folder.iterdir()) == []
     assert list(done.temporary.iterdir()) == []
 

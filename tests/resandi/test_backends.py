@@ -313,7 +313,7 @@ def test_rounding_is_set_back(weights):
     settings = (torch.backends.cuda.matmul, torch.backends.cudnn)
     before = [one.allow_tf32 for one in settings]
     for tf32 in (True, False):
-        with torch_backend._Rounding(tf32=tf32):
+        with torch_backend.Rounding(tf32=tf32):
             assert [one.allow_tf32 for one in settings] == [tf32, tf32]
         assert [one.allow_tf32 for one in settings] == before
 

@@ -73,7 +73,7 @@ class FakeRunner:
     def variant(self, padded):
         return f"plain {padded}"
 
-    def run(self, inputs):
+    def run(self, inputs, *, tapped=True):
         self.ran.append((inputs.shape[2], len(inputs)))
         outputs = formula(inputs)
         if self.fault is not None:
@@ -227,7 +227,7 @@ def test_each_place_in_a_block_of_rows_meets_every_window(make):
     backend = make(None, batch_size=512)
     rows = []
     plain = backend.started[0].run
-    backend.started[0].run = lambda inputs: rows.append(inputs) or plain(inputs)
+    backend.started[0].run = lambda inputs, **options: rows.append(inputs) or plain(inputs)
     list(backend.stream(*_walks([256] * 512)))
     compared, _ = rows
     assert len(compared) == 512
