@@ -114,14 +114,14 @@ def _missing_cuda_library() -> str:
 @functools.cache
 def nvidia_gpus() -> Sequence[str]:
     """Return the names of the NVIDIA GPUs the driver shows, without loading CUDA; asked once."""
-    said = _nvidia_smi("name")
-    if said is None:
-        return _nvidia_gpus_of_the_kernel()
-    return [line.strip() for line in said.splitlines() if line.strip()]
+    found = _nvidia_gpus_of_the_kernel()  # at once, where nvidia-smi may take a second
+    if found:
+        return found
+    return [line.strip() for line in (_nvidia_smi("name") or "").splitlines() if line.strip()]
 
 
 def _nvidia_smi(what: str) -> str | None:
-    """Return what nvidia-smi says; empty if it fails, None where it is not there."""
+    """Return what nvidia-smi says; empty if it fails, None if it is not there."""
     import shutil
     import subprocess
 
@@ -142,7 +142,7 @@ def _nvidia_smi(what: str) -> str | None:
 
 
 def _nvidia_gpus_of_the_kernel() -> Sequence[str]:
-    """Return the GPUs that the kernel's driver lists: containers often lack nvidia-smi."""
+    """Return the GPUs that the driver lists under Linux; containers often lack nvidia-smi."""
     from pathlib import Path
 
     names = []
