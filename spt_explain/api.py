@@ -180,6 +180,7 @@ def classify(
         jobs=jobs,
         threshold=threshold,
         alone=alone,
+        points=len(tracks.table),
     )
     return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
 

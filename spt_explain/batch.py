@@ -215,6 +215,26 @@ def classify_files(
     return results, stdout
 
 
+_BYTES_A_POINT = 40
+"""Of a table as text; XML takes more, so that a GPU is used for somewhat smaller files."""
+
+
+def expected_points(names: Sequence[str]) -> int | None:
+    """Return about how many points files, folders and globs hold, from their sizes.
+
+    Returns
+    -------
+    int or None
+        None where it can't be known before they are read: standard input.
+    """
+    sizes = [
+        Path(one.name).stat().st_size if Path(one.name).is_file() else None
+        for one in find_inputs(names)
+    ]
+    known = [size for size in sizes if size is not None]
+    return sum(known) // _BYTES_A_POINT if len(known) == len(sizes) else None
+
+
 class _Run(NetworkRun["Classifier", FileResult]):
     """Classifies every file, and writes its table where the plan says."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spt_explain.batch import Listener, classify_files, plan_outputs
+from spt_explain.batch import Listener, classify_files, expected_points, plan_outputs
 from spt_explain.errors import SptError
 from spt_explain.many import NetworkRun
 from spt_explain.resandi.classifier import Verdicts
@@ -232,3 +232,11 @@ def test_the_seconds_of_a_table_of_all_files_are_its_own(folder):
     made = json.loads((folder / "all.json").read_text())
     assert set(made["seconds"]) == {"joining", "writing"}
     assert all(one["seconds"]["network"] == 0.05 for one in made["inputs"])
+
+
+def test_points_are_expected_from_the_sizes_of_files(tmp_path):
+    for name, size in (("a.csv", 4000), ("b.csv", 400)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert expected_points([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 110
+    assert expected_points([str(tmp_path)]) == 110
+    assert expected_points(["-"]) is None

@@ -72,7 +72,7 @@ def command(
     The fractions that are printed, and stored in the .json, are of all tracks that were classified
     or are undetermined, corrected for the network's known confusions, with 95 % intervals.
     """
-    from spt_explain.batch import classify_files
+    from spt_explain.batch import classify_files, expected_points
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.cli.many import summary
     from spt_explain.clock import process_start
@@ -86,7 +86,7 @@ def command(
     def make_classifier() -> Classifier:
         from spt_explain.resandi.classifier import Classifier
 
-        return Classifier(**judging_of(options))
+        return Classifier(**judging_of(options), points=expected_points(inputs))
 
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:

@@ -140,6 +140,9 @@ class Classifier:
         Judge each track without what the others of its file show of noise and motion blur.
     taps : sequence of str
         What `run` also gives for each window, of `graph.TAPS`.
+    points : int, optional
+        Points of all tracks to come, where that is known: few of them are judged on the CPU before
+        a GPU has started.
 
     Raises
     ------
@@ -160,6 +163,7 @@ class Classifier:
         threshold: float = DEFAULT_THRESHOLD,
         alone: bool = False,
         taps: Sequence[str] = (),
+        points: int | None = None,
     ) -> None:
         if not 0 <= threshold <= 1:
             raise SptError(f"the threshold is {threshold}; expected a probability, 0 to 1.")
@@ -178,6 +182,7 @@ class Classifier:
             jobs=jobs,
             taps=taps,
             batch_size=batch_size,
+            points=points,
         )
         self.taps = tuple(taps)
         try:

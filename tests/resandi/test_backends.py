@@ -431,3 +431,16 @@ def test_unknown_names_are_refused(weights):
         load_backend(weights, device="tpu")
     with pytest.raises(SptError, match="precision"):
         load_backend(weights, precision="int4")
+
+
+def test_few_points_are_judged_on_the_cpu_before_a_gpu_has_started(weights, monkeypatch):
+    monkeypatch.setattr(devices, "nvidia_gpus", lambda: ["NVIDIA X"])
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "no CUDA in torch")
+    monkeypatch.setattr(devices, "probe_onnx_cuda", lambda: (False, "no CUDA in ONNX Runtime"))
+    few = load_backend(weights, jobs=2, points=2 * backends.POINTS_A_CORE - 1)
+    assert few.device.kind == "cpu"
+    assert "before a GPU has started" in few.device.reason
+    many = load_backend(weights, jobs=2, points=2 * backends.POINTS_A_CORE)
+    assert "no CUDA" in many.device.reason  # it was looked for
+    with pytest.raises(SptError):
+        load_backend(weights, jobs=2, points=1, device="cuda")  # asked for: used or refused

@@ -9,6 +9,7 @@ from spt_explain.resandi.backends import devices
 from spt_explain.resandi.backends.devices import NO_GPU, Device, first_line
 from spt_explain.resandi.backends.runner import PRECISIONS, Output, Precision, Runner
 from spt_explain.resandi.backends.trusted import Candidate, TrustedBackend
+from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,9 @@ __all__ = [
 
 BACKENDS = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cuda", "mps", "cpu")
+POINTS_A_CORE = 500_000
+"""Points for each CPU core from which a GPU is worth its start. That takes 3 to 6 s, in which a
+core judges 0.2 (AMD Zen 3) to 1 million points (Intel Sapphire Rapids) of tracks of 40."""
 SMALLER = (1, 4, 16)
 """Where float32 is wrong at a batch size, the batch is divided by these."""
 
@@ -41,6 +45,7 @@ def load_backend(
     jobs: int | None = None,
     taps: Sequence[str] = (),
     batch_size: int | None = None,
+    points: int | None = None,
 ) -> TrustedBackend:
     """Load `weights` into the fastest backend that works and agrees with the reference.
 
@@ -62,6 +67,9 @@ def load_backend(
         What is given beside the outputs, of `graph.TAPS`.
     batch_size : int, optional
         Windows of full length at a time.
+    points : int, optional
+        Points of all tracks to be judged, where that is known. With fewer than `POINTS_A_CORE` for
+        each core, "auto" is the CPU: it is done before a GPU has started.
 
     Raises
     ------
@@ -80,7 +88,11 @@ def load_backend(
             "ONNX Runtime does not run on Apple's GPU (mps): give --backend torch as well."
         )
     choice = _Choice(weights, jobs, tuple(taps), batch_size, precision)
-    candidates = choice.candidates(backend, device)
+    small = points is not None and points < POINTS_A_CORE * (jobs or core_count())
+    if small and (backend, device) == ("auto", "auto") and devices.nvidia_gpus():
+        candidates = choice.cpu("auto", "a job of this size is done before a GPU has started")
+    else:
+        candidates = choice.candidates(backend, device)
     reasons: dict[str, str] = {}
     started: Runner | None = None
     while started is None:
@@ -125,9 +137,12 @@ class _Choice:
                 "Leave --device out to run on the CPU; spt-explain doctor says more."
             )
         why_not = "" if device == "cpu" or found else "; ".join(dict.fromkeys(reasons))
+        return found + self.cpu(backend, why_not)
+
+    def cpu(self, backend: str, why_not: str) -> list[Candidate]:
+        """Return the ways on the CPU; `why_not` says why it is no GPU."""
         order = ("torch", "onnx") if backend == "torch" else ("onnx", "torch")
-        found += [self._candidate(name, "cpu", "float32", why_not=why_not) for name in order]
-        return found
+        return [self._candidate(name, "cpu", "float32", why_not=why_not) for name in order]
 
     def _torch_gpu(self, backend: str, device: str, reasons: list[str]) -> list[Candidate]:
         # torch takes seconds to import: only where the driver shows a GPU, or it was asked for
