@@ -29,9 +29,9 @@ __all__ = [
 
 BACKENDS = ("auto", "onnx", "torch")
 DEVICES = ("auto", "cuda", "mps", "cpu")
-POINTS_A_CORE = 500_000
-"""Points for each CPU core from which a GPU is worth its start. That takes 3 to 6 s, in which a
-core judges 0.2 (AMD Zen 3) to 1 million points (Intel Sapphire Rapids) of tracks of 40."""
+POINTS_A_CORE = 50_000
+"""Points for each CPU core from which a GPU is worth its start. That takes 3 to 6 s; two cores (AMD
+Zen 3) judge 100,000 points a second in tracks of 40, sixteen (Intel Sapphire Rapids) 400,000."""
 SMALLER = (1, 4, 16)
 """Where float32 is wrong at a batch size, the batch is divided by these."""
 
