@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -178,7 +179,7 @@ def why_not_torch_mps() -> str:
 
 def cpu_device(runtime: str, jobs: int | None, why_not: str) -> Device:
     """Return the CPU as a device; `why_not` says why it is no GPU."""
-    threads = jobs or os.cpu_count() or 1
+    threads = jobs or core_count()
     text = f"cpu, {threads} threads ({runtime})"
     if why_not:
         text += f"; not the GPU: {why_not}"

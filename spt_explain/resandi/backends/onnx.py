@@ -11,6 +11,7 @@ from spt_explain.resandi.backends import devices
 from spt_explain.resandi.backends.devices import Device, cpu_device, first_line
 from spt_explain.resandi.backends.runner import Output, failing_as, stream_of
 from spt_explain.resandi.graph import build_model
+from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -171,8 +172,9 @@ class OnnxRunner:
         )
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        if self._jobs:
-            options.intra_op_num_threads = self._jobs
+        # By itself ONNX Runtime takes all cores of the machine, also those that a scheduler or
+        # taskset keeps from this process, and pins its threads to them.
+        options.intra_op_num_threads = self._jobs or core_count()
         if self._kind == "cpu":
             return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         # channels last is what CUDA's float16 kernels want; TF32 is asked for by name or not used
