@@ -607,3 +607,17 @@ def test_real_backends_agree_with_the_reference(real, cache, backend):
     found = loaded.verify()
     assert all(one.holds for one in found)
     assert max(one.difference for one in found) < 1e-5
+
+
+def test_another_way_to_the_outputs_is_compared_too(make):
+    backend = make(None, batch_size=4)
+    assert backend.agrees(formula, 128, 96, "right")
+
+    def wrong_in_a_row(inputs):
+        outputs = formula(inputs)
+        outputs[70] += np.arange(outputs.shape[1])
+        return outputs
+
+    assert not backend.agrees(wrong_in_a_row, 128, 96, "wrong")
+    assert "1 of 96" in backend.notes[-1]
+    assert backend.agrees(formula, 128, 96, "wrong") is False  # looked at once

@@ -15,7 +15,6 @@ import numpy as np
 
 from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.resandi.backends.runner import Windows
-from spt_explain.resandi.inputs import build_inputs
 from spt_explain.resandi.windows import softmax
 
 if TYPE_CHECKING:
@@ -96,14 +95,7 @@ def compute_reference(
     found = {}
     with torch.inference_mode():
         for padded, windows in reference_windows(architecture).items():
-            inputs = build_inputs(
-                windows.positions,
-                windows.starts,
-                windows.stops,
-                window=padded,
-                kind=architecture.inputs,
-                padding=architecture.padding,
-            )
+            inputs = windows.inputs(np.arange(PER_LENGTH), padded, architecture)
             outputs = network(torch.from_numpy(inputs).double())
             found[padded] = outputs.numpy().astype(np.float32)
     return found

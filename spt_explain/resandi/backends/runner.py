@@ -56,6 +56,19 @@ class Windows:
         """Points of each window, (n,)."""
         return self.stops - self.starts
 
+    def inputs(
+        self, index: NDArray[np.int64], padded: int, architecture: Architecture
+    ) -> NDArray[np.float32]:
+        """Return the network's inputs for some windows; see `build_inputs`."""
+        return build_inputs(
+            self.positions,
+            self.starts[index],
+            self.stops[index],
+            window=padded,
+            kind=architecture.inputs,
+            padding=architecture.padding,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -178,14 +191,7 @@ def prepared(
     """Yield the inputs of batches; the next ones are prepared while the network works."""
 
     def prepare(part: Part) -> NDArray[np.float32]:
-        return build_inputs(
-            windows.positions,
-            windows.starts[part.windows],
-            windows.stops[part.windows],
-            window=part.padded,
-            kind=architecture.inputs,
-            padding=architecture.padding,
-        )
+        return windows.inputs(part.windows, part.padded, architecture)
 
     with ThreadPoolExecutor(_AHEAD) as pool:
         waiting: deque[tuple[Part, Future[NDArray[np.float32]]]] = deque()

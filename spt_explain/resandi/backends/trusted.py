@@ -38,7 +38,6 @@ from spt_explain.resandi.backends.runner import (
     plan,
     rows_at,
 )
-from spt_explain.resandi.inputs import build_inputs
 from spt_explain.version import __version__
 
 if TYPE_CHECKING:
@@ -313,14 +312,7 @@ class TrustedBackend:
             expected = self._expected()[padded]
             windows = self._windows[padded]
             index = np.arange(size) % len(expected)
-            inputs = build_inputs(
-                windows.positions,
-                windows.starts[index],
-                windows.stops[index],
-                window=padded,
-                kind=self.architecture.inputs,
-                padding=self.architecture.padding,
-            )
+            inputs = windows.inputs(index, padded, self.architecture)
             off = difference(run(inputs), expected[index], self.architecture)
             wrong = int((~(off <= TOLERANCE["tf32"])).sum())
             self._others[key] = wrong == 0
