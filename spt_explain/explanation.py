@@ -196,15 +196,19 @@ class _Run(NetworkRun["Explainer", Explained]):
             check_place(self.pictures.movie, tracks, self.only, **self._movie_units())
 
     def work(self, tracks: Tracks, result: Explained) -> None:
+        from spt_explain.report.figure_processes import started_meanwhile
+
         explainer = self.engine()
         started = time.perf_counter()
-        reasons = explainer.explain(
-            tracks,
-            self.policy,
-            exposure=self.exposure,
-            only=self.only,
-            progress=self.listener.progress,
-        )
+        to_draw = len(self.only) or tracks.table["particle"].nunique()
+        with started_meanwhile(self.pictures.jobs, to_draw if self.pictures.tracks else 0):
+            reasons = explainer.explain(
+                tracks,
+                self.policy,
+                exposure=self.exposure,
+                only=self.only,
+                progress=self.listener.progress,
+            )
         result.seconds["explaining"] = time.perf_counter() - started
         weights = explainer.classifier.weights
         result.report = {**tracks.describe(), **count_reasons(reasons, weights, self.only)}

@@ -6,11 +6,13 @@ alike. Each is handed a track's rows when it is free, so memory grows with the n
 
 from __future__ import annotations
 
-import os
+import warnings
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
+from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 FEWEST = 8
 """Processes are started for at least so many figures: it takes as long as drawing a few."""
+_MANY_TRACKS = 4 * FEWEST
 MAX_JOBS = 16
 """More processes than this take long to start."""
 
@@ -81,7 +84,7 @@ def draw_all(
     Exception
         The first one of any figure.
     """
-    jobs = min(jobs or _usable_cores(), MAX_JOBS, n)
+    jobs = min(_processes(jobs), n)
     todo = list(drawings)
     done = 0
     if jobs > 1 and n >= FEWEST:
@@ -101,6 +104,55 @@ def draw_all(
     yield n
 
 
+@contextmanager
+def started_meanwhile(jobs: int | None, n_tracks: int) -> Iterator[None]:
+    """Start the processes beside what is done within: they take seconds to import what they need.
+
+    Parameters
+    ----------
+    jobs : int or None
+        As for `draw_all`.
+    n_tracks : int
+        Tracks that figures may be drawn of; for few none is started.
+    """
+    jobs = _processes(jobs)
+    if jobs < 2 or n_tracks < _MANY_TRACKS:
+        yield
+        return
+    coming = None
+    with suppress(ImportError, OSError):  # what draws finds the same, and draws without
+        from joblib import delayed
+
+        coming = _pool(jobs)(delayed(_get_ready)() for _ in range(jobs))
+    try:
+        yield
+        if coming is not None:
+            with suppress(Exception):
+                list(coming)
+    finally:
+        if coming is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that work was left undone
+                coming.close()
+
+
+def _get_ready() -> None:
+    import spt_explain.report.reason_figures  # noqa: F401 - what the process will need
+
+
+def _pool(jobs: int) -> Any:
+    from joblib import Parallel
+
+    return Parallel(
+        jobs,
+        backend="loky",
+        return_as="generator",
+        batch_size=1,
+        pre_dispatch="2 * n_jobs",
+        inner_max_num_threads=1,
+    )
+
+
 class _NoProcessesError(Exception):
     """Processes can't be started here, or the system ended one."""
 
@@ -112,20 +164,11 @@ def _by_workers(
     jobs: int,
     meanwhile: Callable[[], None] | None,
 ) -> Iterator[int]:
-    import warnings
-
     try:
-        from joblib import Parallel, delayed
+        from joblib import delayed
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        pool = Parallel(
-            jobs,
-            backend="loky",
-            return_as="generator",
-            batch_size=1,
-            pre_dispatch="2 * n_jobs",
-            inner_max_num_threads=1,
-        )
+        pool = _pool(jobs)
         stopped: list[Exception] = []
         coming = pool(delayed(draw)(one, folder, formats) for one in drawings if not stopped)
     except (ImportError, OSError) as error:
@@ -164,7 +207,5 @@ def draw(drawing: Drawing, folder: Path, formats: tuple[str, ...]) -> Exception 
     return None
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _processes(jobs: int | None) -> int:
+    return min(jobs or core_count(), MAX_JOBS)

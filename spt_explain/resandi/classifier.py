@@ -23,6 +23,7 @@ from spt_explain.resandi.streaming import motion_of, stream, together
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
+from spt_explain.threads import thread_pool
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
 from spt_explain.tracks.thinning import frames_apart, thin
 
@@ -263,19 +264,25 @@ class Classifier:
         parts = [thin(segments, every, first) for first in range(every)]
         clock.lap("quality")
         seconds = {"network": 0.0}
-        runs = [
-            self.run(
-                part.points[["x", "y"]].to_numpy(np.float64),
-                part.offsets,
-                progress=progress,
-                seconds=seconds,
-            )
-            for part in parts
-        ]
-        clock.lap("network", besides=seconds)
-        prediction = self.judge(runs[0] if every == 1 else together(runs))
-        clock.lap("judging")
-        motion = motion_of(segments, tracks, exposure=exposure, every=every)
+
+        def move() -> dict[str, NDArray[np.float64]]:
+            return motion_of(segments, tracks, exposure=exposure, every=every)
+
+        with thread_pool(1) as pool:  # while the network works
+            moving = pool.submit(move) if self.jobs != 1 else None
+            runs = [
+                self.run(
+                    part.points[["x", "y"]].to_numpy(np.float64),
+                    part.offsets,
+                    progress=progress,
+                    seconds=seconds,
+                )
+                for part in parts
+            ]
+            clock.lap("network", besides=seconds)
+            prediction = self.judge(runs[0] if every == 1 else together(runs))
+            clock.lap("judging")
+            motion = move() if moving is None else moving.result()
         clock.lap("estimates")
         table = self._table(tracks, segments.summary, prediction, motion, every)
         clock.lap("table")

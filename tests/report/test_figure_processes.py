@@ -96,3 +96,23 @@ def test_nothing_to_draw(tmp_path):
     calls = []
     assert list(draw_all([], 0, tmp_path, FORMATS, meanwhile=lambda: calls.append(1))) == [0]
     assert calls == [1]
+
+
+def test_processes_are_started_beside_what_is_done_within(monkeypatch):
+    asked = []
+
+    class Pool:
+        def __call__(self, calls):
+            asked.extend(calls)
+            return (call for call in asked)
+
+    monkeypatch.setattr(figure_processes, "_pool", lambda _: Pool())
+    for jobs, tracks, started in ((1, 1000, 0), (4, 31, 0), (4, 32, 4)):
+        asked.clear()
+        with figure_processes.started_meanwhile(jobs, tracks):
+            assert len(asked) == started
+
+
+def test_an_error_within_goes_on_and_leaves_no_process_at_work():
+    with pytest.raises(KeyError), figure_processes.started_meanwhile(2, 1000):
+        raise KeyError
