@@ -11,11 +11,13 @@ less than a stride before the track. A track whose windows would be narrower tha
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spt_explain.diffusion.statistics import Variant, window_statistics
+from spt_explain.threads import in_order
 from spt_explain.tracks.runs import offsets_of, run_lengths, run_starts
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ KEYS = ("file", "particle", "segment")
 
 FULL, WIDTH, STRIDE = 1000, 225, 25
 """Points of the paper's tracks, and of its windows and their stride."""
+_WINDOWS_AT_ONCE = 20_000
 SMALLEST = 20
 """Points below which a window is too narrow: four subintervals of five."""
 
@@ -132,8 +135,32 @@ def window_table(
     for name in scores:
         columns[name] = window_means(frames[name].to_numpy(np.float64), starts, stops)
     positions = frames[["x", "y"]].to_numpy(np.float64)
-    columns |= window_statistics(positions, starts, stops, owner, variant=variant, **options)
+    columns |= _statistics(positions, starts, stops, owner, variant=variant, **options)
     return pd.DataFrame(columns, columns=list(columns))
+
+
+def _statistics(
+    positions: Floats, starts: Ints, stops: Ints, owner: Ints, **options: Any
+) -> dict[str, Floats]:
+    """Return `window_statistics` of all windows, some tracks at a time, in threads.
+
+    Scaling is within a track, so tracks do not depend on each other.
+    """
+    first = np.flatnonzero(run_starts(owner))
+    cuts = first[np.flatnonzero(np.diff(first // _WINDOWS_AT_ONCE, prepend=-1))]
+    bounds = list(pairwise([*cuts.tolist(), len(owner)]))
+    if len(bounds) < 2:
+        return window_statistics(positions, starts, stops, owner, **options)
+
+    def some(bound: tuple[int, int]) -> dict[str, Floats]:
+        part = slice(*bound)
+        low, high = int(starts[part].min()), int(stops[part].max())
+        return window_statistics(
+            positions[low:high], starts[part] - low, stops[part] - low, owner[part], **options
+        )
+
+    found = list(in_order(some, bounds))
+    return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
 
 
 def track_offsets(frames: pd.DataFrame, *columns: str) -> Ints:

@@ -114,3 +114,19 @@ def test_wrong_arguments():
         window_table(frames_of(100), width=2000)
     with pytest.raises(ValueError, match="variant"):
         window_table(frames_of(100), variant="mine")
+
+
+def test_statistics_of_many_tracks_are_those_of_some_at_a_time(monkeypatch):
+    from spt_explain.explain import windows
+
+    rng = np.random.default_rng(4)
+    lengths = rng.integers(90, 140, 40)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    frames = pd.DataFrame(rng.normal(size=(offsets[-1], 2)).cumsum(0), columns=["x", "y"])
+    frames["file"], frames["segment"] = "a.csv", 0
+    frames["particle"] = np.repeat(np.arange(40), lengths)
+    frames["frame"] = np.arange(len(frames)) - np.repeat(offsets[:-1], lengths)
+    frames["score"] = rng.normal(size=len(frames))
+    whole = windows.window_table(frames)
+    monkeypatch.setattr(windows, "_WINDOWS_AT_ONCE", 100)
+    pd.testing.assert_frame_equal(windows.window_table(frames), whole, rtol=1e-9)
