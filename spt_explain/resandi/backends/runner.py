@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,6 +11,7 @@ import numpy as np
 from spt_explain.errors import SptError
 from spt_explain.resandi.backends.devices import first_line
 from spt_explain.resandi.inputs import build_inputs
+from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -193,16 +192,8 @@ def prepared(
     def prepare(part: Part) -> NDArray[np.float32]:
         return windows.inputs(part.windows, part.padded, architecture)
 
-    with ThreadPoolExecutor(_AHEAD) as pool:
-        waiting: deque[tuple[Part, Future[NDArray[np.float32]]]] = deque()
-        for part in parts:
-            waiting.append((part, pool.submit(prepare, part)))
-            if len(waiting) > _AHEAD:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        while waiting:
-            done, future = waiting.popleft()
-            yield done, future.result()
+    with contextlib.closing(in_order(prepare, parts, jobs=_AHEAD, ahead=_AHEAD + 1)) as made:
+        yield from zip(parts, made, strict=True)
 
 
 def filled(inputs: NDArray[np.float32], size: int) -> NDArray[np.float32]:

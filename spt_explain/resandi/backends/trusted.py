@@ -309,11 +309,9 @@ class TrustedBackend:
         """
         key = (padded, size, name)
         if key not in self._others:
-            expected = self._expected()[padded]
-            windows = self._windows[padded]
-            index = np.arange(size) % len(expected)
-            inputs = windows.inputs(index, padded, self.architecture)
-            off = difference(run(inputs), expected[index], self.architecture)
+            windows, expected = self._batch(padded, size)
+            inputs = windows.inputs(np.arange(size), padded, self.architecture)
+            off = difference(run(inputs), expected, self.architecture)
             wrong = int((~(off <= TOLERANCE["tf32"])).sum())
             self._others[key] = wrong == 0
             if wrong:
@@ -362,15 +360,10 @@ class TrustedBackend:
         name = self._candidates[0].name
         if known is not None and known <= tolerance:
             return Verification(name, padded, size, 0, known, tolerance, remembered=True)
-        expected = self._expected()[padded]
-        windows = self._windows[padded]
-        # libraries work on rows in blocks of powers of two: each place in a block meets each window
-        row = np.arange(size)
-        index = (row + row // _BLOCK) % len(expected)
-        tiled = Windows(windows.positions, windows.starts[index], windows.stops[index])
+        windows, expected = self._batch(padded, size)
         part = Part(np.arange(size), padded, size)
-        ((_, output),) = runner.stream(tiled, [part])
-        off = difference(output.outputs, expected[index], self.architecture)
+        ((_, output),) = runner.stream(windows, [part])
+        off = difference(output.outputs, expected, self.architecture)
         wrong = int((~(off <= tolerance)).sum())
         found = Verification(name, padded, size, wrong, float(off.max()), tolerance)
         if found.holds:
@@ -389,11 +382,17 @@ class TrustedBackend:
         )  # fmt: skip
         return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
-    def _expected(self) -> dict[int, NDArray[np.float32]]:
+    def _batch(self, padded: int, size: int) -> tuple[Windows, NDArray[np.float32]]:
+        """Return reference windows that fill a batch, and the outputs of each row."""
         if self._reference is None:
             self._windows = reference_windows(self.architecture)
             self._reference = reference_of(self.weights)
-        return self._reference
+        windows, expected = self._windows[padded], self._reference[padded]
+        # libraries work on rows in blocks of powers of two: each place in a block meets each window
+        row = np.arange(size)
+        index = (row + row // _BLOCK) % len(expected)
+        tiled = Windows(windows.positions, windows.starts[index], windows.stops[index])
+        return tiled, expected[index]
 
     def _smaller(self, why: str) -> None:
         """Go on with half the batch, or in the next way where that is small already."""
