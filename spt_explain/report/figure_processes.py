@@ -6,7 +6,6 @@ alike. Each is handed a track's rows when it is free, so memory grows with the n
 
 from __future__ import annotations
 
-import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     import pandas as pd
@@ -119,38 +119,37 @@ def started_meanwhile(jobs: int | None, n_tracks: int) -> Iterator[None]:
     if jobs < 2 or n_tracks < _MANY_TRACKS:
         yield
         return
-    coming = None
+    coming: list[Future[None]] = []
     with suppress(ImportError, OSError):  # what draws finds the same, and draws without
-        from joblib import delayed
-
-        coming = _pool(jobs)(delayed(_get_ready)() for _ in range(jobs))
-    try:
-        yield
-        if coming is not None:
-            with suppress(Exception):
-                list(coming)
-    finally:
-        if coming is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # that work was left undone
-                coming.close()
+        executor = _executor(jobs)
+        coming = [executor.submit(_get_ready) for _ in range(jobs)]
+    yield
+    with suppress(Exception):
+        for one in coming:
+            one.result()
 
 
 def _get_ready() -> None:
     import spt_explain.report.reason_figures  # noqa: F401 - what the process will need
 
 
-def _pool(jobs: int) -> Any:
-    from joblib import Parallel
+_ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "MKL", "OPENBLAS", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR", "NUMBA")
+}
+_IDLE_S = 300
+"""A process that had nothing to do for so long ends."""
 
-    return Parallel(
-        jobs,
-        backend="loky",
-        return_as="generator",
-        batch_size=1,
-        pre_dispatch="2 * n_jobs",
-        inner_max_num_threads=1,
-    )
+
+def _executor(jobs: int) -> Any:
+    """Worker processes of loky, kept for the next call; work is cancelled one by one, never killed.
+
+    Killing them, as `joblib.Parallel` does with work that isn't waited for, may end loky's thread
+    with a KeyError (loky 3.5).
+    """
+    from joblib.externals.loky import get_reusable_executor
+
+    return get_reusable_executor(jobs, timeout=_IDLE_S, env=_ONE_THREAD)
 
 
 class _NoProcessesError(Exception):
@@ -165,32 +164,28 @@ def _by_workers(
     meanwhile: Callable[[], None] | None,
 ) -> Iterator[int]:
     try:
-        from joblib import delayed
-        from joblib.externals.loky.process_executor import BrokenProcessPool
+        from joblib.externals.loky import BrokenProcessPool
 
-        pool = _pool(jobs)
-        stopped: list[Exception] = []
-        coming = pool(delayed(draw)(one, folder, formats) for one in drawings if not stopped)
+        executor = _executor(jobs)
+        coming = [executor.submit(draw, one, folder, formats) for one in drawings]
     except (ImportError, OSError) as error:
         raise _NoProcessesError from error
     try:
         if meanwhile is not None:
             meanwhile()
         yield 0
-        for done, failed in enumerate(coming, start=1):
+        for done, one in enumerate(coming, start=1):
+            failed = one.result()
             if failed is not None:
-                # what was handed out is waited for: loky may stumble over work that is withdrawn
-                stopped.append(failed)
-            elif not stopped:
-                yield done
+                raise failed
+            yield done
     except BrokenProcessPool as error:
         raise _NoProcessesError from error
     finally:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that work was left undone
-            coming.close()
-    if stopped:
-        raise stopped[0]
+        waiting = [one for one in coming if not one.cancel()]
+        with suppress(Exception):
+            for one in waiting:  # no file appears once this has ended
+                one.result()
 
 
 def draw(drawing: Drawing, folder: Path, formats: tuple[str, ...]) -> Exception | None:

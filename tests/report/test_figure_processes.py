@@ -1,3 +1,5 @@
+from concurrent.futures import Future
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,7 +83,7 @@ def test_joblib_that_can_start_nothing_is_no_error(tmp_path, few, monkeypatch):
     def refuse(*args, **options):
         raise OSError("no semaphores here")
 
-    monkeypatch.setattr("joblib.Parallel", refuse)
+    monkeypatch.setattr("joblib.externals.loky.get_reusable_executor", refuse)
     _, files = drawn(tmp_path / "here", 2)
     assert len(files) == N * len(FORMATS)
 
@@ -101,18 +103,35 @@ def test_nothing_to_draw(tmp_path):
 def test_processes_are_started_beside_what_is_done_within(monkeypatch):
     asked = []
 
-    class Pool:
-        def __call__(self, calls):
-            asked.extend(calls)
-            return (call for call in asked)
+    class Executor:
+        def submit(self, call):
+            asked.append(call)
+            return Future()
 
-    monkeypatch.setattr(figure_processes, "_pool", lambda _: Pool())
+    monkeypatch.setattr(Future, "result", lambda _: None)
+    monkeypatch.setattr(figure_processes, "_executor", lambda _: Executor())
     for jobs, tracks, started in ((1, 1000, 0), (4, 31, 0), (4, 32, 4)):
         asked.clear()
         with figure_processes.started_meanwhile(jobs, tracks):
             assert len(asked) == started
 
 
-def test_an_error_within_goes_on_and_leaves_no_process_at_work():
+@pytest.mark.parametrize("times", range(5))
+def test_an_error_within_leaves_the_processes_fit_for_the_next(tmp_path, few, times):
+    """Not killed: see `figure_processes._executor`."""
     with pytest.raises(KeyError), figure_processes.started_meanwhile(2, 1000):
         raise KeyError
+    _, files = drawn(tmp_path / "figures", 2)
+    assert len(files) == N * len(FORMATS)
+
+
+def test_no_figure_appears_after_one_that_failed(tmp_path, few):
+    folder = tmp_path / "figures"
+    many = [drawing(k) for k in range(40)]
+    (folder / "track-1.png").mkdir(parents=True)
+    with pytest.raises(OSError, match="track-1"):
+        list(draw_all(many, len(many), folder, FORMATS, jobs=2))
+    there = sorted(folder.iterdir())
+    assert len(there) < len(many)
+    figure_processes._executor(2).submit(int).result()
+    assert sorted(folder.iterdir()) == there
