@@ -110,7 +110,8 @@ def estimate_recording(
     -------
     Recording
     """
-    ratio = _likelihood(joint[:: sampling_step(len(joint))], shares)
+    # the likelihoods of class and condition: what the training data's shares are divided out of
+    ratio = joint[:: sampling_step(len(joint))] * _inverse(shares)
     n, n_classes, n_conditions = ratio.shape
     flat = ratio.reshape(n, n_classes * n_conditions)
     state = np.concatenate([np.full(n_classes, 1 / n_classes), shares])
@@ -232,13 +233,41 @@ def class_probabilities(
     joint: NDArray[np.floating], shares: NDArray[np.float64], recording: Recording
 ) -> NDArray[np.float64]:
     """Return each track's probabilities of the classes, (m, classes), in a recording."""
-    p: NDArray[np.float64] = _likelihood(joint, shares) @ recording.shares
-    p /= np.maximum(p.sum(axis=1, keepdims=True), 1e-300)
-    return p
+    return normalised(class_densities(joint, shares, recording))
 
 
-def _likelihood(joint: NDArray[np.floating], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide out the training data's shares; conditions that it did not have get nothing."""
-    seen = shares > 0
-    out: NDArray[np.float64] = np.where(seen, joint / np.where(seen, shares, 1.0), 0.0)
+def class_densities(
+    joint: NDArray[np.floating], shares: NDArray[np.float64], recording: Recording | None
+) -> NDArray[np.floating]:
+    """Return what `class_probabilities` are in proportion to, in the precision of `joint`.
+
+    Parameters
+    ----------
+    joint : numpy.ndarray, shape (m, classes, conditions)
+        Probabilities of each track's class and condition, as the network tells them, or numbers in
+        proportion to them.
+    shares : numpy.ndarray, shape (conditions,)
+        Shares of the conditions in the training data.
+    recording : Recording or None
+        Shares of the conditions in the recording; those of the training data by default.
+
+    Returns
+    -------
+    numpy.ndarray, shape (m, classes)
+    """
+    weight = np.ones_like(shares) if recording is None else _inverse(shares) * recording.shares
+    # not by BLAS, whose threads would wait for those of the caller
+    out: NDArray[np.floating] = np.einsum("ijk,k->ij", joint, weight.astype(joint.dtype))
     return out
+
+
+def normalised(p: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Divide rows by their sum, in double precision."""
+    out: NDArray[np.float64] = p.astype(np.float64)
+    out /= np.maximum(out.sum(axis=1, keepdims=True), 1e-300)
+    return out
+
+
+def _inverse(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 1/share; zero for conditions that the training data did not have: they get nothing."""
+    return np.divide(1, shares, out=np.zeros_like(shares), where=shares > 0)

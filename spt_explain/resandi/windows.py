@@ -54,7 +54,7 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def average(
-    values: NDArray[np.float64], owner: NDArray[np.int64], n_segments: int
+    values: NDArray[np.floating], owner: NDArray[np.int64], n_segments: int
 ) -> NDArray[np.float64]:
     """Return the mean of the windows' values for each segment, shape (n_segments, columns).
 
