@@ -21,7 +21,7 @@ from spt_explain.resandi.recording import (
     normalised,
     sampling_step,
 )
-from spt_explain.resandi.windows import average, softmax
+from spt_explain.resandi.windows import average
 from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Judge:
         """Return the conditions that trajectories show together, estimated from some of many."""
         every = sampling_step(sum(ran.n_segments for ran in runs))
 
-        def sampled(part: tuple[int, WindowOutputs]) -> NDArray[np.float64]:
+        def sampled(part: tuple[int, WindowOutputs]) -> NDArray[np.floating]:
             first, ran = part
             return self._joint(_some(ran, np.arange(-first % every, ran.n_segments, every)))
 
@@ -137,27 +137,34 @@ class Judge:
         joint = np.concatenate(parts) if parts else np.zeros((0, *self._shape))
         return estimate_recording(joint, self.shares, self.architecture, jobs=self.jobs)
 
-    def _joint(self, ran: WindowOutputs) -> NDArray[np.float64]:
-        """Return the probabilities of class and condition, (m, classes, conditions)."""
-        p = average(softmax(self.joint_logits(ran)), ran.owner, ran.n_segments)
-        return p.reshape(ran.n_segments, *self._shape)
+    def _exponentials(self, ran: WindowOutputs) -> NDArray[np.float32]:
+        """Return what each window's probabilities are in proportion to, (n, classes · conditions).
 
-    def _probabilities(
-        self, ran: WindowOutputs, recording: Recording | None
-    ) -> NDArray[np.float64]:
-        """Return the probabilities of the classes, (m, classes).
-
-        In single precision up to the sums over the conditions: 192 exponentials for each window are
-        most of the work, and their error, 1e-6, is far below that of any network's output.
+        In single precision: 192 exponentials for each window are most of the work, and their error,
+        1e-6, is far below that of any network's output.
         """
         temperature = self.calibration.temperatures(_points(ran)).astype(np.float32)
         x = ran.outputs[:, : self.architecture.n_logits] / temperature[:, None]
         x -= x.max(axis=1, keepdims=True, initial=-np.inf)
-        joint = np.exp(x, out=x).reshape(len(x), *self._shape)
-        density = class_densities(joint, self.shares, recording) / x.sum(axis=1)[:, None]
+        found: NDArray[np.float32] = np.exp(x, out=x)
+        return found
+
+    def _joint(self, ran: WindowOutputs) -> NDArray[np.floating]:
+        """Return the probabilities of class and condition, (m, classes, conditions)."""
+        p = self._exponentials(ran)
+        p /= p.sum(axis=1, keepdims=True)
+        return average(p, ran.owner, ran.n_segments).reshape(ran.n_segments, *self._shape)
+
+    def _probabilities(
+        self, ran: WindowOutputs, recording: Recording | None
+    ) -> NDArray[np.float64]:
+        """Return the probabilities of the classes, (m, classes)."""
+        p = self._exponentials(ran)
+        density = class_densities(p.reshape(len(p), *self._shape), self.shares, recording)
+        density /= p.sum(axis=1, keepdims=True)
         return normalised(average(density, ran.owner, ran.n_segments))
 
-    def _alpha(self, ran: WindowOutputs) -> NDArray[np.float64]:
+    def _alpha(self, ran: WindowOutputs) -> NDArray[np.floating]:
         quantiles = alpha_quantiles(ran.outputs[:, self.architecture.n_logits :])
         quantiles = self.calibration.alpha(quantiles, _points(ran))
         return average(quantiles, ran.owner, ran.n_segments)

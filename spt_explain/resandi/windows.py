@@ -55,15 +55,18 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def average(
     values: NDArray[np.floating], owner: NDArray[np.int64], n_segments: int
-) -> NDArray[np.float64]:
+) -> NDArray[np.floating]:
     """Return the mean of the windows' values for each segment, shape (n_segments, columns).
+
+    Every segment has a window; where none has several, the values themselves are returned.
 
     Windows of one track overlap and share its past, so their evidence is averaged, not
     multiplied: a track that changes its mind is left with divided probabilities.
     """
-    if len(owner) == 0:
-        return np.zeros((n_segments, values.shape[1]))
+    if len(owner) == n_segments:
+        return values
     first = np.flatnonzero(np.diff(owner, prepend=-1))
     counts = np.bincount(owner, minlength=n_segments)[:, None]
-    out: NDArray[np.float64] = np.add.reduceat(values, first, axis=0) / counts
+    out: NDArray[np.floating] = np.add.reduceat(values, first, axis=0)
+    out /= counts.astype(out.dtype)
     return out
