@@ -141,15 +141,21 @@ _IDLE_S = 300
 """A process that had nothing to do for so long ends."""
 
 
+_kept: dict[int, Any] = {}
+
+
 def _executor(jobs: int) -> Any:
-    """Worker processes of loky, kept for the next call; work is cancelled one by one, never killed.
+    """Return worker processes of loky, the same at each call: they take seconds to start.
 
-    Killing them, as `joblib.Parallel` does with work that isn't waited for, may end loky's thread
-    with a KeyError (loky 3.5).
+    Their work is cancelled one by one, and they are never killed as `joblib.Parallel` kills them:
+    that may end loky's thread with a KeyError (loky 3.5). Nor are they those of joblib, whose
+    memory maps (`spt_explain.movies.parallel`) others don't have.
     """
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky import ProcessPoolExecutor
 
-    return get_reusable_executor(jobs, timeout=_IDLE_S, env=_ONE_THREAD)
+    if jobs not in _kept:
+        _kept[jobs] = ProcessPoolExecutor(jobs, timeout=_IDLE_S, env=_ONE_THREAD)
+    return _kept[jobs]
 
 
 class _NoProcessesError(Exception):
@@ -168,6 +174,9 @@ def _by_workers(
 
         executor = _executor(jobs)
         coming = [executor.submit(draw, one, folder, formats) for one in drawings]
+    except BrokenProcessPool as error:  # by what they did before
+        _kept.pop(jobs, None)
+        raise _NoProcessesError from error
     except (ImportError, OSError) as error:
         raise _NoProcessesError from error
     try:
@@ -180,6 +189,7 @@ def _by_workers(
                 raise failed
             yield done
     except BrokenProcessPool as error:
+        _kept.pop(jobs, None)
         raise _NoProcessesError from error
     finally:
         waiting = [one for one in coming if not one.cancel()]

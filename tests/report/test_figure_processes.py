@@ -1,5 +1,8 @@
+import contextlib
+import os
 from concurrent.futures import Future
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,7 +86,8 @@ def test_joblib_that_can_start_nothing_is_no_error(tmp_path, few, monkeypatch):
     def refuse(*args, **options):
         raise OSError("no semaphores here")
 
-    monkeypatch.setattr("joblib.externals.loky.get_reusable_executor", refuse)
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(figure_processes, "_kept", {})
     _, files = drawn(tmp_path / "here", 2)
     assert len(files) == N * len(FORMATS)
 
@@ -116,11 +120,11 @@ def test_processes_are_started_beside_what_is_done_within(monkeypatch):
             assert len(asked) == started
 
 
-@pytest.mark.parametrize("times", range(5))
-def test_an_error_within_leaves_the_processes_fit_for_the_next(tmp_path, few, times):
+def test_an_error_within_leaves_the_processes_fit_for_the_next(tmp_path, few):
     """Not killed: see `figure_processes._executor`."""
-    with pytest.raises(KeyError), figure_processes.started_meanwhile(2, 1000):
-        raise KeyError
+    for _ in range(5):
+        with pytest.raises(KeyError), figure_processes.started_meanwhile(2, 1000):
+            raise KeyError
     _, files = drawn(tmp_path / "figures", 2)
     assert len(files) == N * len(FORMATS)
 
@@ -135,3 +139,19 @@ def test_no_figure_appears_after_one_that_failed(tmp_path, few):
     assert len(there) < len(many)
     figure_processes._executor(2).submit(int).result()
     assert sorted(folder.iterdir()) == there
+
+
+def test_processes_that_the_system_ended_are_replaced(tmp_path, few):
+    with contextlib.suppress(Exception):
+        figure_processes._executor(2).submit(os._exit, 1).result()
+    for folder in ("once", "again"):
+        said, files = drawn(tmp_path / folder, 2)
+        assert said[-1] == N
+        assert len(files) == N * len(FORMATS)
+
+
+def test_joblib_may_work_beside_them(tmp_path, few):
+    """Movies are tracked by joblib's own processes, which must not be taken for these."""
+    for folder in ("once", "again"):
+        drawn(tmp_path / folder, 2)
+        assert joblib.Parallel(2)(joblib.delayed(abs)(-i) for i in range(3)) == [0, 1, 2]
