@@ -136,13 +136,21 @@ def fill_frames(positions: torch.Tensor, length: torch.Tensor, lost: torch.Tenso
     return torch.where(lost[..., None], left + weight * (right - left), positions)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+def leave_sums_uncompiled() -> None:
+    """Keep torch.compile from the sums, before what uses them is compiled.
+
+    torch 2.11 can't compile them for short trajectories. To say so where they are defined would
+    load torch's compiler, 1.6 s, for everyone who imports this.
+    """
+    global _cumulate, _highest
+    _cumulate, _highest = torch.compiler.disable(_cumulate), torch.compiler.disable(_highest)
+
+
 def _cumulate(steps: torch.Tensor) -> torch.Tensor:
-    """Sum along frames; torch 2.11 can't compile it for short trajectories."""
+    """Sum along frames."""
     return steps.cumsum(1)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _highest(frames: torch.Tensor) -> torch.Tensor:
     """Return the running maximum along frames."""
     return frames.cummax(1).values

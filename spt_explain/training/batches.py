@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from spt_explain.diffusion.classes import CLASSES
-from spt_explain.diffusion.measurement import fill_frames, record
+from spt_explain.diffusion.measurement import fill_frames, leave_sums_uncompiled, record
 from spt_explain.diffusion.simulate import simulate_steps
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ def _compiled(function: Callable[..., list[torch.Tensor]]) -> Callable[..., list
     import torch._dynamo.config as config
 
     config.recompile_limit = max(config.recompile_limit, 64)
+    leave_sums_uncompiled()
     return torch.compile(function, dynamic=False)
 
 

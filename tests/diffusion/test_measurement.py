@@ -4,7 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spt_explain.diffusion.measurement import fill_frames, lose_frames, measure, record
+from spt_explain.diffusion import measurement
+from spt_explain.diffusion.measurement import (
+    fill_frames,
+    leave_sums_uncompiled,
+    lose_frames,
+    measure,
+    record,
+)
 
 
 def _generator(seed=0):
@@ -145,3 +152,24 @@ def test_each_trajectory_loses_its_share():
     assert not changed[:, -1].any()
     found = changed[:, 1:-1].float().mean(1).view(-1, 3).mean(0)
     np.testing.assert_allclose(found, [0.0, 0.1, 0.4], atol=0.01)
+
+
+def test_sums_can_be_left_out_of_compiling(monkeypatch):
+    for name in ("_cumulate", "_highest"):
+        monkeypatch.setattr(measurement, name, getattr(measurement, name))
+    seen = set()
+
+    def note(graph, _):
+        seen.update(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    def shape(steps, length, lost):
+        ones = torch.ones(3)
+        return fill_frames(record(steps, length, ones, ones, torch.zeros(3, 10, 2)), length, lost)
+
+    given = torch.randn(3, 9, 2), torch.tensor([10, 8, 5]), torch.rand(3, 10) < 0.3
+    expected = shape(*given)
+    leave_sums_uncompiled()
+    assert torch.compile(shape, backend=note, dynamic=False)(*given).equal(expected)
+    assert {"gather", "sqrt"} <= seen
+    assert not seen & {"cumsum", "cummax"}
