@@ -5,6 +5,8 @@ Motion blur happens within a frame and is part of the simulators (`simulate`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 _TINY = 1e-6
@@ -143,7 +145,8 @@ def leave_sums_uncompiled() -> None:
     load torch's compiler, 1.6 s, for everyone who imports this.
     """
     global _cumulate, _highest
-    _cumulate, _highest = torch.compiler.disable(_cumulate), torch.compiler.disable(_highest)
+    plain: Any = torch.compiler.disable
+    _cumulate, _highest = plain(_cumulate), plain(_highest)
 
 
 def _cumulate(steps: torch.Tensor) -> torch.Tensor:
