@@ -15,8 +15,8 @@ from spt_explain.movies.locate import band_pass, find_spots
 from spt_explain.movies.parameters import (
     EstimationSettings,
     deviation,
-    estimate_range,
     moves_and_chance,
+    range_of_moves,
 )
 
 if TYPE_CHECKING:
@@ -147,11 +147,12 @@ def _try(
     peak = settings.noise_peak * noise
     spots = [find_spots(band, diameter, max(masses[0], 0.0), peak=peak) for band in bands]
     shape = bands[0].shape
+    found = [(one[["y", "x"]].to_numpy(), one["mass"].to_numpy()) for one in spots]
     linked, real = [], []
     for mass in masses:
-        places = [one.loc[one["mass"] >= mass, ["y", "x"]].to_numpy() for one in spots]
-        reach = search_range or estimate_range(places, pairs, shape, settings)[0]
+        places = [yx[mass_of >= mass] for yx, mass_of in found]
         moves, chance = moves_and_chance(places, pairs, shape)
+        reach = search_range or range_of_moves(moves, chance, shape, settings)[0]
         linked.append(int((moves <= reach).sum()))
         real.append(linked[-1] - int((chance <= reach).sum()) / 3)
     lone = three_digits(noise * (mean + settings.noise_sigmas * std))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+    from scipy.spatial import KDTree
 
     Frame = npt.NDArray[np.float64]
 
@@ -280,9 +281,18 @@ def estimate_range(
     reason : str
         How it came about.
     """
+    return range_of_moves(*moves_and_chance(positions, pairs, shape), shape, settings)
+
+
+def range_of_moves(
+    real: npt.NDArray[np.float64],
+    chance: npt.NDArray[np.float64],
+    shape: tuple[int, int],
+    settings: EstimationSettings,
+) -> tuple[float, str]:
+    """Return the search range as `estimate_range` does, from the moves of `moves_and_chance`."""
     import numpy as np
 
-    real, chance = moves_and_chance(positions, pairs, shape)
     moves = np.sort(real)
     if len(moves) < settings.min_moves:
         value = max(min(shape) * settings.fallback_range_of_frame, settings.min_search_range_px)
@@ -324,6 +334,7 @@ def moves_and_chance(
         In px; `chance` with the second frame mirrored in three ways, so three times as many.
     """
     import numpy as np
+    from scipy.spatial import KDTree
 
     real, chance = [np.empty(0)], [np.empty(0)]
     limit = np.array(shape) - 1.0
@@ -331,20 +342,21 @@ def moves_and_chance(
         a, b = positions[i], positions[j]
         if len(a) == 0 or len(b) == 0:
             continue
-        real.append(_mutual(a, b))
+        tree = KDTree(a)
+        real.append(_mutual(tree, b))
         for flip in ((True, False), (False, True), (True, True)):
-            chance.append(_mutual(a, np.where(flip, limit - b, b)))
+            chance.append(_mutual(tree, np.where(flip, limit - b, b)))
     return np.concatenate(real), np.concatenate(chance)
 
 
-def _mutual(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the distances of points that are each other's nearest."""
+def _mutual(tree: KDTree, b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the distances of points of a tree and others that are each other's nearest."""
     import numpy as np
     from scipy.spatial import KDTree
 
-    distance, forward = KDTree(b).query(a)
-    _, backward = KDTree(a).query(b)
-    both = backward[forward] == np.arange(len(a))
+    distance, forward = KDTree(b).query(tree.data)
+    _, backward = tree.query(b)
+    both = backward[forward] == np.arange(tree.n)
     nearest: npt.NDArray[np.float64] = np.asarray(distance)[both]
     return nearest
 
