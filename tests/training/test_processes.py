@@ -26,11 +26,26 @@ RECIPE = Recipe(
     schedule={"steps": 4, "learning_rate": 5e-3, "warmup_share": 0},
     batch={64: 16},
 )
+# 320 in batches of 29: the last is of one, and one process has no share in it
+FIXED = Recipe(
+    name="test",
+    network={
+        "inputs": "positions", "window": 64, "width": 4, "padding": "start", "lengths": [64],
+        "alpha": False,
+    },
+    data={"clean_share": 1, "gap_share": 0, "blur_share": 0, "noise_max": 0},
+    batch={64: 64},
+    fixed={
+        "trajectories": 320, "validation": 160, "batch_size": 29, "learning_rate": 3e-3,
+        "epochs": 5,
+    },
+)  # fmt: skip
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
+from spt_explain.training.epochs import fit
 from spt_explain.training.loop import train
 from spt_explain.training.processes import Processes
 from spt_explain.training.recipe import Recipe
@@ -38,7 +53,7 @@ from spt_explain.training.recipe import Recipe
 child = os.fork()  # before torch has begun any work: what it takes to import it is saved
 os.environ["RANK"] = os.environ["LOCAL_RANK"] = "0" if child else "1"
 torch.set_num_threads(1)
-folder, recipe = Path(sys.argv[1]), Recipe.model_validate_json(sys.argv[2])
+folder, recipe, fixed = Path(sys.argv[1]), *map(Recipe.model_validate_json, sys.argv[2:])
 rank = Processes.of_environment().rank
 told = {"agreed": Processes.of_environment().agree(10.0 + rank)}
 other = torch.nn.Conv2d(2, 2, (1, 3)).to(memory_format=torch.channels_last)
@@ -49,13 +64,19 @@ told["alike"] = other.weight.sum().item()
 def scheduled(**values):
     return recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update=values)})
 
+def save(network, name):
+    tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
+    save_file(tensors, folder / f"{name}{rank}.safetensors")
+
 train(scheduled(steps=1), device="cpu", checkpoint=folder / "one.safetensors")
 # by the clock, of which each process has its own: they must stop after the same step
 _, timed = train(scheduled(steps=None, minutes=0.005), device="cpu")
 network, state = train(recipe, device="cpu", checkpoint=folder / "all.safetensors")
 told |= {"step": state.step, "samples": state.samples, "timed": [timed.step, timed.total]}
-tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
-save_file(tensors, folder / f"{rank}.safetensors")
+save(network, "")
+network, state = fit(fixed, device="cpu")
+save(network, "fixed-")
+(folder / f"fixed-{rank}.json").write_text(json.dumps([state.history[-1], state.finished]))
 (folder / f"{rank}.json").write_text(json.dumps(told))
 torch.distributed.destroy_process_group()
 if child:
@@ -84,7 +105,10 @@ def two(tmp_path_factory):
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), RECIPE.model_dump_json()],
+        [
+            sys.executable, "-c", SCRIPT, str(folder), RECIPE.model_dump_json(),
+            FIXED.model_dump_json(),
+        ],
         env=environment, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -115,12 +139,23 @@ def test_all_trajectories_are_counted_and_the_first_process_decides(two):
 
 def test_only_the_first_writes_a_checkpoint_and_it_holds_what_was_trained(two):
     files = sorted(p.name for p in two.iterdir())
-    assert files == [
+    assert [name for name in files if not name.startswith("fixed-")] == [
         "0.json", "0.safetensors", "1.json", "1.safetensors", "all.safetensors", "one.safetensors"
     ]  # fmt: skip
     stored, mine = load_file(two / "all.safetensors"), load_file(two / "0.safetensors")
     for name, value in mine.items():
         assert torch.equal(stored[f"network.{name}"], value)
+
+
+def test_a_fixed_set_trains_one_network_of_which_all_have_parameters_and_statistics(two):
+    ranks = [load_file(two / f"fixed-{rank}.safetensors") for rank in range(2)]
+    assert ranks[0].keys() == ranks[1].keys()
+    assert all(torch.equal(ranks[0][name], ranks[1][name]) for name in ranks[0])
+    told = [json.loads((two / f"fixed-{rank}.json").read_text()) for rank in range(2)]
+    assert told[0][1]
+    for key in ("validation_loss", "validation_accuracy"):
+        assert told[0][0][key] == pytest.approx(told[1][0][key], rel=1e-6)
+    assert told[0][0]["loss"] < 1.95  # from 2.08 by chance
 
 
 def _gradient(processes):
