@@ -49,6 +49,7 @@ def patched():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
         patch.setattr("spt_explain.relevance_fitting.PROBE_STEPS", 2)
+        patch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
         yield patch
 
 

@@ -36,6 +36,7 @@ def movies(tmp_path_factory):
 @pytest.fixture
 def patched(monkeypatch):
     monkeypatch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
     monkeypatch.setattr("spt_explain.relevance_fitting.PROBE_STEPS", 2)
     return monkeypatch
 

@@ -45,6 +45,7 @@ def fitted(table, tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit") / "model"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrackRun, "_insist_on_prediction", lambda self: None)
+        patch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
         return fit_track_relevance(table, "class", folder, recipe=RECIPE, device="cpu")
 
 

@@ -29,6 +29,7 @@ batch = 4
 def there(monkeypatch):
     monkeypatch.setitem(cli._COMMANDS, "relevance", "")
     monkeypatch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
     monkeypatch.setattr("spt_explain.relevance_fitting.PROBE_STEPS", 2)
 
 

@@ -66,12 +66,22 @@ def _same(a, b):
 def lenient(monkeypatch):
     """A regressor that was given four steps predicts nothing; most tests are not about that."""
     monkeypatch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
+
+
+@pytest.fixture(scope="module")
+def plain_fit(small):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
+        patch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
+        return fit(small[0], small[1].mean(1), movies(20), recipe())
 
 
 @pytest.mark.parametrize("stop", ["regressor", "control", "mask"])
-def test_a_fit_that_is_stopped_and_resumed_gives_the_same(small, tmp_path, lenient, stop):
+def test_a_fit_that_is_stopped_and_resumed_gives_the_same(
+    small, plain_fit, tmp_path, lenient, stop
+):
     clips, areas = small
-    plain = fit(clips, areas.mean(1), movies(20), recipe())
     path = tmp_path / "fit.safetensors"
 
     def interrupt(progress):
@@ -90,17 +100,19 @@ def test_a_fit_that_is_stopped_and_resumed_gives_the_same(small, tmp_path, lenie
         )
     assert path.exists()
     again = fit(clips, areas.mean(1), movies(20), recipe(), checkpoint=path, resume=True)
-    _same(plain, again)
-    assert again.fitted.curve == plain.fitted.curve
-    assert again.fitted.r2 == plain.fitted.r2
+    _same(plain_fit, again)
+    assert again.fitted.curve == plain_fit.fitted.curve
+    assert again.fitted.r2 == plain_fit.fitted.r2
     assert not list(tmp_path.glob("*.part"))
     # a fit that is done is given back as it is
-    _same(plain, fit(clips, areas.mean(1), movies(20), recipe(), checkpoint=path, resume=True))
+    _same(plain_fit, fit(clips, areas.mean(1), movies(20), recipe(), checkpoint=path, resume=True))
 
 
-def test_minutes_fix_the_number_of_steps(small, tmp_path, lenient):
+def test_minutes_fix_the_number_of_steps(small, lenient, monkeypatch):
     clips, areas = small
-    short = recipe(schedule={"regressor_steps": None, "mask_steps": None, "minutes": 0.03})
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_TIMED", 8)
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 5)
+    short = recipe(schedule={"regressor_steps": None, "mask_steps": None, "minutes": 0.01})
     seen = {}
 
     def note(progress):
@@ -111,7 +123,7 @@ def test_minutes_fix_the_number_of_steps(small, tmp_path, lenient):
     assert all(len(totals) == 1 for totals in seen.values())
     assert model.fitted.regressor_steps in seen["regressor"]
     half = round(0.5 * model.fitted.regressor_steps)
-    assert seen["control"] == {max(20, half)}
+    assert seen["control"] == {max(5, half)}
 
 
 def test_a_checkpoint_of_other_movies_is_refused(small, tmp_path, lenient):

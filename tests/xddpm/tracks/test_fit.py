@@ -11,6 +11,7 @@ from spt_explain.xddpm.tracks.run import TrackRun
 @pytest.fixture
 def unchecked(monkeypatch):
     monkeypatch.setattr(TrackRun, "_insist_on_prediction", lambda self: None)
+    monkeypatch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
 
 
 def auc(values, truth):
