@@ -9,6 +9,7 @@ import tifffile
 
 from spt_explain.errors import SptError
 from spt_explain.relevance import RelevanceListener, explain_relevance, find_recipe, fit_relevance
+from spt_explain.report import style
 from spt_explain.xddpm.model import RelevanceModel
 from spt_explain.xddpm.recipe import RelevanceRecipe
 from spt_explain.xddpm.run import Run
@@ -50,6 +51,8 @@ def patched():
         patch.setattr("spt_explain.xddpm.run.Run._insist_on_prediction", lambda _: None)
         patch.setattr("spt_explain.relevance_fitting.PROBE_STEPS", 2)
         patch.setattr("spt_explain.xddpm.staged._LEAST_STEPS", 3)
+        for name in ("figure.dpi", "savefig.dpi"):
+            patch.setitem(style._RC, name, 60)
         yield patch
 
 

@@ -204,7 +204,9 @@ class Signal:
 
         Values count alike, each in units of its standard deviation. NaN where nothing varies.
         """
-        plain = self.plain_loss(targets)
+        return self._skill(outputs, targets, self.plain_loss(targets))
+
+    def _skill(self, outputs: Tensor, targets: Tensor, plain: float) -> float:
         if plain <= 1e-12:
             return float("nan")
         return 1 - float(self.loss(outputs.double(), targets.double())) / plain
@@ -216,8 +218,9 @@ class Signal:
         to predict; what it reaches then is below this in 99 of 100 cases.
         """
         generator = torch.Generator().manual_seed(seed)
+        plain = self.plain_loss(targets)
         others = [
-            self.skill(outputs[torch.randperm(len(outputs), generator=generator)], targets)
+            self._skill(outputs[torch.randperm(len(outputs), generator=generator)], targets, plain)
             for _ in range(draws)
         ]
         return float(np.quantile(others, 0.99))

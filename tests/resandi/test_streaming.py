@@ -56,6 +56,12 @@ def walks(n, seed=0, longest=150, **kwargs):
     return Tracks(table, calibration, Source("made.csv", "made"), **kwargs)
 
 
+@pytest.fixture(scope="module")
+def expectations():
+    """Of each policy, what all tracks at once give."""
+    return {}
+
+
 @pytest.mark.parametrize(
     "policy",
     [
@@ -66,14 +72,18 @@ def walks(n, seed=0, longest=150, **kwargs):
     ],
 )
 @pytest.mark.parametrize(("rows", "at_once", "jobs"), [(1, 1, 1), (150, 7, 3), (999, 10**6, 2)])
-def test_chunks_do_not_change_a_verdict(classifier, monkeypatch, policy, rows, at_once, jobs):
+def test_chunks_do_not_change_a_verdict(
+    classifier, expectations, monkeypatch, policy, rows, at_once, jobs
+):
     tracks = walks(
-        120,
+        70,
         branching={4: "it splits in frame 3.", 60: "it merges."},
-        labels=pd.Series([f"Track_{i}" for i in range(121)]),
-        without_points=(-1, 120),
+        labels=pd.Series([f"Track_{i}" for i in range(71)]),
+        without_points=(-1, 70),
     )
-    expected = classifier.examine(tracks, policy).verdicts  # all at once
+    if policy not in expectations:
+        expectations[policy] = classifier.examine(tracks, policy).verdicts  # all at once
+    expected = expectations[policy]
     monkeypatch.setattr("spt_explain.tracks.chunks.CHUNK_ROWS", rows)
     monkeypatch.setattr(streaming, "NETWORK_SEGMENTS", at_once)
     monkeypatch.setattr("spt_explain.resandi.judging._SLICE", 5)
@@ -95,7 +105,7 @@ def test_chunks_do_not_change_a_verdict(classifier, monkeypatch, policy, rows, a
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_the_conditions_are_estimated_from_the_same_tracks(classifier, monkeypatch, alone):
-    tracks = walks(200)
+    tracks = walks(100)
     classifier.alone = alone
     monkeypatch.setattr("spt_explain.resandi.recording.MOST_TRACKS", 17)
     expected = classifier.classify(tracks)
