@@ -1,7 +1,9 @@
+import hashlib
 import os
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -45,3 +47,37 @@ def shared_tracks() -> Path:
 def shared_stacks() -> Path:
     """The folder of real movies; skips where it is absent."""
     return _shared("stacks")
+
+
+@pytest.fixture(scope="session")
+def _sessions() -> dict[Any, Any]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def kept_sessions(_sessions: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ONNX Runtime's session of each network started once: it takes half a second.
+
+    Commands and functions that are called in this process would start it again for each test. The
+    tests of the network itself start their own (`resandi/conftest.py`).
+    """
+    from spt_explain.resandi.backends.onnx import OnnxRunner
+    from spt_explain.threads import core_count
+
+    start = OnnxRunner._start
+
+    def once(runner: OnnxRunner, longest: int | None) -> Any:
+        network = hashlib.sha1(usedforsecurity=False)
+        for name, values in runner._tensors.items():
+            network.update(name.encode() + values.tobytes())
+        key = (
+            network.digest(), runner.architecture, runner._kind, runner.precision, runner._taps,
+            runner._jobs or core_count(), longest,
+        )  # fmt: skip
+        if key not in _sessions:
+            while len(_sessions) > 20:
+                _sessions.pop(next(iter(_sessions)))
+            _sessions[key] = start(runner, longest)
+        return _sessions[key]
+
+    monkeypatch.setattr(OnnxRunner, "_start", once)

@@ -93,3 +93,8 @@ def tensors_of():
         return {name: value.numpy().copy() for name, value in network.state_dict().items()}
 
     return tensors
+
+
+@pytest.fixture
+def kept_sessions():
+    """Have each network start its own session: it is what is tested here."""
