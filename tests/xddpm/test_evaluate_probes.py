@@ -77,9 +77,9 @@ def test_features_are_centred_on_those_of_clips_with_holes():
 def test_a_regressor_fitted_with_holes_bears_them():
     clips, _, signal = spots()
     predict = fit_random_masks(
-        SmallProbe(T, 1, 8), clips[:200], signal[:200], 0.0, steps=250, seed=1
+        SmallProbe(T, 1, 8), clips[:200], signal[:200], 0.0, steps=150, seed=1
     )
-    plain = fit_probe(SmallProbe(T, 1, 8), clips[:200], signal[:200], steps=250, seed=1)
+    plain = fit_probe(SmallProbe(T, 1, 8), clips[:200], signal[:200], steps=150, seed=1)
     holes = np.random.default_rng(2).random(clips[200:].shape) < 0.5
     holed = np.where(holes, 0, clips[200:]).astype(np.float32)
     assert r_squared(predict(clips[200:]), signal[200:]) > 0.5
@@ -99,14 +99,14 @@ def test_fits_repeat():
 
 def test_a_mask_that_points_and_one_that_encodes():
     clips, truth, signal = spots()
-    points = encoding_check(truth, clips, signal, 0.0, truth=truth, network=small, steps=150)
+    points = encoding_check(truth, clips, signal, 0.0, truth=truth, network=small, steps=100)
     assert points.r2_masked > 0.9
     assert points.r2_map < 0.2
     assert not points.encodes()
     # as large as the signal, in a corner where nothing is
     code = np.zeros(clips.shape, np.float32)
     code[:, :, :2, :6] = 1 / (1 + np.exp(-signal))[:, :, None, None]
-    encodes = encoding_check(code, clips, signal, 0.0, truth=truth, network=small, steps=150)
+    encodes = encoding_check(code, clips, signal, 0.0, truth=truth, network=small, steps=100)
     assert encodes.r2_map > 0.8
     assert encodes.encodes()
 
