@@ -1,4 +1,4 @@
-"""Spots in each frame, found as trackpy does, and their links over frames, by trackpy."""
+"""Spots in each frame and their links over frames, by trackpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
-from spt_explain.movies.peaks import centres, highest_of_close, maxima
 from spt_explain.movies.quiet import silence
 
 if TYPE_CHECKING:
@@ -37,6 +36,10 @@ CLOSEST_PX = 3
 """Maxima of light that are further apart than this are looked at each for itself."""
 LEAST_RANGE_PX = 0.5
 """A search range that had to be made smaller than this can't be linked at all."""
+_MOVES, _MOVE_PX = 10, 0.6
+"""The mask moves so often at most, by a pixel where its light is further from its middle."""
+_AT_ONCE = 1 << 20
+"""Pixels that are summed at once."""
 _FULL_SCALE = 60_000.0
 _TYPES = {"particle": "int64", "frame": "int64", "x": "float64", "y": "float64"}
 
@@ -92,6 +95,7 @@ def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) 
     import numpy as np
     import pandas as pd
 
+    find = _trackpy().find
     empty = pd.DataFrame({name: np.empty(0) for name in ("y", "x", "mass")})
     light = np.clip(band, 0.0, None)
     top = float(light.max())
@@ -105,17 +109,74 @@ def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) 
     lit = whole[whole > 0]
     percentile = 100.0 * float(np.mean(lit <= peak * gain)) if peak > 0 else 0.0
     separation = max(CLOSEST_PX, diameter // 2)
-    yx, mass = centres(whole, maxima(whole, separation, percentile, diameter // 2), diameter)
+    with silence("trackpy"):
+        maxima = find.grey_dilation(whole, separation, percentile, diameter // 2, precise=False)
+    yx, mass = centres(whole, maxima, diameter)
     # One spot with a flat top has several maxima.
-    once = highest_of_close(yx, separation, mass) & (mass > minmass * gain)
+    once = np.ones(len(yx), dtype=bool)
+    once[find.where_close(yx, separation, mass)] = False
+    once &= mass > minmass * gain
     yx, mass = yx[once], mass[once]
     # Of two that are closer the higher one stays: masses overlap, and differ by noise alone.
     height = light[tuple(yx.round().astype(int).T)]
-    apart = highest_of_close(yx, separation_px(diameter), height)
+    apart = np.ones(len(yx), dtype=bool)
+    apart[find.where_close(yx, separation_px(diameter), height)] = False
     spots = pd.DataFrame(
         {"y": yx[apart, 0], "x": yx[apart, 1], "mass": mass[apart] / gain}, dtype=np.float64
     )
     return spots.sort_values(["y", "x"], ignore_index=True)
+
+
+def centres(
+    whole: npt.NDArray[np.uint16], maxima: npt.NDArray[Any], diameter: int
+) -> tuple[Frame, Frame]:
+    """Move a round mask from each maximum onto the centre of its light, all maxima together.
+
+    The same to the last bit as trackpy's ``refine_com``, which takes one after the other: sums of
+    whole numbers are exact in any order.
+
+    Parameters
+    ----------
+    whole : numpy.ndarray, shape (height, width)
+        The frame.
+    maxima : numpy.ndarray, shape (n, 2)
+        Row and column of each, at least the mask's radius away from the border.
+    diameter : int
+        Odd diameter of the mask, in px.
+
+    Returns
+    -------
+    yx : numpy.ndarray, shape (n, 2)
+        The centres, in px.
+    mass : numpy.ndarray, shape (n,)
+        Sum over the mask.
+    """
+    import numpy as np
+
+    radius = diameter // 2
+    inside = np.argwhere(_trackpy().masks.binary_mask(radius, 2))
+    weights = np.column_stack([np.ones(len(inside)), inside])
+    steps = (inside - radius) @ [whole.shape[1], 1]
+    flat = whole.ravel()
+    yx, mass = np.empty((len(maxima), 2)), np.empty(len(maxima))
+    at_once = max(1, _AT_ONCE // len(inside))
+    for first in range(0, len(maxima), at_once):
+        moving = np.arange(first, min(first + at_once, len(maxima)))
+        middle = maxima[moving].astype(np.int64)
+        for _ in range(_MOVES):
+            light = flat[(middle @ [whole.shape[1], 1])[:, None] + steps].astype(np.float64)
+            total, *moments = (light @ weights).T
+            dark = total == 0
+            off = np.stack(moments, axis=1) / np.where(dark, 1.0, total)[:, None] - radius
+            off[dark] = 0.0
+            yx[moving], mass[moving] = off + middle, total
+            still = (np.abs(off) < _MOVE_PX).all(axis=1)
+            if still.all():
+                break
+            moving, off = moving[~still], off[~still]
+            middle = middle[~still] + (off > _MOVE_PX) - (off < -_MOVE_PX)
+            middle = np.clip(middle, radius, np.array(whole.shape) - 1 - radius)
+    return yx, mass
 
 
 def separation_px(diameter: int) -> int:
