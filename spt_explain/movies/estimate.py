@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError
-from spt_explain.movies.least_mass import choose_mass, three_digits
+from spt_explain.movies.least_mass import choose_mass, engine_for_sample, three_digits
 from spt_explain.movies.locate import band_pass, find_spots
 from spt_explain.movies.parameters import (
     EstimationSettings,
@@ -126,7 +126,8 @@ def estimate(
     else:
         diameter = diameters[0]
         bands = [band_pass(frame, diameter, dark=dark) for frame in frames]
-        spots = [find_spots(band, diameter, minmass) for band in bands]
+        engine = engine_for_sample(bands)
+        spots = [find_spots(band, diameter, minmass, engine=engine) for band in bands]
     positions = [one[["y", "x"]].to_numpy() for one in spots]
     peak = wanted.peak
     if peak is None:

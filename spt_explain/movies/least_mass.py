@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from spt_explain.movies.locate import band_pass, find_spots
+from spt_explain.movies.locate import band_pass, engine_for, find_spots
 from spt_explain.movies.parameters import (
     EstimationSettings,
     deviation,
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     Frame = npt.NDArray[np.float64]
     Band = npt.NDArray[np.float32]
+
+SPOT_PIXELS = 100
+"""About one peak of noise in so many pixels is looked at."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,12 @@ def choose_mass(
     tried: list[_Tried] = []
     for diameter in diameters:
         bands = [band_pass(frame, diameter, dark=dark) for frame in frames]
+        engine = engine_for_sample(bands)
         noise = float(sorted(map(deviation, bands))[len(bands) // 2])
         top = max(float(band.max()) for band in bands)
         if noise <= settings.noise_free * top:
-            return _clean_mass(bands, diameter, top, settings)
-        tried.append(_try(bands, pairs, diameter, noise, search_range, settings))
+            return _clean_mass(bands, diameter, top, settings, engine)
+        tried.append(_try(bands, pairs, diameter, noise, search_range, settings, engine))
     most = max(max(one.real) for one in tried)
     if most < settings.min_moves:
         one = tried[0]
@@ -134,6 +138,11 @@ def choose_mass(
     return LeastMass(one.diameter, minmass, one.lone_mass, why, True, one.bands, one.spots)
 
 
+def engine_for_sample(bands: Sequence[Band]) -> str:
+    """Return trackpy's engine for a few frames in which every peak of noise is looked at."""
+    return engine_for(len(bands) * bands[0].size // SPOT_PIXELS, 1, 1)
+
+
 def _try(
     bands: list[Band],
     pairs: Sequence[tuple[int, int]],
@@ -141,11 +150,14 @@ def _try(
     noise: float,
     search_range: float | None,
     settings: EstimationSettings,
+    engine: str,
 ) -> _Tried:
     mean, std = noise_mass(diameter)
     masses = [noise * (mean + level * std) for level in settings.noise_levels]
     peak = settings.noise_peak * noise
-    spots = [find_spots(band, diameter, max(masses[0], 0.0), peak=peak) for band in bands]
+    spots = [
+        find_spots(band, diameter, max(masses[0], 0.0), peak=peak, engine=engine) for band in bands
+    ]
     shape = bands[0].shape
     found = [(one[["y", "x"]].to_numpy(), one["mass"].to_numpy()) for one in spots]
     linked, real = [], []
@@ -160,13 +172,13 @@ def _try(
 
 
 def _clean_mass(
-    bands: list[Band], diameter: int, top: float, settings: EstimationSettings
+    bands: list[Band], diameter: int, top: float, settings: EstimationSettings, engine: str
 ) -> LeastMass:
     """Return the least mass in a movie without noise, from its bright spots."""
     import numpy as np
 
     least = 0.5 * settings.clean_mass * top
-    spots = [find_spots(band, diameter, 0.0, peak=least) for band in bands]
+    spots = [find_spots(band, diameter, 0.0, peak=least, engine=engine) for band in bands]
     masses = np.concatenate([s["mass"].to_numpy() for s in spots])
     mass = settings.clean_mass * float(np.quantile(masses, 0.9)) if len(masses) else 0.0
     why = f"{settings.clean_mass:g} of the mass of bright spots, as the movie has no noise"

@@ -27,7 +27,7 @@ NOISE_SIZE_PX = 1.0
 SATURATED_NOTE_FRACTION = 0.001
 """Above this fraction of saturated spots the user is told."""
 COMPILE_ABOVE = 20_000
-"""Above this many spots, compiling trackpy's code for links (some seconds) pays, with numba."""
+"""Above this many spots, compiling trackpy's numba code (some seconds) pays, if numba is there."""
 TRIAL_RUNS, TRIAL_FRAMES = 3, 200
 """Memory and longer jumps are judged by so many runs of so many frames of longer movies."""
 MAX_WIDENED = 3
@@ -36,10 +36,6 @@ CLOSEST_PX = 3
 """Maxima of light that are further apart than this are looked at each for itself."""
 LEAST_RANGE_PX = 0.5
 """A search range that had to be made smaller than this can't be linked at all."""
-_MOVES, _MOVE_PX = 10, 0.6
-"""The mask moves so often at most, by a pixel where its light is further from its middle."""
-_AT_ONCE = 1 << 20
-"""Pixels that are summed at once."""
 _FULL_SCALE = 60_000.0
 _TYPES = {"particle": "int64", "frame": "int64", "x": "float64", "y": "float64"}
 
@@ -73,8 +69,10 @@ def band_pass(frame: Frame, diameter: int, *, dark: bool = False) -> Band:
     return band
 
 
-def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) -> pd.DataFrame:
-    """Locate spots in a band-passed frame as trackpy does (Crocker and Grier 1996).
+def find_spots(
+    band: Band, diameter: int, minmass: float, *, peak: float = 0.0, engine: str = "python"
+) -> pd.DataFrame:
+    """Locate spots in a band-passed frame with trackpy.
 
     Parameters
     ----------
@@ -86,6 +84,8 @@ def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) 
         Least sum of `band` over the mask, in grey values.
     peak : float, optional
         Least height of a spot in `band`, in grey values.
+    engine : {"python", "numba"}, optional
+        trackpy's engine; the results are the same.
 
     Returns
     -------
@@ -95,11 +95,11 @@ def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) 
     import numpy as np
     import pandas as pd
 
-    find = _trackpy().find
+    trackpy = _trackpy()
     empty = pd.DataFrame({name: np.empty(0) for name in ("y", "x", "mass")})
     light = np.clip(band, 0.0, None)
     top = float(light.max())
-    # There must be room for a whole mask and its margin on every side.
+    # trackpy needs room for a whole mask and its margin on every side.
     if not top > peak or min(band.shape) < diameter + 4:
         return empty
     # Whole numbers of 16 bit, each frame to full scale: what trackpy makes of float frames itself
@@ -108,75 +108,28 @@ def find_spots(band: Band, diameter: int, minmass: float, *, peak: float = 0.0) 
     whole = (light * gain).astype(np.uint16)
     lit = whole[whole > 0]
     percentile = 100.0 * float(np.mean(lit <= peak * gain)) if peak > 0 else 0.0
-    separation = max(CLOSEST_PX, diameter // 2)
     with silence("trackpy"):
-        maxima = find.grey_dilation(whole, separation, percentile, diameter // 2, precise=False)
-    yx, mass = centres(whole, maxima, diameter)
-    # One spot with a flat top has several maxima.
-    once = np.ones(len(yx), dtype=bool)
-    once[find.where_close(yx, separation, mass)] = False
-    once &= mass > minmass * gain
-    yx, mass = yx[once], mass[once]
+        spots = trackpy.locate(
+            whole,
+            diameter,
+            minmass=minmass * gain,
+            separation=max(CLOSEST_PX, diameter // 2),
+            preprocess=False,
+            percentile=percentile,
+            characterize=False,
+            engine=engine,
+        )
+    spots = spots[["y", "x", "mass"]].reset_index(drop=True)
+    spots = spots[np.isfinite(spots.to_numpy()).all(axis=1)].reset_index(drop=True)
+    if len(spots) == 0:
+        return empty
+    spots["mass"] /= gain
     # Of two that are closer the higher one stays: masses overlap, and differ by noise alone.
+    yx = spots[["y", "x"]].to_numpy()
     height = light[tuple(yx.round().astype(int).T)]
-    apart = np.ones(len(yx), dtype=bool)
-    apart[find.where_close(yx, separation_px(diameter), height)] = False
-    spots = pd.DataFrame(
-        {"y": yx[apart, 0], "x": yx[apart, 1], "mass": mass[apart] / gain}, dtype=np.float64
-    )
-    return spots.sort_values(["y", "x"], ignore_index=True)
-
-
-def centres(
-    whole: npt.NDArray[np.uint16], maxima: npt.NDArray[Any], diameter: int
-) -> tuple[Frame, Frame]:
-    """Move a round mask from each maximum onto the centre of its light, all maxima together.
-
-    The same to the last bit as trackpy's ``refine_com``, which takes one after the other: sums of
-    whole numbers are exact in any order.
-
-    Parameters
-    ----------
-    whole : numpy.ndarray, shape (height, width)
-        The frame.
-    maxima : numpy.ndarray, shape (n, 2)
-        Row and column of each, at least the mask's radius away from the border.
-    diameter : int
-        Odd diameter of the mask, in px.
-
-    Returns
-    -------
-    yx : numpy.ndarray, shape (n, 2)
-        The centres, in px.
-    mass : numpy.ndarray, shape (n,)
-        Sum over the mask.
-    """
-    import numpy as np
-
-    radius = diameter // 2
-    inside = np.argwhere(_trackpy().masks.binary_mask(radius, 2))
-    weights = np.column_stack([np.ones(len(inside)), inside])
-    steps = (inside - radius) @ [whole.shape[1], 1]
-    flat = whole.ravel()
-    yx, mass = np.empty((len(maxima), 2)), np.empty(len(maxima))
-    at_once = max(1, _AT_ONCE // len(inside))
-    for first in range(0, len(maxima), at_once):
-        moving = np.arange(first, min(first + at_once, len(maxima)))
-        middle = maxima[moving].astype(np.int64)
-        for _ in range(_MOVES):
-            light = flat[(middle @ [whole.shape[1], 1])[:, None] + steps].astype(np.float64)
-            total, *moments = (light @ weights).T
-            dark = total == 0
-            off = np.stack(moments, axis=1) / np.where(dark, 1.0, total)[:, None] - radius
-            off[dark] = 0.0
-            yx[moving], mass[moving] = off + middle, total
-            still = (np.abs(off) < _MOVE_PX).all(axis=1)
-            if still.all():
-                break
-            moving, off = moving[~still], off[~still]
-            middle = middle[~still] + (off > _MOVE_PX) - (off < -_MOVE_PX)
-            middle = np.clip(middle, radius, np.array(whole.shape) - 1 - radius)
-    return yx, mass
+    close = trackpy.find.where_close(yx, (separation_px(diameter),) * 2, height)
+    kept: pd.DataFrame = spots.drop(index=close).sort_values(["y", "x"], ignore_index=True)
+    return kept
 
 
 def separation_px(diameter: int) -> int:
@@ -186,6 +139,21 @@ def separation_px(diameter: int) -> int:
     movies of 10 spots in 100 × 100 px this one finds 2 to 5 % more, and loses nothing elsewhere.
     """
     return diameter // 2 + 2
+
+
+def engine_for(n_spots: int, n_frames: int, n_all: int) -> str:
+    """Return trackpy's engine: numba only where there is enough to do to pay for compiling.
+
+    Parameters
+    ----------
+    n_spots, n_frames : int
+        Spots found in the first frames, and the number of those.
+    n_all : int
+        Frames in all.
+    """
+    available = _trackpy().try_numba.NUMBA_AVAILABLE
+    expected = n_spots / max(n_frames, 1) * n_all
+    return "numba" if available and expected > COMPILE_ABOVE else "python"
 
 
 def link(spots: pd.DataFrame, parameters: Parameters, name: str) -> pd.DataFrame:

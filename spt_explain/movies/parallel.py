@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
-from spt_explain.movies.locate import band_pass, find_spots
+from spt_explain.movies.locate import band_pass, engine_for, find_spots
 from spt_explain.movies.quiet import silence
 from spt_explain.movies.stack import Stack
 
@@ -136,28 +136,31 @@ def locate_movie(
 
 def _all(stack: Stack, parameters: Parameters, jobs: int) -> Iterator[Found]:
     """Give the spots of all frames in order; the first ones tell how to go on."""
-    n_first = min(FIRST_FRAMES, stack.n_frames)
+    n_first, n_spots, engine = min(FIRST_FRAMES, stack.n_frames), 0, "python"
     clock = time.perf_counter()
     for index in range(n_first):
-        yield _some(stack, index, 1, parameters)
-        if index == 0:  # what is imported at the first call does not count
+        one = _some(stack, index, 1, parameters, engine)
+        n_spots += len(one.spots[0])
+        yield one
+        engine = engine_for(n_spots, index + 1, stack.n_frames)
+        if index <= 1:  # what is compiled at the first call does not count
             clock = time.perf_counter()
-    seconds = (time.perf_counter() - clock) / max(n_first - 1, 1)
+    seconds = (time.perf_counter() - clock) / max(n_first - 2, 1)
     left = stack.n_frames - n_first
     if jobs == 1 or left * seconds < START_S:
         for index in range(n_first, stack.n_frames):
-            yield _some(stack, index, 1, parameters)
+            yield _some(stack, index, 1, parameters, engine)
         return
     size = max(1, min(round(CHUNK_S / max(seconds, 1e-6)), left // (4 * jobs)))
     tasks = (
-        (stack.options, start, min(size, stack.n_frames - start), parameters)
+        (stack.options, start, min(size, stack.n_frames - start), parameters, engine)
         for start in range(n_first, stack.n_frames, size)
     )
     yield from _by_workers(tasks, jobs, stack.name)
 
 
 def _by_workers(
-    tasks: Iterable[tuple[Any, int, int, Parameters]], jobs: int, name: str
+    tasks: Iterable[tuple[Any, int, int, Parameters, str]], jobs: int, name: str
 ) -> Iterator[Found]:
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -193,11 +196,13 @@ def _by_workers(
         raise failed
 
 
-def _in_worker(options: Any, first: int, n_frames: int, parameters: Parameters) -> Found | SptError:
+def _in_worker(
+    options: Any, first: int, n_frames: int, parameters: Parameters, engine: str
+) -> Found | SptError:
     """Work on some frames in a process of its own; what a user can mend is handed back."""
     try:
         with silence():
-            return _some(_opened(options), first, n_frames, parameters)
+            return _some(_opened(options), first, n_frames, parameters, engine)
     except SptError as error:
         return error
 
@@ -207,7 +212,7 @@ def _opened(options: Any) -> Stack:
     return Stack(*options)
 
 
-def _some(stack: Stack, first: int, n_frames: int, parameters: Parameters) -> Found:
+def _some(stack: Stack, first: int, n_frames: int, parameters: Parameters, engine: str) -> Found:
     """Find the spots of consecutive frames."""
     import numpy as np
 
@@ -225,6 +230,7 @@ def _some(stack: Stack, first: int, n_frames: int, parameters: Parameters) -> Fo
             parameters.diameter,
             parameters.minmass,
             peak=parameters.peak,
+            engine=engine,
         )[["y", "x", "mass"]].to_numpy()
         if stack.saturation is not None and len(here):
             row, column = here[:, :2].round().astype(int).T

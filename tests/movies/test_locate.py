@@ -3,14 +3,12 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-import trackpy
 from scipy.spatial import KDTree
 
 from spt_explain.errors import SptError
 from spt_explain.movies.least_mass import noise_mass
-from spt_explain.movies.locate import band_pass, centres, find_spots, link
+from spt_explain.movies.locate import band_pass, find_spots, link
 from spt_explain.movies.parameters import Parameters, deviation
-from spt_explain.movies.quiet import silence
 
 Render = Callable[..., tuple[np.ndarray, np.ndarray]]
 
@@ -62,34 +60,12 @@ def test_the_least_height_saves_time_and_changes_nothing(render: Render) -> None
     pd.testing.assert_frame_equal(find_spots(band, 7, 400, peak=heights.min() / 2), every)
 
 
-@pytest.mark.parametrize("diameter", [5, 7, 11])
-def test_centres_are_those_of_trackpy_to_the_last_bit(diameter: int, render: Render) -> None:
-    movie, _ = render(n_frames=1, side=100)
-    light = np.clip(band_pass(movie[0].astype(float), diameter), 0, None)
-    whole = (60_000 / light.max() * light).astype(np.uint16)
-    whole[40:60, 40:60] = 0
-    radius = diameter // 2
-    maxima = trackpy.find.grey_dilation(whole, 3, 0, radius, precise=False)
-    assert len(maxima) > 150
-    # at the borders, and where there is no light, the mask stays
-    maxima = np.vstack([maxima, [(50, 50), (radius, 99 - radius)]])
-    yx, mass = centres(whole, maxima, diameter)
-    args = {"engine": "python", "characterize": False}
-    theirs = trackpy.refine.refine_com_arr(whole, whole, radius, maxima, **args)
-    np.testing.assert_array_equal(np.column_stack([yx, mass]), theirs)
-    assert (np.abs(yx - maxima) > 0.6).any()  # where the mask had to move
-
-
-def test_spots_are_those_of_trackpy(render: Render) -> None:
+def test_both_engines_give_the_same_spots(render: Render) -> None:
+    pytest.importorskip("numba")
     movie, _ = render(n_frames=1)
-    band = np.clip(band_pass(movie[0].astype(float), 7), 0, None)
-    whole = (60_000 / band.max() * band).astype(np.uint16)
-    options = {"preprocess": False, "percentile": 0, "characterize": False, "engine": "python"}
-    least = 400 * 60_000 / band.max()
-    with silence():  # pandas' deprecations
-        theirs = trackpy.locate(whole, 7, minmass=least, separation=3, **options)
-    theirs = theirs.sort_values(["y", "x"])[["y", "x"]].to_numpy()
-    np.testing.assert_array_equal(find_spots(band, 7, 400)[["y", "x"]], theirs)
+    band = band_pass(movie[0].astype(float), 7)
+    fast = find_spots(band, 7, 400, engine="numba")
+    pd.testing.assert_frame_equal(find_spots(band, 7, 400), fast)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (3, 64), (4, 4), (8, 8), (10, 60)])
