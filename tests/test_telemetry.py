@@ -22,7 +22,7 @@ GUARD = Path(__file__).with_name("socket_guard.py")
 UNAVAILABLE = 77  # as in socket_guard.py
 
 # ONNX Runtime opens its first socket 9 s after its import: commands must live longer than that.
-LIFE_S = 15.0
+LIFE_S = 12.0
 
 # The lists of the system's fonts that matplotlib and fontconfig keep for all programs. MPLCONFIGDIR
 # would move matplotlib's, but hide the user's matplotlibrc as well.
@@ -216,6 +216,25 @@ def background() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def commands(
+    background: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
+) -> Future[GuardedRun]:
+    """Run the commands, in the background too: they are what takes longest."""
+    place = tmp_path_factory.mktemp("commands")
+    (place / "work").mkdir()
+    shutil.copy(ROOT / "recipes" / "quickstart-spots.tif", place / "work" / "movie.tif")
+    return background.submit(
+        run_guarded, place, "-c", COMMANDS, str(LIFE_S),
+        "doctor",
+        "weights list",
+        "simulate BM --tracks 2 --length 20-30 --seed 1 -o tracks.csv",
+        "classify tracks.csv",
+        "explain tracks.csv --draws 5 --plot --report why.html",
+        "track movie.tif --jobs 2",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
 def telemetry(
     background: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
 ) -> Future[GuardedRun]:
@@ -228,7 +247,7 @@ def telemetry(
 def library(
     background: ThreadPoolExecutor, tmp_path_factory: pytest.TempPathFactory
 ) -> Future[GuardedRun]:
-    """Run the Python API, in the background, beside the commands."""
+    """Run the Python API, in the background."""
     place = tmp_path_factory.mktemp("library")
     return background.submit(
         run_guarded, place, "-c", LIBRARY, str(LIFE_S), SPT_EXPLAIN_DATA=str(place / "data")
@@ -242,40 +261,6 @@ def test_the_guard_records_every_socket(tmp_path: Path) -> None:
     assert families[:2] == [socket.AF_INET, socket.AF_INET6]
     assert len(families) >= 4
     assert socket.AF_UNIX not in families
-
-
-def test_the_commands_open_no_socket_and_write_no_other_file(tmp_path: Path) -> None:
-    (tmp_path / "work").mkdir()
-    shutil.copy(ROOT / "recipes" / "quickstart-spots.tif", tmp_path / "work" / "movie.tif")
-    done = run_guarded(
-        tmp_path, "-c", COMMANDS, str(LIFE_S),
-        "doctor",
-        "weights list",
-        "simulate BM --tracks 2 --length 20-30 --seed 1 -o tracks.csv",
-        "classify tracks.csv",
-        "explain tracks.csv --draws 5 --plot --report why.html",
-        "track movie.tif --jobs 2",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.sockets == []
-    assert done.written() == {
-        ".cache/spt-explain/verified.json",
-        ".local/share/spt-explain/last-classified.json",
-    }
-    assert {path.name for path in done.folder.iterdir()} == {
-        "movie.tif", "movie.tracking.toml", "movie.tracks.csv", "movie.tracks.json", "tracks.csv",
-        "tracks.json", "tracks.reasons", "tracks.verdicts.csv", "tracks.verdicts.json", "why.html",
-    }  # fmt: skip
-    assert list(done.temporary.iterdir()) == []
-
-
-def test_the_library_opens_no_socket_and_writes_no_file(library: Future[GuardedRun]) -> None:
-    done = library.result()
-    assert done.returncode == 0, done.stderr
-    assert done.sockets == []
-    assert done.written() == {".cache/spt-explain/verified.json"}
-    assert list(done.folder.iterdir()) == []
-    assert list(done.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("user", ["0", None])
@@ -303,3 +288,29 @@ def test_the_guard_records_the_telemetry_of_onnx_runtime(telemetry: Future[Guard
     assert any(name.endswith("/.onnxruntime/deviceid") for name in done.written())
     assert done.sockets
     assert done.ended_s - imported_s < LIFE_S
+
+
+def test_the_commands_open_no_socket_and_write_no_other_file(
+    commands: Future[GuardedRun],
+) -> None:
+    done = commands.result()
+    assert done.returncode == 0, done.stderr
+    assert done.sockets == []
+    assert done.written() == {
+        ".cache/spt-explain/verified.json",
+        ".local/share/spt-explain/last-classified.json",
+    }
+    assert {path.name for path in done.folder.iterdir()} == {
+        "movie.tif", "movie.tracking.toml", "movie.tracks.csv", "movie.tracks.json", "tracks.csv",
+        "tracks.json", "tracks.reasons", "tracks.verdicts.csv", "tracks.verdicts.json", "why.html",
+    }  # fmt: skip
+    assert list(done.temporary.iterdir()) == []
+
+
+def test_the_library_opens_no_socket_and_writes_no_file(library: Future[GuardedRun]) -> None:
+    done = library.result()
+    assert done.returncode == 0, done.stderr
+    assert done.sockets == []
+    assert done.written() == {".cache/spt-explain/verified.json"}
+    assert list(done.folder.iterdir()) == []
+    assert list(done.temporary.iterdir()) == []

@@ -121,43 +121,76 @@ def report(tmp_path_factory):
     return write_page(path, make(), populations=POPULATIONS, provenance=PROVENANCE)
 
 
+def open_in(browser, path, size=WIDE):
+    """Return a page and what it asks for, says and shows but itself, which must be nothing."""
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    seen = []
+    address = path.as_uri()
+    page.on("request", lambda one: seen.append(one.url) if one.url != address else None)
+    page.route(
+        "**/*",
+        lambda route: (
+            route.continue_()
+            if route.request.url.startswith(("file:", "data:", "blob:"))
+            else route.abort()
+        ),
+    )
+    page.on("console", lambda one: seen.append(one.text))
+    page.on("pageerror", lambda one: seen.append(str(one)))
+    page.on("dialog", lambda one: (seen.append(one.message), one.dismiss()))
+    page.goto(address)
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator("body").get_attribute("data-ready") == "yes"
+    return page, seen
+
+
+def check_silent(page, seen):
+    page.wait_for_timeout(50)
+    assert [one for one in seen if not one.startswith(("data:", "blob:"))] == []
+
+
 @pytest.fixture
 def open_page(browser):
     """Open a page; after the test, nothing must have been asked for, said or shown but it."""
     opened = []
 
     def opening(path, size=WIDE):
-        page = browser.new_page(viewport={"width": size[0], "height": size[1]})
-        seen = []
-        address = path.as_uri()
-        page.on("request", lambda one: seen.append(one.url) if one.url != address else None)
-        page.route(
-            "**/*",
-            lambda route: (
-                route.continue_()
-                if route.request.url.startswith(("file:", "data:", "blob:"))
-                else route.abort()
-            ),
-        )
-        page.on("console", lambda one: seen.append(one.text))
-        page.on("pageerror", lambda one: seen.append(str(one)))
-        page.on("dialog", lambda one: (seen.append(one.message), one.dismiss()))
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
-        assert page.locator("body").get_attribute("data-ready") == "yes"
-        opened.append((page, seen))
-        return page
+        opened.append(open_in(browser, path, size))
+        return opened[-1][0]
 
     yield opening
     for page, seen in opened:
-        page.wait_for_timeout(50)
+        check_silent(page, seen)
         page.close()
-        assert [one for one in seen if not one.startswith(("data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def kept(browser, report):
+    return open_in(browser, report)
 
 
 @pytest.fixture
-def page(open_page, report):
-    return open_page(report)
+def page(kept):
+    """The report, as it is when it was just opened: it takes more than a second to open it."""
+    page, seen = kept
+    yield page
+    check_silent(page, seen)
+    seen.clear()
+    page.evaluate(
+        """() => {
+            document.getElementById("filter-form").reset();
+            document.querySelector("#colour-by input[value=class]").click();
+            document.getElementById("zoom-all").click();
+            document.activeElement.blur();
+        }"""
+    )
+    page.keyboard.press("Escape")
+    page.select_option("#sort", "table")
+    page.evaluate("document.getElementById('list').scrollTop = 0; window.scrollTo(0, 0)")
+    page.evaluate("delete document.body.dataset.shown")
+    assert page.inner_text("#detail-title") == "No track chosen"
+    playwright.expect(page.locator("#shown")).to_contain_text("All 24")
+    assert "SubATTM" in page.inner_text("#legend")
 
 
 def shown(page):
@@ -342,7 +375,8 @@ def test_zoom(page):
     assert width() == pytest.approx(whole)
 
 
-def test_all_by_keyboard(page):
+def test_all_by_keyboard(open_page, report):
+    page = open_page(report)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
