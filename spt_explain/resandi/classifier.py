@@ -19,7 +19,7 @@ from spt_explain.resandi.backends.runner import Part, Windows, prepared, rows_at
 from spt_explain.resandi.calibration import Calibration
 from spt_explain.resandi.judging import Judge, Prediction
 from spt_explain.resandi.recording import Recording, training_shares
-from spt_explain.resandi.streaming import motion_of, stream, together
+from spt_explain.resandi.streaming import motion_of, prepare, stream, together
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from spt_explain.resandi.streaming import Preparation
     from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.table import Tracks
 
@@ -228,22 +229,24 @@ class Classifier:
             If the exposure is out of range, or not a single track can be classified; the message
             says why.
         """
-        check_exposure(exposure)
-        policy = policy or QualityPolicy()
+        coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs)
+        return self.classify_prepared(coming, progress=progress)
+
+    def classify_prepared(
+        self, coming: Preparation, *, progress: Callable[[int, int], None] | None = None
+    ) -> Verdicts:
+        """Classify tracks that threads make ready (`streaming.prepare`); see `classify`."""
         clock = Clock()
-        every = frames_apart(tracks, policy)
-        needed = replace(policy, min_length=every * policy.min_length)
-        found = stream(
-            self, tracks, needed, exposure=exposure, every=every, clock=clock, progress=progress
-        )
+        tracks = coming.tracks
+        found = stream(self, coming, clock=clock, progress=progress)
         if not found.runs:
-            require_some(apply_policy(tracks, needed, jobs=self.jobs), tracks)
+            require_some(apply_policy(tracks, coming.needed, jobs=self.jobs), tracks)
         prediction = self.judge(found.runs)
         clock.lap("judging")
-        table = self._table(tracks, found.summary, prediction, found.motion, every)
+        table = self._table(tracks, found.summary, prediction, found.motion, coming.every)
         clock.lap("table")
         recording = prediction.recording
-        return Verdicts(table, tracks, found.counts, policy, recording, clock.seconds)
+        return Verdicts(table, tracks, found.counts, coming.policy, recording, clock.seconds)
 
     def examine(
         self,

@@ -12,28 +12,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spt_explain.diffusion.estimates import estimate_motion
+from spt_explain.diffusion import DEFAULT_EXPOSURE
+from spt_explain.diffusion.estimates import check_exposure, estimate_motion
 from spt_explain.diffusion.snr import inverse_snr
 from spt_explain.threads import core_count, in_order
 from spt_explain.tracks import chunks
 from spt_explain.tracks.quality import (
+    QualityPolicy,
     apply_to_chunk,
     join_counts,
     join_summaries,
     policy_chunks,
 )
 from spt_explain.tracks.runs import offsets_of
-from spt_explain.tracks.thinning import thin
+from spt_explain.tracks.thinning import frames_apart, thin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from spt_explain.clock import Clock
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
-    from spt_explain.tracks.quality import QualityPolicy, Segments
+    from spt_explain.tracks.quality import Segments
     from spt_explain.tracks.table import Tracks
 
 NETWORK_SEGMENTS = 1 << 17
@@ -87,13 +89,86 @@ def motion_of(
     return motion | inverse_snr(segments, tracks, every=every)
 
 
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """Tracks on their way to the network: threads apply the policy and estimate motion.
+
+    Attributes
+    ----------
+    tracks : Tracks
+    policy : QualityPolicy
+        As it was asked for.
+    needed : QualityPolicy
+        With the fewest points that are needed, `every` taken into account.
+    every : int
+        Frames that the tracks are judged by: every so many.
+    chunks : generator
+        What is ready, in order.
+    """
+
+    tracks: Tracks
+    policy: QualityPolicy
+    needed: QualityPolicy
+    every: int
+    chunks: Generator[_Prepared, None, None]
+
+
+def prepare(
+    tracks: Tracks,
+    policy: QualityPolicy | None = None,
+    *,
+    exposure: float = DEFAULT_EXPOSURE,
+    jobs: int | None = None,
+) -> Preparation:
+    """Begin to make tracks ready for the network, which need not be there yet.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    policy : QualityPolicy, optional
+        What happens to gaps, branches and short tracks.
+    exposure : float
+        Share of the frame that the shutter is open.
+    jobs : int, optional
+        Threads; one for each core by default.
+
+    Raises
+    ------
+    SptError
+        If the exposure is out of range.
+    """
+    check_exposure(exposure)
+    policy = policy or QualityPolicy()
+    every = frames_apart(tracks, policy)
+    needed = replace(policy, min_length=every * policy.min_length)
+
+    def work(chunk: Tracks) -> _Prepared:
+        segments = apply_to_chunk(chunk, needed)
+        ways = [thin(segments, every, first) for first in range(every)]
+        parts = [(_positions(way), way.offsets) for way in ways]
+        motion = motion_of(segments, chunk, exposure=exposure, every=every)
+        return _Prepared(len(chunk.table), segments.summary, dict(segments.counts), parts, motion)
+
+    jobs = jobs or core_count()
+    # While the network works no chunk is begun, so the threads need as many as it takes meanwhile.
+    ahead = 2 * jobs + -(-NETWORK_ROWS // chunks.CHUNK_ROWS)
+    found = in_order(work, policy_chunks(tracks, needed), jobs=jobs, ahead=ahead)
+    return Preparation(tracks, policy, needed, every, found)
+
+
+def _positions(segments: Segments) -> NDArray[np.float64]:
+    """Return x and y, (n_points, 2), row by row in memory as a GPU takes them."""
+    points = segments.points
+    out = np.empty((len(points), 2))
+    for i, axis in enumerate("xy"):
+        out[:, i] = points[axis].to_numpy()
+    return out
+
+
 def stream(
     classifier: Classifier,
-    tracks: Tracks,
-    policy: QualityPolicy,
+    coming: Preparation,
     *,
-    exposure: float,
-    every: int,
     clock: Clock,
     progress: Callable[[int, int], None] | None = None,
 ) -> Streamed:
@@ -103,13 +178,8 @@ def stream(
     ----------
     classifier : Classifier
         Whose network it is; the calling thread runs it.
-    tracks : Tracks
-    policy : QualityPolicy
-        With the fewest points that are needed, `every` taken into account.
-    exposure : float
-        Share of the frame that the shutter is open.
-    every : int
-        Frames that the tracks are judged by: every so many.
+    coming : Preparation
+        The tracks.
     clock : Clock
         Gets the time spent in ``quality`` (waiting for it and the estimates) and
         ``network``.
@@ -117,17 +187,7 @@ def stream(
         Called with the number of windows done and their total, which is estimated from the rows
         until all of them are known.
     """
-
-    def prepare(chunk: Tracks) -> _Prepared:
-        segments = apply_to_chunk(chunk, policy)
-        ways = [thin(segments, every, first) for first in range(every)]
-        parts = [(way.points[["x", "y"]].to_numpy(np.float64), way.offsets) for way in ways]
-        motion = motion_of(segments, chunk, exposure=exposure, every=every)
-        return _Prepared(len(chunk.table), segments.summary, dict(segments.counts), parts, motion)
-
-    jobs = classifier.jobs or core_count()
-    # While the network works no chunk is begun, so the threads need as many as it takes meanwhile.
-    ahead = 2 * jobs + -(-NETWORK_ROWS // chunks.CHUNK_ROWS)
+    tracks = coming.tracks
     done: list[_Prepared] = []
     waiting: list[_Prepared] = []
     runs: list[WindowOutputs] = []
@@ -140,9 +200,8 @@ def stream(
         waiting.clear()
         clock.lap("network", besides=seconds)
 
-    prepared = in_order(prepare, policy_chunks(tracks, policy), jobs=jobs, ahead=ahead)
-    with closing(prepared):  # Ctrl-C while the network works ends the threads, too
-        for one in prepared:
+    with closing(coming.chunks):  # Ctrl-C while the network works ends the threads, too
+        for one in coming.chunks:
             waiting.append(one)
             done.append(replace(one, parts=[]))
             segments = sum(part.n_segments for part in waiting)
