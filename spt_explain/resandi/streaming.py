@@ -55,7 +55,11 @@ class Streamed:
     counts : dict of str to int
         See `Segments.counts`.
     runs : list of WindowOutputs
-        What the network gave, for some of the segments each.
+        What the network gave, for some of the segments each, all ways to begin together.
+    first : list of WindowOutputs
+        The same for the first way to begin alone, with the taps.
+    segments : list of Segments
+        The segments themselves, if they were to be kept.
     motion : dict of str to numpy.ndarray, shape (segments,)
         Further columns of the verdict table.
     """
@@ -63,6 +67,8 @@ class Streamed:
     summary: pd.DataFrame
     counts: dict[str, int]
     runs: list[WindowOutputs]
+    first: list[WindowOutputs]
+    segments: list[Segments]
     motion: dict[str, NDArray[np.float64]]
 
 
@@ -75,6 +81,7 @@ class _Prepared:
     counts: dict[str, int]
     parts: list[tuple[NDArray[np.float64], NDArray[np.int64]]]
     motion: dict[str, NDArray[np.float64]]
+    segments: Segments | None = None
 
     @property
     def n_segments(self) -> int:
@@ -119,6 +126,7 @@ def prepare(
     *,
     exposure: float = DEFAULT_EXPOSURE,
     jobs: int | None = None,
+    keep: bool = False,
 ) -> Preparation:
     """Begin to make tracks ready for the network, which need not be there yet.
 
@@ -131,6 +139,8 @@ def prepare(
         Share of the frame that the shutter is open.
     jobs : int, optional
         Threads; one for each core by default.
+    keep : bool
+        Whether the segments are kept once the network has seen them.
 
     Raises
     ------
@@ -147,7 +157,8 @@ def prepare(
         ways = [thin(segments, every, first) for first in range(every)]
         parts = [(_positions(way), way.offsets) for way in ways]
         motion = motion_of(segments, chunk, exposure=exposure, every=every)
-        return _Prepared(len(chunk.table), segments.summary, dict(segments.counts), parts, motion)
+        counts, kept = dict(segments.counts), segments if keep else None
+        return _Prepared(len(chunk.table), segments.summary, counts, parts, motion, kept)
 
     jobs = jobs or core_count()
     # While the network works no chunk is begun, so the threads need as many as it takes meanwhile.
@@ -191,12 +202,15 @@ def stream(
     done: list[_Prepared] = []
     waiting: list[_Prepared] = []
     runs: list[WindowOutputs] = []
+    first: list[WindowOutputs] = []
     said = _Progress(progress, len(tracks.table))
 
     def run() -> None:
         clock.lap("quality")
         seconds = {"network": 0.0}
-        runs.append(_run(classifier, waiting, said, seconds))
+        ways = _run(classifier, waiting, said, seconds)
+        first.append(ways[0])
+        runs.append(ways[0] if len(ways) == 1 else together(ways))
         waiting.clear()
         clock.lap("network", besides=seconds)
 
@@ -216,13 +230,15 @@ def stream(
         join_summaries([part.summary for part in done], tracks),
         join_counts([part.counts for part in done], tracks),
         runs,
+        first,
+        [part.segments for part in done if part.segments is not None],
         {name: np.concatenate([part.motion[name] for part in done]) for name in done[0].motion},
     )
 
 
 def _run(
     classifier: Classifier, parts: Sequence[_Prepared], said: _Progress, seconds: dict[str, float]
-) -> WindowOutputs:
+) -> list[WindowOutputs]:
     """Run the network over chunks, once for each way to begin."""
     ways = len(parts[0].parts)
     said.begin(sum(part.rows for part in parts), ways)
@@ -233,7 +249,7 @@ def _run(
         offsets = offsets_of(np.concatenate(lengths))
         found.append(classifier.run(positions, offsets, progress=said.report, seconds=seconds))
         said.next_way()
-    return found[0] if ways == 1 else together(found)
+    return found
 
 
 def together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
@@ -247,6 +263,28 @@ def together(runs: Sequence[WindowOutputs]) -> WindowOutputs:
         owner=owner[order],
         outputs=np.concatenate([one.outputs for one in runs])[order],
         taps=[],
+    )
+
+
+def joined(runs: Sequence[WindowOutputs]) -> WindowOutputs:
+    """Return what the network gave for trajectories, some in each run, as one."""
+    if len(runs) == 1:
+        return runs[0]
+    points = offsets_of(np.array([ran.stops.max(initial=0) for ran in runs]))
+    segments = offsets_of(np.array([ran.n_segments for ran in runs]))
+    windows = offsets_of(np.array([len(ran.owner) for ran in runs]))
+    return replace(
+        runs[0],
+        n_segments=int(segments[-1]),
+        starts=np.concatenate([ran.starts + at for ran, at in zip(runs, points, strict=False)]),
+        stops=np.concatenate([ran.stops + at for ran, at in zip(runs, points, strict=False)]),
+        owner=np.concatenate([ran.owner + at for ran, at in zip(runs, segments, strict=False)]),
+        outputs=np.concatenate([ran.outputs for ran in runs]),
+        taps=[
+            (rows + at, taps)
+            for ran, at in zip(runs, windows, strict=False)
+            for rows, taps in ran.taps
+        ],
     )
 
 
