@@ -204,7 +204,9 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
         def forward(self, x: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
             return self.classes(self.outputs(x), temperature)
 
-    network = ResAnDi(classifier.weights.architecture)
+    with torch.device("meta"):  # drawing parameters that are replaced takes a quarter of a second
+        network = ResAnDi(classifier.weights.architecture)
+    network.to_empty(device="cpu")
     network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     extra = torch.from_numpy(log_weights(classifier, recording)).float()
     model = ClassLogits(network, extra).eval()

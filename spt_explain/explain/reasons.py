@@ -360,7 +360,9 @@ def _rows(examined: Examined, only: Sequence[int]) -> pd.DataFrame:
 def _take(
     positions: NDArray[np.float64], offsets: NDArray[np.int64], which: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return some trajectories, one after the other, and their offsets."""
+    """Return some trajectories, in ascending order, one after the other, and their offsets."""
+    if len(which) == len(offsets) - 1:
+        return positions, offsets
     lengths = np.diff(offsets)[which]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.arange(ends[-1]) + np.repeat(offsets[:-1][which] - ends[:-1], lengths)
@@ -371,6 +373,8 @@ def _windows_of(
     ran: WindowOutputs, which: NDArray[np.int64], placed: WindowOutputs
 ) -> WindowOutputs:
     """Return what the network gave for some trajectories, whose windows are `placed` alone."""
+    if len(which) == ran.n_segments:
+        return ran
     first = np.searchsorted(ran.owner, which)
     counts = np.bincount(placed.owner, minlength=len(which))
     rows = np.arange(len(placed.owner)) + np.repeat(first - np.cumsum(counts) + counts, counts)
