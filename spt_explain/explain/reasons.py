@@ -276,7 +276,7 @@ class Explainer:
                     of=self.how.of,
                     progress=said.of("explaining"),
                 )
-            parts.append((some, to_frames(found, ran, bounds)))
+            parts.append((some, to_frames(found, ran, bounds, jobs=self.classifier.jobs)))
         return _joined(parts, lengths)
 
     def _reasons(
@@ -463,17 +463,20 @@ def _frames(
     found: FrameScores,
 ) -> pd.DataFrame:
     lengths = np.diff(offsets)
-    frame = examined.segments.points["frame"].to_numpy()
+    points = examined.segments.points
+    frame, filled = points["frame"].to_numpy(), points["interpolated"].to_numpy()
     bounds = examined.segments.offsets
-    rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+    if len(index) < len(bounds) - 1:
+        rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+        frame, filled = frame[rows], filled[rows]
     # pandas takes rows of text ten times as fast as it makes them
     keys = table[list(KEYS)].take(np.repeat(np.arange(len(table)), lengths))
     return keys.reset_index(drop=True).assign(
-        frame=frame[rows],
+        frame=frame,
         x=positions[:, 0],
         y=positions[:, 1],
         score=found.score,
         score_contrast=found.contrast,
         node=found.node,
-        filled=examined.segments.points["interpolated"].to_numpy()[rows],
+        filled=filled,
     )

@@ -385,14 +385,19 @@ class Classifier:
 
         For what is more than running the network: inputs that are changed, or gradients.
         """
-        architecture = self.weights.architecture
         windows = Windows(positions, starts, stops)
-        padded = architecture.padded_length(windows.lengths)
+        parts = self.batches(windows.lengths)
+        for part, inputs in prepared(windows, parts, self.weights.architecture):
+            yield part.windows, inputs
+
+    def batches(self, lengths: NDArray[np.int64]) -> list[Part]:
+        """Return batches of windows of these lengths, by padded length; none is filled up."""
+        architecture = self.weights.architecture
+        padded = architecture.padded_length(lengths)
         parts = []
         for length in np.unique(padded).tolist():
             rows = np.flatnonzero(padded == length)
             size = rows_at(self.batch_size, architecture, length)
             some = [rows[i : i + size] for i in range(0, len(rows), size)]
             parts += [Part(one, length, len(one)) for one in some]
-        for part, inputs in prepared(windows, parts, architecture):
-            yield part.windows, inputs
+        return parts
