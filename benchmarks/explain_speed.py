@@ -3,6 +3,7 @@
     python benchmarks/explain_speed.py                       # on this machine; minutes on two cores
     python benchmarks/explain_speed.py --device cuda --tracks 20000
     python benchmarks/explain_speed.py --passes              # what it asks of the network
+    python benchmarks/explain_speed.py --figures             # seconds for each track's figure
 
 For each length, the same tracks are classified and explained in turn, several times; the fastest of
 each counts. Explained: by Grad-CAM without a check (`--method gradcam --draws 0`: every column of
@@ -11,12 +12,17 @@ the tables but the statistics), the same with the paper's statistics in windows,
 
 With --passes simulated tracks of all classes are explained once, and what the network does is
 counted in frames of padded input: forward passes, and backward ones to the input, each as one.
+
+With --figures the figures of simulated tracks are drawn, by processes that have started already: in
+how many seconds one follows another, and the CPU seconds of one.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -26,9 +32,11 @@ from torch import autograd
 
 from spt_explain.diffusion.population import simulate
 from spt_explain.explain.reasons import Explainer, How
+from spt_explain.report.figure_processes import Drawing, draw, draw_all
 from spt_explain.resandi.backends.onnx import OnnxRunner
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.folded import FoldedNetwork
+from spt_explain.threads import core_count
 from spt_explain.tracks import Calibration, Source, Tracks
 
 
@@ -78,12 +86,39 @@ def print_passes(length: tuple[int, int], tracks: int, network: dict[str, Any]) 
     )
 
 
+def print_figures(points: int, tracks: int, network: dict[str, Any]) -> None:
+    """Print what the figures of tracks of one length cost."""
+    found = Explainer(**network).explain(
+        simulate("all", tracks=tracks, length=(points, points), noise=(0, 1), seed=1)
+    )
+    drawings = []
+    for _, track in found.tracks.iterrows():
+        own = [
+            table[table["particle"] == track["particle"]] if len(table) else table
+            for table in (found.frames, found.windows, found.timeline)
+        ]
+        options = {"unit": found.unit, "frame_interval_s": 0.05, "classes": found.classes}
+        drawings.append(Drawing(f"track-{len(drawings)}", track, tuple(own), options))
+    with tempfile.TemporaryDirectory() as folder:
+        list(draw_all(drawings, len(drawings), Path(folder), ("png",)))  # processes start
+        started = time.perf_counter()
+        list(draw_all(drawings, len(drawings), Path(folder), ("png",)))
+        each = (time.perf_counter() - started) / len(drawings)
+        draw(drawings[0], Path(folder), ("png",))
+        busy = time.process_time()
+        for one in drawings[:10]:
+            draw(one, Path(folder), ("png",))
+        alone = (time.process_time() - busy) / 10
+    print(f"{points:>7} points: {each:.2f} s each by {core_count()} processes, {alone:.2f} CPU s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--passes", action="store_true", help="count passes only, on the CPU")
+    parser.add_argument("--figures", action="store_true", help="time the tracks' figures only")
     parser.add_argument("--points", type=int, nargs="*", default=[20, 50, 100, 200, 500, 1000])
     parser.add_argument("--tracks", type=int, help="of each length; 40,000 points by default")
     parser.add_argument("--repeats", type=int, default=3)
@@ -98,6 +133,10 @@ def main() -> None:
     if options.passes:
         for length in ((10, 30), (30, 100), (100, 300), (300, 1000)):
             print_passes(length, 80, {"weights": options.weights, "device": "cpu"})
+        return
+    if options.figures:
+        for points in options.points:
+            print_figures(points, options.tracks or 40, {"weights": options.weights})
         return
     quick = How(method="gradcam", draws=0)
     explainers = {

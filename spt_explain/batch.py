@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.resandi.recording import Recording
+    from spt_explain.resandi.streaming import Preparation
     from spt_explain.tracks import QualityPolicy, Tracks
 
 __all__ = ["FileResult", "Listener", "Plan", "classify_files", "count_verdicts", "plan_outputs"]
@@ -242,6 +244,7 @@ class _Run(NetworkRun["Classifier", FileResult]):
     done_in_words = "classified"
     tracking_in_words = "frames"
     plan: Plan
+    _coming: Preparation
 
     def classifier(self) -> Classifier:
         return self.engine()
@@ -253,17 +256,27 @@ class _Run(NetworkRun["Classifier", FileResult]):
             "(the intervals of populations have a seed, stated there)",
         }
 
+    def begin(self, tracks: Tracks) -> None:
+        from spt_explain.resandi.streaming import prepare
+
+        self._coming = prepare(tracks, self.policy, exposure=self.exposure, jobs=self.jobs)
+
+    def prepare(self) -> None:
+        with ExitStack() as failing:  # the threads end here, not wherever they would be collected
+            failing.callback(self._coming.chunks.close)
+            super().prepare()
+            failing.pop_all()
+
     def work(self, tracks: Tracks, result: FileResult) -> None:
         from spt_explain.resandi.populations import describe_population
 
         result.clock.lap("backend")
         classifier = self.classifier()
-        verdicts = classifier.classify(
-            tracks,
-            self.policy,
-            exposure=self.exposure,
-            progress=lambda done, total: self.listener.progress("windows", done, total),
-        )
+        with closing(self._coming.chunks):
+            verdicts = classifier.classify_prepared(
+                self._coming,
+                progress=lambda done, total: self.listener.progress("windows", done, total),
+            )
         result.table = verdicts.table
         result.clock.lap("other", besides=verdicts.seconds)
         result.report = {

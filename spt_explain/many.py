@@ -160,6 +160,12 @@ class Run(Generic[What, Result]):
     def check(self, what: What) -> None:
         """Refuse what was read and can't be used."""
 
+    def begin(self, what: What) -> None:
+        """Begin what threads can do to one input before all is ready to work on it.
+
+        An error here is the input's.
+        """
+
     def prepare(self) -> None:
         """Get ready, once a file was read; an error here stops the run."""
 
@@ -221,6 +227,7 @@ class Run(Generic[What, Result]):
             self.listener.read(what)
             self.check(what)
             clock.lap("reading")
+            self.begin(what)
         except NotTracksError as error:
             result.error, result.skipped = error, not one.explicit
             return result

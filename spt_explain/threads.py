@@ -6,7 +6,8 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -47,6 +48,8 @@ def in_order(
 ) -> Generator[Made, None, None]:
     """Yield the result for each item, in order, while threads work on the next ones.
 
+    The threads begin at once, with as many items as may wait.
+
     Parameters
     ----------
     function : callable
@@ -65,17 +68,28 @@ def in_order(
         What `function` returned. What it raises is raised in its turn, and so is Ctrl-C; items
         that have not begun by then are dropped.
     """
-    jobs = jobs or core_count()
+    found: Generator[Any, None, None] = _in_order(function, items, jobs or core_count(), ahead)
+    next(found)
+    return found
+
+
+def _in_order(
+    function: Callable[[Item], Made], items: Iterable[Item], jobs: int, ahead: int | None
+) -> Generator[Made | None, None, None]:
+    """Yield None once the threads have begun, then what `in_order` says."""
     if jobs == 1:
+        yield None
         yield from map(function, items)
         return
-    ahead = ahead or 2 * jobs
     pool = thread_pool(jobs)
     waiting: deque[Future[Made]] = deque()
+    coming = iter(items)
     try:
-        for item in items:
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+        for item in islice(coming, ahead or 2 * jobs):
+            waiting.append(pool.submit(function, item))
+        yield None
+        for item in coming:
+            yield waiting.popleft().result()
             waiting.append(pool.submit(function, item))
         while waiting:
             yield waiting.popleft().result()

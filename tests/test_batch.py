@@ -11,8 +11,10 @@ import pytest
 from spt_explain.batch import Listener, classify_files, expected_points, plan_outputs
 from spt_explain.errors import SptError
 from spt_explain.many import NetworkRun
+from spt_explain.resandi import streaming
 from spt_explain.resandi.classifier import Verdicts
 from spt_explain.resandi.weights import find_weights
+from spt_explain.threads import threads_busy
 from spt_explain.tracks import QualityPolicy
 
 
@@ -97,7 +99,8 @@ class Fake:
         self.weights = find_weights("resandi-small")
         self.before = before
 
-    def classify(self, tracks, policy, *, exposure, progress):
+    def classify_prepared(self, coming, *, progress):
+        tracks, policy = coming.tracks, coming.policy
         self.before(tracks)
         time.sleep(0.05)
         progress(1, 1)
@@ -204,6 +207,42 @@ def test_a_network_that_cannot_start_ends_the_run_once_a_file_was_read(folder, j
         classify(folder, "ab", fail, jobs=jobs)
     with pytest.raises(SptError, match=r'none of 2 files could be classified; the first: .*"oh"'):
         classify(folder, "bd", fail, jobs=jobs)
+    for thread in threading.enumerate():
+        if thread.name.startswith("spt-explain"):
+            thread.join(10)
+    assert not threads_busy()
+
+
+def test_tracks_are_made_ready_while_the_network_starts(folder, monkeypatch):
+    ready = threading.Event()
+    real = streaming.apply_to_chunk
+
+    def noting(*args):
+        ready.set()
+        return real(*args)
+
+    def make():
+        assert ready.wait(30)
+        return Fake()
+
+    monkeypatch.setattr(streaming, "apply_to_chunk", noting)
+    (result,), _ = classify(folder, "a", make, jobs=2)
+    assert result.done
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_the_policy_refuses_is_that_files_error(folder, monkeypatch, jobs):
+    """Also where it is found before the network is there."""
+    real = streaming.frames_apart
+
+    def refusing(tracks, policy):
+        if tracks.source.name.endswith("c.csv"):
+            raise SptError("too few frames")
+        return real(tracks, policy)
+
+    monkeypatch.setattr(streaming, "frames_apart", refusing)
+    found, _ = classify(folder, "ace", jobs=jobs)
+    assert [str(one.error) for one in found] == ["None", "too few frames", "None"]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

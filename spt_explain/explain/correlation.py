@@ -14,6 +14,7 @@ drawn again.
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +23,7 @@ from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.diffusion.statistics import STATISTICS
 from spt_explain.explain.published import FIGURE_7
 from spt_explain.explain.windows import KEYS, track_offsets
+from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +80,7 @@ def correlations(
     level : float
         Coverage of the intervals.
     seed : int
-        Seed of the bootstrap.
+        Seed of the bootstrap, of which each class and statistic has its own part.
 
     Returns
     -------
@@ -105,33 +107,40 @@ def correlations(
     name = classes_of(windows.iloc[offsets[:-1]], tracks, label)
     owner = np.repeat(np.arange(len(name)), np.diff(offsets))
     values = {c: windows[c].to_numpy(np.float64) for c in (score, *statistics)}
-    rng = np.random.default_rng(seed)
-    rows: list[dict[str, Any]] = []
-    for class_name in in_order(name):
-        inside = (name == class_name)[owner]
-        for statistic in statistics:
-            both = inside & np.isfinite(values[score]) & np.isfinite(values[statistic])
-            a, b = values[score][both], values[statistic][both]
-            track = np.unique(owner[both], return_inverse=True)[1]
-            for variant in variants:
-                kept = np.bincount(track, minlength=1) >= (
-                    fewest_windows if variant == "within" else 1
+    pairs = list(product(class_order(name), statistics))
+    seeds = np.random.SeedSequence(seed).spawn(len(pairs))
+
+    def correlate(
+        job: tuple[tuple[str, str], np.random.SeedSequence],
+    ) -> list[dict[str, Any]]:
+        (class_name, statistic), own_seed = job
+        rng = np.random.default_rng(own_seed)
+        both = (name == class_name)[owner]
+        both &= np.isfinite(values[score]) & np.isfinite(values[statistic])
+        a, b = values[score][both], values[statistic][both]
+        track = np.unique(owner[both], return_inverse=True)[1]
+        rows = []
+        for variant in variants:
+            kept = np.bincount(track, minlength=1) >= (fewest_windows if variant == "within" else 1)
+            row: dict[str, Any] = {
+                "class": class_name,
+                "variant": variant,
+                "statistic": statistic,
+            }
+            for kind in ("pearson", "spearman"):
+                at, low, high = _coefficient(
+                    a, b, track, kept, kind, variant, resamples, level, rng
                 )
-                row: dict[str, Any] = {
-                    "class": class_name,
-                    "variant": variant,
-                    "statistic": statistic,
-                }
-                for kind in ("pearson", "spearman"):
-                    at, low, high = _coefficient(
-                        a, b, track, kept, kind, variant, resamples, level, rng
-                    )
-                    row |= {kind: at, f"{kind}_low": low, f"{kind}_high": high}
-                used = kept[track] if len(track) else np.zeros(0, bool)
-                row["n_windows"] = int(used.sum())
-                row["n_tracks"] = int(kept.sum()) if len(track) else 0
-                row["published"] = FIGURE_7.get(class_name, {}).get(statistic, np.nan)
-                rows.append(row)
+                row |= {kind: at, f"{kind}_low": low, f"{kind}_high": high}
+            used = kept[track] if len(track) else np.zeros(0, bool)
+            row["n_windows"] = int(used.sum())
+            row["n_tracks"] = int(kept.sum()) if len(track) else 0
+            row["published"] = FIGURE_7.get(class_name, {}).get(statistic, np.nan)
+            rows.append(row)
+        return rows
+
+    found = list(in_order(correlate, zip(pairs, seeds, strict=True)))
+    rows = [row for some in found for row in some]
     columns = ["class", "variant", "statistic"]
     for kind in ("pearson", "spearman"):
         columns += [kind, f"{kind}_low", f"{kind}_high"]
@@ -180,7 +189,7 @@ def classes_of(first: pd.DataFrame, tracks: pd.DataFrame, label: str = "class") 
     return out
 
 
-def in_order(names: Any) -> list[str]:
+def class_order(names: Any) -> list[str]:
     """Return the classes that occur, those of the simulators first and in their order."""
     there = {name for name in names if name is not None}
     return [c for c in CLASS_NAMES if c in there] + sorted(there - set(CLASS_NAMES))

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from spt_explain.errors import SptError
 from spt_explain.explain.scores import Maps, log_weights
 from spt_explain.resandi.graph import BLOCKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -120,10 +121,10 @@ def maps(
     temperature = classifier.calibration.temperatures(lengths)
     target, against = target[ran.owner], against[ran.owner]
     found, done = [], 0
-    for part, inputs in classifier.inputs(positions, ran.starts, ran.stops):
-        if device == "cuda" and not _is_right(classifier, model, inputs):
+    for part, x in _inputs(classifier, positions, ran, device):
+        if device == "cuda" and not _is_right(classifier, model, x):
             device, model = "cpu", model.cpu()
-        x = torch.from_numpy(inputs).to(device)
+        x = x.to(device)
         scale = torch.from_numpy(temperature[part]).to(device, torch.float32)
         wanted = torch.from_numpy(target[part]).to(device)
         other = torch.from_numpy(against[part]).to(device)
@@ -148,6 +149,28 @@ def maps(
         if progress is not None:
             progress(done, len(lengths))
     return found
+
+
+def _inputs(
+    classifier: Classifier, positions: NDArray[np.float64], ran: WindowOutputs, device: str
+) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
+    """Yield batches of windows: their indices, and their inputs, made where the network runs."""
+    import torch
+
+    if device == "cpu":
+        for part, inputs in classifier.inputs(positions, ran.starts, ran.stops):
+            yield part, torch.from_numpy(inputs)
+        return
+    from spt_explain.resandi.backends.torch import inputs_on_device
+
+    architecture = classifier.weights.architecture
+    path = torch.from_numpy(np.require(positions, None, ["C", "W"])).to(device)
+    lengths = ran.stops - ran.starts
+    for batch in classifier.batches(lengths):
+        place = np.stack([ran.starts[batch.windows], lengths[batch.windows]])
+        start, length = torch.from_numpy(place).to(device)
+        x = inputs_on_device(path, start, length, batch.padded, architecture)
+        yield batch.windows, x.contiguous()
 
 
 def class_model(classifier: Classifier, recording: Recording | None, *, folded: bool = True) -> Any:
@@ -204,7 +227,9 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
         def forward(self, x: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
             return self.classes(self.outputs(x), temperature)
 
-    network = ResAnDi(classifier.weights.architecture)
+    with torch.device("meta"):  # drawing parameters that are replaced takes a quarter of a second
+        network = ResAnDi(classifier.weights.architecture)
+    network.to_empty(device="cpu")
     network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     extra = torch.from_numpy(log_weights(classifier, recording)).float()
     model = ClassLogits(network, extra).eval()
@@ -213,7 +238,7 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
     return model
 
 
-def _is_right(classifier: Classifier, model: Any, inputs: NDArray[np.float32]) -> bool:
+def _is_right(classifier: Classifier, model: Any, x: torch.Tensor) -> bool:
     """Return whether the GPU computes a batch of this shape as the reference says; else note it."""
     import torch
 
@@ -225,7 +250,7 @@ def _is_right(classifier: Classifier, model: Any, inputs: NDArray[np.float32]) -
             outputs: NDArray[np.float32] = model.outputs(x).detach().cpu().numpy()
         return outputs
 
-    return classifier.backend.agrees(run, inputs.shape[2], len(inputs), "gradients on cuda")
+    return classifier.backend.agrees(run, x.size(2), len(x), "gradients on cuda")
 
 
 def explained(

@@ -276,7 +276,7 @@ class Explainer:
                     of=self.how.of,
                     progress=said.of("explaining"),
                 )
-            parts.append((some, to_frames(found, ran, bounds)))
+            parts.append((some, to_frames(found, ran, bounds, jobs=self.classifier.jobs)))
         return _joined(parts, lengths)
 
     def _reasons(
@@ -360,7 +360,9 @@ def _rows(examined: Examined, only: Sequence[int]) -> pd.DataFrame:
 def _take(
     positions: NDArray[np.float64], offsets: NDArray[np.int64], which: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return some trajectories, one after the other, and their offsets."""
+    """Return some trajectories, in ascending order, one after the other, and their offsets."""
+    if len(which) == len(offsets) - 1:
+        return positions, offsets
     lengths = np.diff(offsets)[which]
     ends = np.concatenate([[0], np.cumsum(lengths)])
     rows = np.arange(ends[-1]) + np.repeat(offsets[:-1][which] - ends[:-1], lengths)
@@ -371,6 +373,8 @@ def _windows_of(
     ran: WindowOutputs, which: NDArray[np.int64], placed: WindowOutputs
 ) -> WindowOutputs:
     """Return what the network gave for some trajectories, whose windows are `placed` alone."""
+    if len(which) == ran.n_segments:
+        return ran
     first = np.searchsorted(ran.owner, which)
     counts = np.bincount(placed.owner, minlength=len(which))
     rows = np.arange(len(placed.owner)) + np.repeat(first - np.cumsum(counts) + counts, counts)
@@ -459,17 +463,20 @@ def _frames(
     found: FrameScores,
 ) -> pd.DataFrame:
     lengths = np.diff(offsets)
-    frame = examined.segments.points["frame"].to_numpy()
+    points = examined.segments.points
+    frame, filled = points["frame"].to_numpy(), points["interpolated"].to_numpy()
     bounds = examined.segments.offsets
-    rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+    if len(index) < len(bounds) - 1:
+        rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+        frame, filled = frame[rows], filled[rows]
     # pandas takes rows of text ten times as fast as it makes them
     keys = table[list(KEYS)].take(np.repeat(np.arange(len(table)), lengths))
     return keys.reset_index(drop=True).assign(
-        frame=frame[rows],
+        frame=frame,
         x=positions[:, 0],
         y=positions[:, 1],
         score=found.score,
         score_contrast=found.contrast,
         node=found.node,
-        filled=examined.segments.points["interpolated"].to_numpy()[rows],
+        filled=filled,
     )

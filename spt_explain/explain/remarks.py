@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.explain.correlation import classes_of, in_order, ranks
+from spt_explain.explain.correlation import class_order, classes_of, ranks
 from spt_explain.explain.motion import Motion, Settings
 from spt_explain.explain.windows import track_offsets
 from spt_explain.tracks.runs import offsets_of
@@ -317,7 +317,7 @@ def remarks(
     good = _usable(values, offsets, settings.shortest)
     rng = np.random.default_rng(settings.seed)
     rows = []
-    for class_name in in_order(name):
+    for class_name in class_order(name):
         chosen = np.flatnonzero((name == class_name) & good)
         measures = [m for m in MEASURES if m.class_name == class_name]
         if not len(chosen) or not measures:

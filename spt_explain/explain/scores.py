@@ -7,15 +7,18 @@ and 2) without a backward pass. Nothing here runs the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from spt_explain.resandi.graph import NODES
 from spt_explain.resandi.windows import softmax
+from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
@@ -28,6 +31,8 @@ others' and add up; the ranking within a track is the same. "logit": as in the a
 does not ask what speaks for the other classes."""
 STRIDE = 32
 """Frames of the input for each node of the last stage."""
+_WINDOWS_AT_ONCE = 512
+"""Windows that a thread works on: what it needs for them stays in its core's cache."""
 
 
 @dataclass(frozen=True)
@@ -118,27 +123,37 @@ def grad_cam_maps(
     """
     shape = classifier.weights.architecture
     extra = log_weights(classifier, recording)
-    joint = classifier.joint_logits(ran)
-    logits, shares = _condition_shares(joint, extra)
-    p = softmax(logits)
     lengths = ran.stops - ran.starts
-    scale = 1 / classifier.calibration.temperatures(lengths)
     padded = shape.padded_length(lengths)
     target, against = target[ran.owner], against[ran.owner]
     eye = np.eye(len(shape.classes))
-    found = []
-    for part, taps in ran.taps:
-        nodes = taps[NODES].astype(np.float64)
-        wanted = directions(p[part], target[part], of)
+
+    def scored(job: tuple[NDArray[np.int64], NDArray[np.float32]]) -> Maps:
+        part, nodes = job
+        some = replace(ran, starts=ran.starts[part], stops=ran.stops[part],
+                       outputs=ran.outputs[part])  # fmt: skip
+        logits, shares = _condition_shares(classifier.joint_logits(some), extra)
+        p = softmax(logits)
+        wanted = directions(p, target[part], of)
         contrast = eye[target[part]] - eye[against[part]]
         if of == "probability":
-            contrast = wanted - directions(p[part], against[part], of)
+            contrast = wanted - directions(p, against[part], of)
         # of the two with respect to the joint logits, of which `nodes` has the parts
-        both = np.stack([wanted, contrast], axis=1) * scale[part, None, None]
-        slopes = both[..., None] * shares[part, None]
-        scores = slopes.reshape(len(part), 2, -1) @ nodes
-        found.append(Maps(part, int(padded[part[0]]), STRIDE, scores[:, 0], scores[:, 1]))
-    return found
+        scale = 1 / classifier.calibration.temperatures(lengths[part])
+        both = np.stack([wanted, contrast], axis=1) * scale[:, None, None]
+        slopes = both[..., None] * shares[:, None]
+        scores = slopes.reshape(len(part), 2, -1) @ nodes.astype(np.float64)
+        return Maps(part, int(padded[part[0]]), STRIDE, scores[:, 0], scores[:, 1])
+
+    return list(in_order(scored, _pieces(ran), jobs=classifier.jobs))
+
+
+def _pieces(ran: WindowOutputs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield some windows at a time, and what each node adds to their logits."""
+    for part, taps in ran.taps:
+        for first in range(0, len(part), _WINDOWS_AT_ONCE):
+            rows = slice(first, first + _WINDOWS_AT_ONCE)
+            yield part[rows], taps[NODES][rows]
 
 
 def directions(
@@ -197,7 +212,13 @@ class FrameScores:
     nodes: NDArray[np.int64]
 
 
-def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) -> FrameScores:
+def to_frames(
+    maps: list[Maps],
+    ran: WindowOutputs,
+    offsets: NDArray[np.int64],
+    *,
+    jobs: int | None = None,
+) -> FrameScores:
     """Give each frame the score of the node it lies in.
 
     Parameters
@@ -207,6 +228,8 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
         Where the windows lie.
     offsets : numpy.ndarray, shape (m + 1,)
         Trajectory *i* is rows ``offsets[i]:offsets[i + 1]``.
+    jobs : int, optional
+        Threads; one for each core by default.
 
     Returns
     -------
@@ -217,35 +240,19 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
     overlap = bool((np.diff(ran.owner) == 0).any())
     count = np.zeros(n_points) if overlap else np.ones(n_points)
     node = np.zeros(n_points, np.int64)
-    for one in maps:
-        starts, stops = ran.starts[one.windows], ran.stops[one.windows]
-        lengths = stops - starts
-        which = np.repeat(np.arange(len(starts)), lengths)
-        firsts = np.cumsum(lengths) - lengths
-        within = np.arange(len(which)) - firsts[which]
-        rows = starts[which] + within - int(offsets[0])
-        column = one.padded - lengths[which] + within
-        at = column // one.stride
-        place = (column + 0.5) / one.stride - 0.5  # in nodes, 0 in the middle of the first
-        low = np.clip(np.floor(place).astype(np.int64), 0, one.scores.shape[1] - 1)
-        first = ((one.padded - lengths) // one.stride)[which]
-        low = np.maximum(low, first)  # not from nodes before the trajectory
-        high = np.minimum(low + 1, one.scores.shape[1] - 1)
-        share = np.clip(place - low, 0, 1)
-        row = which * one.scores.shape[1]
-        flat = one.scores.ravel()
-        smooth = flat[row + low]
-        smooth += share * (flat[row + high] - smooth)
-        for total, values in zip(
-            sums, (flat[row + at], one.contrast.ravel()[row + at], smooth), strict=True
-        ):
-            if overlap:
-                total += np.bincount(rows, values, n_points)
-            else:
-                total[rows] = values
-        if overlap:
-            count += np.bincount(rows, minlength=n_points)
-        node[rows] = at - first
+
+    def spread(one: Maps) -> None:
+        rows, values, at = _of_frames(one, ran, int(offsets[0]))
+        node[rows] = at
+        if not overlap:  # each row is of one window, so threads don't meet
+            sums[:, rows] = values
+            return
+        for total, column in zip(sums, values, strict=True):
+            total += np.bincount(rows, column, n_points)
+        np.add(count, np.bincount(rows, minlength=n_points), out=count)
+
+    for _ in in_order(spread, _split(maps), jobs=1 if overlap else jobs):
+        pass
     stride = maps[0].stride if maps else STRIDE
     lengths = np.diff(offsets)
     windows = np.bincount(ran.owner, minlength=len(lengths))
@@ -258,3 +265,41 @@ def to_frames(maps: list[Maps], ran: WindowOutputs, offsets: NDArray[np.int64]) 
         nodes[filled] = np.maximum.reduceat(node, (offsets[:-1] - offsets[0])[filled]) + 1
     score, contrast, smooth = sums / np.maximum(count, 1) if overlap else sums
     return FrameScores(score, contrast, smooth, node, nodes)
+
+
+def _split(maps: list[Maps]) -> Iterator[Maps]:
+    """Yield maps of fewer windows."""
+    for one in maps:
+        for first in range(0, len(one.windows), _WINDOWS_AT_ONCE):
+            rows = slice(first, first + _WINDOWS_AT_ONCE)
+            yield Maps(
+                one.windows[rows], one.padded, one.stride, one.scores[rows], one.contrast[rows]
+            )
+
+
+def _of_frames(
+    one: Maps, ran: WindowOutputs, before: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the rows of the frames of some windows, their scores, and their nodes.
+
+    The scores, (3, rows): score, contrast, and the score between the middles of nodes.
+    """
+    starts, stops = ran.starts[one.windows], ran.stops[one.windows]
+    lengths = stops - starts
+    which = np.repeat(np.arange(len(starts)), lengths)
+    firsts = np.cumsum(lengths) - lengths
+    within = np.arange(len(which)) - firsts[which]
+    rows = starts[which] + within - before
+    column = one.padded - lengths[which] + within
+    at = column // one.stride
+    place = (column + 0.5) / one.stride - 0.5  # in nodes, 0 in the middle of the first
+    low = np.clip(np.floor(place).astype(np.int64), 0, one.scores.shape[1] - 1)
+    first = ((one.padded - lengths) // one.stride)[which]
+    low = np.maximum(low, first)  # not from nodes before the trajectory
+    high = np.minimum(low + 1, one.scores.shape[1] - 1)
+    share = np.clip(place - low, 0, 1)
+    row = which * one.scores.shape[1]
+    flat = one.scores.ravel()
+    smooth = flat[row + low]
+    smooth += share * (flat[row + high] - smooth)
+    return rows, np.stack([flat[row + at], one.contrast.ravel()[row + at], smooth]), at - first

@@ -248,6 +248,9 @@ def wrapped(
     bold: bool = False,
 ) -> list[str]:
     """Break a text into lines no wider than that, between words."""
+    whole = " ".join(text.split())
+    if whole and text_width_mm(whole, points=points, bold=bold) <= width_mm:
+        return [whole]
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word

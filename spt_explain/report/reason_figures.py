@@ -237,9 +237,11 @@ def _probabilities(
         axes.spines[side].set_visible(side == "left")
     axes.set_xticks([])
     axes.set_yticks([])
+    lengths = [np.nan_to_num(found[name]) for name in shown]
+    colours = [colour_of(name, classes) for name in shown]
+    axes.barh(range(len(shown)), lengths, height=0.72, color=colours)
     for row, name in enumerate(shown):
         value = found[name]
-        axes.barh(row, np.nan_to_num(value), height=0.72, color=colour_of(name, classes))
         middle = top + 4.8 + (row + 0.5) * _BAR_STEP
         look: dict[str, Any] = {"va": "center", "ha": "right"}
         bold = {"fontweight": "bold"} if name == explained else {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.explain.correlation import in_order
+from spt_explain.explain.correlation import class_order
 from spt_explain.report.style import (
     ACCENT,
     FAINT,
@@ -72,7 +72,7 @@ def gallery_figures(study: GalleryStudy) -> dict[str, Callable[[], Figure]]:
 def embedding_maps(study: EmbeddingStudy) -> Figure:
     """Draw each block's map, a dot a track, coloured by its class (Fig. 6)."""
     points = study.points
-    classes = in_order(points["class"])
+    classes = class_order(points["class"])
     figure = new_figure(PAGE_MM, PAGE_MM * 0.98)
     order = np.random.default_rng(0).permutation(len(points))  # no class lies on top of all others
     colours = np.array([colour_of(c, classes) for c in points["class"]], dtype=object)[order]
@@ -98,7 +98,7 @@ def neighbours(study: EmbeddingStudy) -> Figure:
     figure = new_figure(PAGE_MM, 150)
     for axes, block in zip(figure.subplots(2, 2).flat, BLOCKS, strict=True):
         own = study.classes[study.classes["block"] == block]
-        classes = in_order(own["class"])
+        classes = class_order(own["class"])
         near = own.set_index("class").reindex(classes)[[f"near_{c}" for c in classes]].to_numpy()
         axes.imshow(near, cmap="Blues", vmin=0, vmax=1)
         _write_shares(axes, near)
@@ -133,7 +133,7 @@ def correlation_maps(study: CorrelationStudy, method: str) -> Figure:
     grid = figure.subplots(lines, columns, squeeze=False).flat
     for axes in list(grid)[len(panels) :]:
         axes.set_visible(False)
-    classes = in_order(table["class"])
+    classes = class_order(table["class"])
     image: Any = None
     for axes, (title, own, column) in zip(figure.axes, panels, strict=False):
         wide = own.pivot_table(index="statistic", columns="class", values=column, dropna=False)
@@ -170,7 +170,7 @@ def gallery_samples(study: GalleryStudy, method: str) -> Figure:
     from matplotlib.colors import Normalize
 
     table = study.samples[study.samples["method"] == method]
-    classes = in_order(table["class"])
+    classes = class_order(table["class"])
     fine = not parse_methods([method], ())[0].layer
     said = f", means over 1/{SUBINTERVALS} of the track" if fine else ""
     columns = int(table["sample"].max()) + 1

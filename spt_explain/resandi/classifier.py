@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spt_explain.clock import Clock
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.diffusion.estimates import check_exposure
 from spt_explain.errors import SptError
 from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.backends import load_backend
@@ -19,13 +18,12 @@ from spt_explain.resandi.backends.runner import Part, Windows, prepared, rows_at
 from spt_explain.resandi.calibration import Calibration
 from spt_explain.resandi.judging import Judge, Prediction
 from spt_explain.resandi.recording import Recording, training_shares
-from spt_explain.resandi.streaming import motion_of, stream, together
+from spt_explain.resandi.streaming import joined, prepare, stream
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
-from spt_explain.threads import thread_pool
-from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
-from spt_explain.tracks.thinning import frames_apart, thin
+from spt_explain.tracks.quality import apply_policy, join_segments, require_some
+from spt_explain.tracks.thinning import thin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.tracks.quality import Segments
+    from spt_explain.resandi.streaming import Preparation, Streamed
+    from spt_explain.tracks.quality import QualityPolicy, Segments
     from spt_explain.tracks.table import Tracks
 
 
@@ -228,22 +227,19 @@ class Classifier:
             If the exposure is out of range, or not a single track can be classified; the message
             says why.
         """
-        check_exposure(exposure)
-        policy = policy or QualityPolicy()
+        coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs)
+        return self.classify_prepared(coming, progress=progress)
+
+    def classify_prepared(
+        self, coming: Preparation, *, progress: Callable[[int, int], None] | None = None
+    ) -> Verdicts:
+        """Classify tracks that threads make ready (`streaming.prepare`); see `classify`."""
         clock = Clock()
-        every = frames_apart(tracks, policy)
-        needed = replace(policy, min_length=every * policy.min_length)
-        found = stream(
-            self, tracks, needed, exposure=exposure, every=every, clock=clock, progress=progress
-        )
+        tracks = coming.tracks
+        found = stream(self, coming, clock=clock, progress=progress)
         if not found.runs:
-            require_some(apply_policy(tracks, needed, jobs=self.jobs), tracks)
-        prediction = self.judge(found.runs)
-        clock.lap("judging")
-        table = self._table(tracks, found.summary, prediction, found.motion, every)
-        clock.lap("table")
-        recording = prediction.recording
-        return Verdicts(table, tracks, found.counts, policy, recording, clock.seconds)
+            require_some(apply_policy(tracks, coming.needed, jobs=self.jobs), tracks)
+        return self._verdicts(coming, found, clock)[0]
 
     def examine(
         self,
@@ -254,62 +250,36 @@ class Classifier:
         progress: Callable[[int, int], None] | None = None,
     ) -> Examined:
         """Classify every track, and keep what the verdicts were made from; see `classify`."""
-        check_exposure(exposure)
-        policy = policy or QualityPolicy()
         clock = Clock()
-        every = frames_apart(tracks, policy)
-        needed = replace(policy, min_length=every * policy.min_length)
-        segments = apply_policy(tracks, needed, jobs=self.jobs)
+        coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs, keep=True)
+        found = stream(self, coming, clock=clock, progress=progress)
+        segments = join_segments(found.segments, tracks, coming.needed)
         require_some(segments, tracks)
-        parts = [thin(segments, every, first) for first in range(every)]
         clock.lap("quality")
-        seconds = {"network": 0.0}
+        verdicts, judged = self._verdicts(coming, found, clock)
+        every, ran = coming.every, joined(found.first)
+        prediction = judged if every == 1 else self.judge(ran, judged.recording)
+        return Examined(verdicts, thin(segments, every, 0), ran, prediction, judged.probabilities)
 
-        def move() -> dict[str, NDArray[np.float64]]:
-            return motion_of(segments, tracks, exposure=exposure, every=every)
-
-        with thread_pool(1) as pool:  # while the network works
-            moving = pool.submit(move) if self.jobs != 1 else None
-            runs = [
-                self.run(
-                    part.points[["x", "y"]].to_numpy(np.float64),
-                    part.offsets,
-                    progress=progress,
-                    seconds=seconds,
-                )
-                for part in parts
-            ]
-            clock.lap("network", besides=seconds)
-            prediction = self.judge(runs[0] if every == 1 else together(runs))
-            clock.lap("judging")
-            motion = move() if moving is None else moving.result()
-        clock.lap("estimates")
-        table = self._table(tracks, segments.summary, prediction, motion, every)
-        clock.lap("table")
-        counts, recording = dict(segments.counts), prediction.recording
-        verdicts = Verdicts(table, tracks, counts, policy, recording, clock.seconds)
-        judged = prediction.probabilities
-        if every > 1:
-            prediction = self.judge(runs[0], recording)
-        return Examined(verdicts, parts[0], runs[0], prediction, judged)
-
-    def _table(
-        self,
-        tracks: Tracks,
-        summary: pd.DataFrame,
-        prediction: Prediction,
-        motion: dict[str, NDArray[np.float64]],
-        every: int,
-    ) -> pd.DataFrame:
-        return verdict_table(
-            tracks,
-            summary,
+    def _verdicts(
+        self, coming: Preparation, found: Streamed, clock: Clock
+    ) -> tuple[Verdicts, Prediction]:
+        prediction = self.judge(found.runs)
+        clock.lap("judging")
+        table = verdict_table(
+            coming.tracks,
+            found.summary,
             prediction,
-            motion,
+            found.motion,
             classes=self.weights.architecture.classes,
             threshold=self.threshold,
-            every=every,
+            every=coming.every,
         )
+        clock.lap("table")
+        verdicts = Verdicts(
+            table, coming.tracks, found.counts, coming.policy, prediction.recording, clock.seconds
+        )
+        return verdicts, prediction
 
     def predict(
         self,
@@ -415,14 +385,19 @@ class Classifier:
 
         For what is more than running the network: inputs that are changed, or gradients.
         """
-        architecture = self.weights.architecture
         windows = Windows(positions, starts, stops)
-        padded = architecture.padded_length(windows.lengths)
+        parts = self.batches(windows.lengths)
+        for part, inputs in prepared(windows, parts, self.weights.architecture):
+            yield part.windows, inputs
+
+    def batches(self, lengths: NDArray[np.int64]) -> list[Part]:
+        """Return batches of windows of these lengths, by padded length; none is filled up."""
+        architecture = self.weights.architecture
+        padded = architecture.padded_length(lengths)
         parts = []
         for length in np.unique(padded).tolist():
             rows = np.flatnonzero(padded == length)
             size = rows_at(self.batch_size, architecture, length)
             some = [rows[i : i + size] for i in range(0, len(rows), size)]
             parts += [Part(one, length, len(one)) for one in some]
-        for part, inputs in prepared(windows, parts, architecture):
-            yield part.windows, inputs
+        return parts

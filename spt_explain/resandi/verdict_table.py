@@ -52,17 +52,20 @@ def verdict_table(
 
     probabilities, windows = prediction.probabilities, prediction.windows
 
-    names = np.asarray([*classes, None], dtype=object)
+    names = pd.array(list(classes), dtype="str")
     index = summary["segment_id"].to_numpy()
     known = index >= 0
     judged = index[known]
-    p = np.full((len(summary), len(classes)), np.nan)
+    p = np.full((len(summary), len(classes)), np.nan, order="F")
     p[known] = probabilities[judged]
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    best, second = (np.full(len(summary), len(classes)) for _ in range(2))
-    best[known], second[known] = order[judged, 0], order[judged, 1]
+    best, second = (np.full(len(summary), -1) for _ in range(2))
+    first = probabilities.argmax(axis=1)
+    best[known] = first[judged]
     top = np.full(len(summary), np.nan)
-    top[known] = probabilities[judged, order[judged, 0]]
+    top[known] = probabilities[judged, best[known]]
+    others = probabilities.copy()
+    others[np.arange(len(others)), first] = -1
+    second[known] = others.argmax(axis=1)[judged]
     status = summary["status"].to_numpy(dtype=object).copy()
     reason = summary["reason"].to_numpy(dtype=object).copy()
     sure = known & (status == "")
@@ -94,9 +97,9 @@ def verdict_table(
         },
         "status": status,
         "reason": reason,
-        "class": names[best],
+        "class": names.take(best, allow_fill=True),
         "probability": top,
-        "runner_up": names[second],
+        "runner_up": names.take(second, allow_fill=True),
         **{f"p_{name}": p[:, i] for i, name in enumerate(classes)},
     }
     if prediction.alpha is not None:
@@ -106,7 +109,7 @@ def verdict_table(
     for name, values in motion.items():
         columns[name] = np.full(len(summary), np.nan)
         columns[name][known] = values[judged]
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)))
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)), copy=False)
 
 
 def _below(top: NDArray[np.float64], threshold: float) -> NDArray[np.object_]:

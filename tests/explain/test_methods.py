@@ -4,7 +4,7 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients
 
 from spt_explain.errors import SptError
-from spt_explain.explain import input_scores
+from spt_explain.explain import input_scores, methods
 from spt_explain.explain.methods import (
     STRIDES,
     class_model,
@@ -76,6 +76,16 @@ def test_scores_of_every_block_are_their_formulas(ready, layer):
         biggest = np.abs(scores).max()
         assert biggest > 1e-4
         np.testing.assert_allclose(found.scores, scores, atol=1e-4 * biggest)
+
+
+def test_inputs_made_on_a_gpu_are_those_of_the_cpu(ready):
+    classifier, positions, _offsets, ran = ready
+    ((part, inputs),) = classifier.inputs(positions, ran.starts, ran.stops)
+    ((found, x),) = methods._inputs(classifier, positions, ran, "cpu:0")  # as if it were a GPU
+    np.testing.assert_array_equal(found, part)
+    assert x.dtype == torch.float32
+    assert x.is_contiguous()
+    np.testing.assert_allclose(x.numpy(), inputs, atol=1e-6)
 
 
 def test_integrated_gradients_add_up_to_what_is_explained(ready):

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 import tracemalloc
 
@@ -10,7 +11,8 @@ from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.resandi.store import install_weights
-from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
+from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks, apply_policy
+from spt_explain.tracks.thinning import thin
 
 CONDITIONS = {"noise_edges": (0.05, 0.5), "exposure_edges": (0.001,)}
 
@@ -32,6 +34,9 @@ def classifier(data, monkeypatch):
         ran = found.place(offsets)
         ends = positions[ran.stops - 1, 0], positions[ran.starts, 1]
         ran.outputs[:] = np.cos(np.stack(ends, axis=1) @ numbers)
+        for first in (0, 1):
+            rows = np.arange(first, len(ran.owner), 2)
+            ran.taps.append((rows, {"nodes": ran.outputs[rows, :3]}))
         found.calls.append(len(ran.owner))
         if progress is not None:
             progress(len(ran.owner) // 2, len(ran.owner))
@@ -82,7 +87,8 @@ def test_chunks_do_not_change_a_verdict(
         without_points=(-1, 70),
     )
     if policy not in expectations:
-        expectations[policy] = classifier.examine(tracks, policy).verdicts  # all at once
+        expectations[policy] = classifier.classify(tracks, policy)  # all at once
+        assert len(classifier.calls) == (policy.every or 1)
     expected = expectations[policy]
     monkeypatch.setattr("spt_explain.tracks.chunks.CHUNK_ROWS", rows)
     monkeypatch.setattr(streaming, "NETWORK_SEGMENTS", at_once)
@@ -101,6 +107,38 @@ def test_chunks_do_not_change_a_verdict(
         assert len(classifier.calls) == (policy.every or 1)
     else:
         assert len(classifier.calls) > 5
+
+
+@pytest.mark.parametrize("policy", [QualityPolicy(), QualityPolicy(every=2, min_length=4)])
+@pytest.mark.parametrize(("rows", "at_once", "jobs"), [(1, 1, 1), (150, 7, 3), (10**6, 10**6, 2)])
+def test_what_the_verdicts_were_made_from_is_kept(
+    classifier, monkeypatch, policy, rows, at_once, jobs
+):
+    tracks = walks(70)
+    every = policy.every or 1
+    needed = dataclasses.replace(policy, min_length=every * policy.min_length)
+    segments = thin(apply_policy(tracks, needed), every, 0)
+    xy = segments.points[["x", "y"]].to_numpy()
+    expected = classifier.run(xy, segments.offsets, seconds={})
+    monkeypatch.setattr("spt_explain.tracks.chunks.CHUNK_ROWS", rows)
+    monkeypatch.setattr(streaming, "NETWORK_SEGMENTS", at_once)
+    classifier.jobs = jobs
+    found = classifier.examine(tracks, policy)
+    pd.testing.assert_frame_equal(found.segments.points, segments.points)
+    np.testing.assert_array_equal(found.segments.offsets, segments.offsets)
+    assert found.ran.n_segments == len(segments)
+    for name in ("starts", "stops", "owner", "outputs"):
+        np.testing.assert_array_equal(getattr(found.ran, name), getattr(expected, name))
+    nodes = np.full((len(expected.owner), 3), np.nan)
+    for index, taps in found.ran.taps:
+        nodes[index] = taps["nodes"]
+    np.testing.assert_array_equal(nodes, expected.outputs[:, :3])
+    p = classifier.judge(expected, found.verdicts.recording).probabilities
+    np.testing.assert_array_equal(found.prediction.probabilities, p)
+    table = classifier.classify(tracks, policy).table
+    pd.testing.assert_frame_equal(found.verdicts.table, table)
+    best = table["probability"].dropna()
+    np.testing.assert_array_equal(found.judged.max(axis=1), best)
 
 
 @pytest.mark.parametrize("alone", [False, True])
