@@ -1,6 +1,7 @@
 import hashlib
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 # A shell's background job ignores Ctrl-C, and so would every process that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each process that a test starts would compile the package again, for a second or two.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Workers side by side that take all cores each wait for one another; before torch is imported.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -22,7 +22,7 @@ GUARD = Path(__file__).with_name("socket_guard.py")
 UNAVAILABLE = 77  # as in socket_guard.py
 
 # ONNX Runtime opens its first socket 9 s after its import: commands must live longer than that.
-LIFE_S = 12.0
+LIFE_S = 15.0
 
 # The lists of the system's fonts that matplotlib and fontconfig keep for all programs. MPLCONFIGDIR
 # would move matplotlib's, but hide the user's matplotlibrc as well.

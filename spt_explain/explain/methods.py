@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spt_explain.explain.scores import ScoreOf
+    from spt_explain.resandi.architecture import Architecture
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
     from spt_explain.resandi.network import ResAnDi
     from spt_explain.resandi.recording import Recording
@@ -201,11 +202,21 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
 
         extra: torch.Tensor
 
-        def __init__(self, network: ResAnDi, extra: torch.Tensor) -> None:
+        def __init__(self, architecture: Architecture, extra: torch.Tensor) -> None:
             super().__init__()
-            self.network = network
+            self.architecture = architecture
             self.register_buffer("extra", extra)
             self.folded: dict[tuple[int, str], FoldedNetwork] = {}
+            self._plain: ResAnDi | None = None
+
+        @property
+        def network(self) -> ResAnDi:
+            """The `ResAnDi`, made when it is needed: that takes a quarter of a second."""
+            if self._plain is None:
+                made = ResAnDi(self.architecture)
+                made.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+                self._plain = made.requires_grad_(False).eval().to(self.extra.device)
+            return self._plain
 
         def outputs(self, x: torch.Tensor) -> torch.Tensor:
             if not folded:
@@ -213,13 +224,13 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
                 return plain
             key = (x.size(2), x.device.type)
             if key not in self.folded:
-                made = FoldedNetwork.on(x.device.type, self.network.architecture, tensors, key[0])
+                made = FoldedNetwork.on(x.device.type, self.architecture, tensors, key[0])
                 self.folded[key] = made
             outputs: torch.Tensor = self.folded[key](x)[0]
             return outputs
 
         def classes(self, outputs: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
-            shape = self.network.architecture
+            shape = self.architecture
             joint = outputs[:, : shape.n_logits] / temperature[:, None]
             joint = joint.view(len(joint), -1, shape.n_conditions) + self.extra
             return joint.logsumexp(2)
@@ -227,15 +238,8 @@ def class_model(classifier: Classifier, recording: Recording | None, *, folded: 
         def forward(self, x: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
             return self.classes(self.outputs(x), temperature)
 
-    with torch.device("meta"):  # drawing parameters that are replaced takes a quarter of a second
-        network = ResAnDi(classifier.weights.architecture)
-    network.to_empty(device="cpu")
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
     extra = torch.from_numpy(log_weights(classifier, recording)).float()
-    model = ClassLogits(network, extra).eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return model
+    return ClassLogits(classifier.weights.architecture, extra).eval()
 
 
 def _is_right(classifier: Classifier, model: Any, x: torch.Tensor) -> bool:
@@ -332,7 +336,7 @@ def _input_scores(
         logits = model(inputs, temperature[rows])
         return explained(logits, target[rows], against[rows], of)
 
-    masked = model.network.architecture.padding == "masked"
+    masked = model.architecture.padding == "masked"
     batch = Inputs.of(x, lengths, masked=masked, ask=ask)
     if method == "input-x-gradient":
         return input_x_gradient(batch)

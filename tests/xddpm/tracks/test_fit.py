@@ -23,9 +23,9 @@ def test_finds_the_stretch_that_carries_the_signal(make_planted, make_recipe):
     """Planted: displacements outside a persistent stretch are Brownian and say nothing."""
     tracks, _ = make_planted(600, 40, 1)
     recipe = make_recipe(
-        200,
-        150,
-        regressor={"width": 16, "min_r2": 0.1, "learning_rate": 1e-2, "control_share": 0.1},
+        350,
+        250,
+        regressor={"width": 16, "min_r2": 0.1, "learning_rate": 6e-3, "control_share": 0.1},
         mask={"learning_rate": 1e-2},
     )
     model = fit(tracks, recipe)
