@@ -7,7 +7,7 @@ from scipy.spatial import KDTree
 
 from spt_explain.movies.least_mass import noise_mass
 from spt_explain.movies.locate import band_pass, find_spots
-from spt_explain.movies.parameters import Parameters, deviation, diameter_for
+from spt_explain.movies.parameters import EstimationSettings, Parameters, deviation, diameter_for
 from spt_explain.movies.precision import PrecisionSettings, measure_precision, static_error
 from spt_explain.movies.render import Optics, expected_photons, expose
 
@@ -70,12 +70,14 @@ def scene(*optics, n_frames=4, dark=False, diameter=None, noisy=True, spacing=24
     movie = Movie(frames)
     band = band_pass(movie.frame(0), diameter, dark=dark)
     mean, std = noise_mass(diameter)
-    minmass = deviation(band) * (mean + 5 * std) if noisy else 20.0
-    parameters = Parameters(diameter, minmass, 5.0, 0, dark, 0.0, False)
+    noise = deviation(band)
+    minmass = noise * (mean + 5 * std) if noisy else 20.0
+    peak = EstimationSettings().noise_peak * noise if noisy else 0.0  # as movies get it
+    parameters = Parameters(diameter, minmass, 5.0, 0, dark, peak, False)
     tables, errors, which = [], [], []
     for i in range(n_frames):
         band = band_pass(movie.frame(i), diameter, dark=dark)
-        spots = find_spots(band, diameter, minmass)
+        spots = find_spots(band, diameter, minmass, peak=peak)
         yx = spots[["y", "x"]].to_numpy()
         away, nearest = KDTree(truth[i]).query(yx)
         tables.append(spots.assign(frame=i)[away < 2])
