@@ -6,6 +6,7 @@ alike. Each is handed a track's rows when it is free, so memory grows with the n
 
 from __future__ import annotations
 
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -92,8 +93,8 @@ def draw_all(
             for done in _by_workers(todo, folder, formats, jobs, meanwhile):
                 meanwhile = None
                 yield done
-        except _NoProcessesError:
-            pass  # what is left is drawn here
+        except _NoProcessesError:  # what is left is drawn here, and the next by new ones
+            _kept.pop(jobs, None)
     if meanwhile is not None:
         meanwhile()
     for number, drawing in enumerate(todo[done:], start=done):
@@ -120,7 +121,7 @@ def started_meanwhile(jobs: int | None, n_tracks: int) -> Iterator[None]:
         yield
         return
     coming: list[Future[None]] = []
-    with suppress(ImportError, OSError):  # what draws finds the same, and draws without
+    with suppress(*_NO_PROCESSES):  # what draws finds the same, and draws without
         executor = _executor(jobs)
         coming = [executor.submit(_get_ready) for _ in range(jobs)]
     yield
@@ -158,6 +159,10 @@ def _executor(jobs: int) -> Any:
     return _kept[jobs]
 
 
+_NO_PROCESSES = (ImportError, OSError, BrokenExecutor)
+"""What is raised where processes can't be started, or were ended by the system before."""
+
+
 class _NoProcessesError(Exception):
     """Processes can't be started here, or the system ended one."""
 
@@ -170,14 +175,9 @@ def _by_workers(
     meanwhile: Callable[[], None] | None,
 ) -> Iterator[int]:
     try:
-        from joblib.externals.loky import BrokenProcessPool
-
         executor = _executor(jobs)
         coming = [executor.submit(draw, one, folder, formats) for one in drawings]
-    except BrokenProcessPool as error:  # by what they did before
-        _kept.pop(jobs, None)
-        raise _NoProcessesError from error
-    except (ImportError, OSError) as error:
+    except _NO_PROCESSES as error:
         raise _NoProcessesError from error
     try:
         if meanwhile is not None:
@@ -188,8 +188,7 @@ def _by_workers(
             if failed is not None:
                 raise failed
             yield done
-    except BrokenProcessPool as error:
-        _kept.pop(jobs, None)
+    except BrokenExecutor as error:
         raise _NoProcessesError from error
     finally:
         waiting = [one for one in coming if not one.cancel()]

@@ -152,3 +152,12 @@ def test_joblib_may_work_beside_them(tmp_path, few):
     for folder in ("once", "again"):
         drawn(tmp_path / folder, 2)
         assert joblib.Parallel(2)(joblib.delayed(abs)(-i) for i in range(3)) == [0, 1, 2]
+
+
+def test_processes_that_ended_before_are_no_error_when_they_are_started_beside_something():
+    with contextlib.suppress(Exception):
+        figure_processes._executor(2).submit(os._exit, 1).result()
+    done = []
+    with figure_processes.started_meanwhile(2, 1000):
+        done.append(1)
+    assert done == [1]
