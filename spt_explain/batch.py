@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,21 +261,21 @@ class _Run(NetworkRun["Classifier", FileResult]):
         self._coming = prepare(tracks, self.policy, exposure=self.exposure, jobs=self.jobs)
 
     def prepare(self) -> None:
-        with ExitStack() as failing:  # the threads end here, not wherever they would be collected
-            failing.callback(self._coming.chunks.close)
+        try:
             super().prepare()
-            failing.pop_all()
+        except BaseException:  # the threads end here, not wherever they would be collected
+            self._coming.chunks.close()
+            raise
 
     def work(self, tracks: Tracks, result: FileResult) -> None:
         from spt_explain.resandi.populations import describe_population
 
         result.clock.lap("backend")
         classifier = self.classifier()
-        with closing(self._coming.chunks):
-            verdicts = classifier.classify_prepared(
-                self._coming,
-                progress=lambda done, total: self.listener.progress("windows", done, total),
-            )
+        verdicts = classifier.classify_prepared(
+            self._coming,
+            progress=lambda done, total: self.listener.progress("windows", done, total),
+        )
         result.table = verdicts.table
         result.clock.lap("other", besides=verdicts.seconds)
         result.report = {

@@ -101,6 +101,7 @@ class Fake:
 
     def classify_prepared(self, coming, *, progress):
         tracks, policy = coming.tracks, coming.policy
+        coming.chunks.close()
         self.before(tracks)
         time.sleep(0.05)
         progress(1, 1)

@@ -148,11 +148,16 @@ def grad_cam_maps(
     return list(in_order(scored, _pieces(ran), jobs=classifier.jobs))
 
 
+def _slices(n: int) -> Iterator[slice]:
+    """Yield slices of n windows, for a thread each."""
+    for first in range(0, n, _WINDOWS_AT_ONCE):
+        yield slice(first, first + _WINDOWS_AT_ONCE)
+
+
 def _pieces(ran: WindowOutputs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Yield some windows at a time, and what each node adds to their logits."""
     for part, taps in ran.taps:
-        for first in range(0, len(part), _WINDOWS_AT_ONCE):
-            rows = slice(first, first + _WINDOWS_AT_ONCE)
+        for rows in _slices(len(part)):
             yield part[rows], taps[NODES][rows]
 
 
@@ -270,8 +275,7 @@ def to_frames(
 def _split(maps: list[Maps]) -> Iterator[Maps]:
     """Yield maps of fewer windows."""
     for one in maps:
-        for first in range(0, len(one.windows), _WINDOWS_AT_ONCE):
-            rows = slice(first, first + _WINDOWS_AT_ONCE)
+        for rows in _slices(len(one.windows)):
             yield Maps(
                 one.windows[rows], one.padded, one.stride, one.scores[rows], one.contrast[rows]
             )

@@ -196,7 +196,7 @@ def _fixed_point(
     n_classes: int,
     cycles: int,
 ) -> NDArray[np.float64]:
-    """Return where expectation maximisation ends, by far fewer steps of it.
+    """Return the fixed point of expectation maximisation, by squared extrapolation.
 
     Squared extrapolation (SQUAREM, Varadhan & Roland 2008, doi:10.1111/j.1467-9469.2007.00585.x):
     two steps tell how the errors shrink, and a third starts where they lead. Where that is worse

@@ -57,7 +57,7 @@ class Streamed:
     runs : list of WindowOutputs
         What the network gave, for some of the segments each, all ways to begin together.
     first : list of WindowOutputs
-        The same for the first way to begin alone, with the taps.
+        The same for the first way to begin alone, with the taps, if segments were to be kept.
     segments : list of Segments
         The segments themselves, if they were to be kept.
     motion : dict of str to numpy.ndarray, shape (segments,)
@@ -108,7 +108,9 @@ class Preparation:
     needed : QualityPolicy
         With the fewest points that are needed, `every` taken into account.
     every : int
-        Frames that the tracks are judged by: every so many.
+        Frames between the points of a track that are judged together.
+    keep : bool
+        Whether the segments are kept once the network has seen them.
     chunks : generator
         What is ready, in order.
     """
@@ -117,6 +119,7 @@ class Preparation:
     policy: QualityPolicy
     needed: QualityPolicy
     every: int
+    keep: bool
     chunks: Generator[_Prepared, None, None]
 
 
@@ -164,7 +167,7 @@ def prepare(
     # While the network works no chunk is begun, so the threads need as many as it takes meanwhile.
     ahead = 2 * jobs + -(-NETWORK_ROWS // chunks.CHUNK_ROWS)
     found = in_order(work, policy_chunks(tracks, needed), jobs=jobs, ahead=ahead)
-    return Preparation(tracks, policy, needed, every, found)
+    return Preparation(tracks, policy, needed, every, keep, found)
 
 
 def _positions(segments: Segments) -> NDArray[np.float64]:
@@ -209,7 +212,8 @@ def stream(
         clock.lap("quality")
         seconds = {"network": 0.0}
         ways = _run(classifier, waiting, said, seconds)
-        first.append(ways[0])
+        if coming.keep:
+            first.append(ways[0])
         runs.append(ways[0] if len(ways) == 1 else together(ways))
         waiting.clear()
         clock.lap("network", besides=seconds)
