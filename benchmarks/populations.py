@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import softmax
 
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.confusions import CARD_KEY, Confusions
 from spt_explain.resandi.populations import estimate
 from spt_explain.resandi.recording import class_probabilities, estimate_recording
+from spt_explain.resandi.windows import average
 from spt_explain.training.confusions import TRACKS, fit_confusions, simulate_recordings
 
 if TYPE_CHECKING:
@@ -55,10 +57,12 @@ def make_pool(
     paths = simulate_recordings(
         label, length, np.full(len(label), noise), seed=int(rng.integers(2**62))
     )
-    prediction = classifier.predict(paths, np.append(0, length.cumsum()))
-    pool = {"p": prediction.probabilities, "label": label, "length": length}
-    if prediction.joint is not None:
-        pool |= {"joint": prediction.joint.astype(np.float32), "shares": classifier.shares}
+    ran = classifier.run(paths, np.append(0, length.cumsum()))
+    pool = {"p": classifier.judge(ran).probabilities, "label": label, "length": length}
+    if (conditions := classifier.weights.architecture.n_conditions) > 1:
+        joint = average(softmax(classifier.joint_logits(ran), axis=1), ran.owner, ran.n_segments)
+        joint = joint.reshape(ran.n_segments, -1, conditions)
+        pool |= {"joint": joint.astype(np.float32), "shares": classifier.shares}
     return pool
 
 

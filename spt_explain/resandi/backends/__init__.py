@@ -32,6 +32,9 @@ DEVICES = ("auto", "cuda", "mps", "cpu")
 POINTS_A_CORE = 50_000
 """Points for each CPU core from which a GPU is worth its start. That takes 3 to 6 s; two cores (AMD
 Zen 3) judge 100,000 points a second in tracks of 40, sixteen (Intel Sapphire Rapids) 400,000."""
+TORCH_POINTS = 30_000_000
+"""Points from which torch is worth its start on a GPU on which ONNX Runtime runs as well. On an
+H200 torch takes 4 s to start and ONNX Runtime 1 s; then torch is up to ten times faster."""
 SMALLER = (1, 4, 16)
 """Where float32 is wrong at a batch size, the batch is divided by these."""
 
@@ -54,8 +57,9 @@ def load_backend(
     weights : Weights
         Verified as they are read.
     backend : {"auto", "onnx", "torch"}
-        ONNX Runtime, or torch. "auto" takes torch on a GPU, where it is several times faster, and
-        ONNX Runtime on the CPU, where it starts sooner and is faster.
+        ONNX Runtime, or torch. "auto" takes ONNX Runtime on the CPU, where it is faster, and torch
+        on a GPU, where torch is; but ONNX Runtime, if it can use the GPU, for fewer points than
+        `TORCH_POINTS`: it starts sooner.
     device : {"auto", "cuda", "mps", "cpu"}
         "auto" takes the best that works; a device named is used or refused.
     precision : {"auto", "float16", "tf32", "float32"}
@@ -92,7 +96,7 @@ def load_backend(
     if small and (backend, device) == ("auto", "auto") and devices.nvidia_gpus():
         candidates = choice.cpu("auto", "a job of this size is done before a GPU has started")
     else:
-        candidates = choice.candidates(backend, device)
+        candidates = choice.candidates(backend, device, points)
     reasons: dict[str, str] = {}
     started: Runner | None = None
     while started is None:
@@ -100,9 +104,9 @@ def load_backend(
             started = candidates[0].start(candidates[0].batch_size)
         except SptError as error:
             # a GPU that only seems to work is no reason to stop, unless it was asked for
-            if device != "auto" or len(candidates) == 1:
-                raise
             reasons.setdefault(first_line(error), candidates.pop(0).name)
+            if not candidates or (device != "auto" and candidates[0].kind != device):
+                raise
     loaded = TrustedBackend(weights, candidates, started)
     for why, name in reasons.items():
         loaded.notes.append(f"{name} does not start ({why}): {candidates[0].name} is used instead.")
@@ -123,10 +127,15 @@ class _Choice:
         self.weights, self.jobs, self.taps = weights, jobs, taps
         self.batch_size, self.precision = batch_size, precision
 
-    def candidates(self, backend: str, device: str) -> list[Candidate]:
+    def candidates(self, backend: str, device: str, points: int | None) -> list[Candidate]:
         """Return all ways for a choice of backend and device; the CPU comes last."""
         found: list[Candidate] = []
         reasons: list[str] = []
+        few = points is not None and points < TORCH_POINTS and not self.taps
+        if few and backend == "auto" and device in ("auto", "cuda"):
+            sooner = self._onnx_gpu(device, [], instead=True)
+            if sooner:  # torch is not imported to learn whether it could be used instead
+                return sooner + self._torch_cuda() + self.cpu(backend, "")
         if backend in ("auto", "torch") and device != "cpu":
             found += self._torch_gpu(backend, device, reasons)
         if backend in ("auto", "onnx") and device in ("auto", "cuda"):
@@ -167,6 +176,9 @@ class _Choice:
             return []
         if usable[0] == "mps":
             return [self._candidate("torch", "mps", "float32")]
+        return self._torch_cuda()
+
+    def _torch_cuda(self) -> list[Candidate]:
         order = list(PRECISIONS)
         if self.precision != "auto":  # what was asked for first, then what is more exact
             order = order[order.index(self.precision) :]  # type: ignore[arg-type]
@@ -196,6 +208,8 @@ class _Choice:
             runner: Runner
             try:
                 if name == "torch":
+                    if kind == "cuda" and (why := devices.why_not_torch_cuda()):
+                        raise SptError(f"torch can't use it here: {why}.", exit_code=1)
                     from spt_explain.resandi.backends.torch import TorchRunner
 
                     runner = TorchRunner(
@@ -218,4 +232,4 @@ class _Choice:
         library = {"torch": "torch", "onnx": "ONNX Runtime"}[name]
         smaller = f", batches a {part}th as large" if part > 1 else ""
         label = f"{library} on {kind} in {precision}{smaller}"
-        return Candidate(label, start, self.batch_size)
+        return Candidate(label, start, self.batch_size, kind)

@@ -9,7 +9,7 @@ import numpy as np
 from spt_explain.errors import SptError
 from spt_explain.resandi.backends import devices
 from spt_explain.resandi.backends.devices import Device, cpu_device, first_line
-from spt_explain.resandi.backends.runner import Output, failing_as, stream_of
+from spt_explain.resandi.backends.runner import AHEAD, Output, failing_as, stream_of
 from spt_explain.resandi.graph import build_model
 from spt_explain.threads import core_count
 
@@ -125,7 +125,9 @@ class OnnxRunner:
 
     def stream(self, windows: Windows, parts: Sequence[Part]) -> Iterator[tuple[Part, Output]]:
         """Run the network on parts of many windows, in their order."""
-        return stream_of(self.run, windows, parts, self.architecture)
+        # on the CPU the network itself takes the cores
+        threads = (self._jobs or core_count()) if self._kind == "cuda" else AHEAD
+        return stream_of(self.run, windows, parts, self.architecture, threads)
 
     @property
     def _has_fourier(self) -> bool:
@@ -177,8 +179,13 @@ class OnnxRunner:
         options.intra_op_num_threads = self._jobs or core_count()
         if self._kind == "cpu":
             return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        # channels last is what CUDA's float16 kernels want; TF32 is asked for by name or not used
-        settings = {"use_tf32": "0", "prefer_nhwc": str(int(self.precision == "float16"))}
+        settings = {
+            # cuDNN's own choice of kernels takes no time; trying all of them takes seconds for each
+            # shape, and chose ones that were thirty times slower (cuDNN 9.19 on an H200)
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "prefer_nhwc": str(int(self.precision == "float16")),  # what its kernels want
+            "use_tf32": "0",  # asked for by name, or not used
+        }
         try:
             session = ort.InferenceSession(
                 model,

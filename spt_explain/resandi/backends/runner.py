@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "tf32", "float16"]
 PRECISIONS: tuple[Precision, ...] = ("float16", "tf32", "float32")
 """Of the multiplications; sums are in float32 in all of them."""
-_AHEAD = 2
+AHEAD = 2
 
 
 class OutOfMemoryError(RuntimeError):
@@ -185,14 +185,14 @@ def _sizes(n: int, full: int, *, fixed: bool) -> list[int]:
 
 
 def prepared(
-    windows: Windows, parts: Sequence[Part], architecture: Architecture
+    windows: Windows, parts: Sequence[Part], architecture: Architecture, threads: int = AHEAD
 ) -> Iterator[tuple[Part, NDArray[np.float32]]]:
     """Yield the inputs of batches; the next ones are prepared while the network works."""
 
     def prepare(part: Part) -> NDArray[np.float32]:
         return windows.inputs(part.windows, part.padded, architecture)
 
-    with contextlib.closing(in_order(prepare, parts, jobs=_AHEAD, ahead=_AHEAD + 1)) as made:
+    with contextlib.closing(in_order(prepare, parts, jobs=threads, ahead=threads + 1)) as made:
         yield from zip(parts, made, strict=True)
 
 
@@ -208,9 +208,10 @@ def stream_of(
     windows: Windows,
     parts: Sequence[Part],
     architecture: Architecture,
+    threads: int = AHEAD,
 ) -> Iterator[tuple[Part, Output]]:
-    """Run batches whose inputs are made on the CPU, one after the other."""
-    for part, inputs in prepared(windows, parts, architecture):
+    """Run batches whose inputs are made by threads of the CPU, one after the other."""
+    for part, inputs in prepared(windows, parts, architecture, threads):
         found = run(filled(inputs, part.size), tapped=windows.tapped)
         yield part, found.head(len(part.windows))
 

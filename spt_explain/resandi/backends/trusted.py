@@ -75,11 +75,14 @@ class Candidate:
         Makes the runner, for a batch size or its own (None).
     batch_size : int or None
         Windows of full length at a time.
+    kind : str
+        Kind of its device (`Device`).
     """
 
     name: str
     start: Callable[[int | None], Runner]
     batch_size: int | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
