@@ -14,7 +14,8 @@ drawn again.
 
 from __future__ import annotations
 
-from itertools import product
+from dataclasses import dataclass
+from itertools import chain, product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -26,20 +27,22 @@ from spt_explain.explain.windows import KEYS, track_offsets
 from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
 
     from spt_explain.tracks.runs import Floats, Ints
 
 CorrelationVariant = Literal["pooled", "within"]
+KINDS = ("pearson", "spearman")
 
 RESAMPLES = 500
 LEVEL = 0.95
 SEED = 1
 FEWEST_WINDOWS = 5
 """Windows of a track that have a coefficient of their own."""
-_WEIGHTS_AT_ONCE = 4_000_000
+_WEIGHTS_AT_ONCE, _DRAWS_AT_ONCE = 1_000_000, 25
+"""Of a bootstrap, for each thread."""
 
 
 def correlations(
@@ -80,7 +83,7 @@ def correlations(
     level : float
         Coverage of the intervals.
     seed : int
-        Seed of the bootstrap, of which each class and statistic has its own part.
+        Seed of the bootstrap, which draws the tracks of a class once for all its coefficients.
 
     Returns
     -------
@@ -105,44 +108,46 @@ def correlations(
         raise ValueError(f"level {level}, resamples {resamples}: expected 0…1 and 0 or more")
     offsets = track_offsets(windows, score, *statistics)
     name = classes_of(windows.iloc[offsets[:-1]], tracks, label)
-    owner = np.repeat(np.arange(len(name)), np.diff(offsets))
     values = {c: windows[c].to_numpy(np.float64) for c in (score, *statistics)}
-    pairs = list(product(class_order(name), statistics))
-    seeds = np.random.SeedSequence(seed).spawn(len(pairs))
+    order = class_order(name)
 
-    def correlate(
-        job: tuple[tuple[str, str], np.random.SeedSequence],
-    ) -> list[dict[str, Any]]:
-        (class_name, statistic), own_seed = job
-        rng = np.random.default_rng(own_seed)
-        both = (name == class_name)[owner]
-        both &= np.isfinite(values[score]) & np.isfinite(values[statistic])
-        a, b = values[score][both], values[statistic][both]
-        track = np.unique(owner[both], return_inverse=True)[1]
-        rows = []
-        for variant in variants:
-            kept = np.bincount(track, minlength=1) >= (fewest_windows if variant == "within" else 1)
+    def prepare(job: tuple[str, str]) -> list[_Coefficient]:
+        class_name, statistic = job
+        of_class = name == class_name
+        track = np.repeat(np.where(of_class, np.cumsum(of_class) - 1, -1), np.diff(offsets))
+        both = (track >= 0) & np.isfinite(values[score]) & np.isfinite(values[statistic])
+        data = values[score][both], values[statistic][both], track[both], int(of_class.sum())
+        fewest = {"pooled": 1, "within": fewest_windows}
+        return [
+            _prepared(*data, kind, variant, fewest[variant])
+            for variant, kind in product(variants, KINDS)
+        ]
+
+    jobs = list(product(order, statistics))
+    prepared = list(in_order(prepare, jobs))
+    seeds = np.random.SeedSequence(seed).spawn(len(order))
+    intervals: list[tuple[float, float]] = []
+    for i, own_seed in enumerate(seeds):
+        of_class = prepared[i * len(statistics) : (i + 1) * len(statistics)]
+        intervals += _intervals(list(chain(*of_class)), resamples, level, own_seed)
+    rows = []
+    ends = iter(intervals)
+    for (class_name, statistic), some in zip(jobs, prepared, strict=True):
+        for i, variant in enumerate(variants):
+            own = some[i * len(KINDS) : (i + 1) * len(KINDS)]
             row: dict[str, Any] = {
                 "class": class_name,
                 "variant": variant,
                 "statistic": statistic,
             }
-            for kind in ("pearson", "spearman"):
-                at, low, high = _coefficient(
-                    a, b, track, kept, kind, variant, resamples, level, rng
-                )
-                row |= {kind: at, f"{kind}_low": low, f"{kind}_high": high}
-            used = kept[track] if len(track) else np.zeros(0, bool)
-            row["n_windows"] = int(used.sum())
-            row["n_tracks"] = int(kept.sum()) if len(track) else 0
+            for kind, one in zip(KINDS, own, strict=True):
+                low, high = next(ends)
+                row |= {kind: one.value(), f"{kind}_low": low, f"{kind}_high": high}
+            row["n_windows"], row["n_tracks"] = own[0].n_windows, own[0].n_tracks
             row["published"] = FIGURE_7.get(class_name, {}).get(statistic, np.nan)
             rows.append(row)
-        return rows
-
-    found = list(in_order(correlate, zip(pairs, seeds, strict=True)))
-    rows = [row for some in found for row in some]
     columns = ["class", "variant", "statistic"]
-    for kind in ("pearson", "spearman"):
+    for kind in KINDS:
         columns += [kind, f"{kind}_low", f"{kind}_high"]
     return pd.DataFrame(rows, columns=[*columns, "n_windows", "n_tracks", "published"])
 
@@ -195,31 +200,92 @@ def class_order(names: Any) -> list[str]:
     return [c for c in CLASS_NAMES if c in there] + sorted(there - set(CLASS_NAMES))
 
 
-def _coefficient(
-    a: Floats,
-    b: Floats,
-    track: Ints,
-    kept: Any,
-    kind: str,
-    variant: str,
-    resamples: int,
-    level: float,
-    rng: np.random.Generator,
-) -> tuple[float, float, float]:
-    """Return the coefficient and its interval."""
-    if not len(a):
-        return np.nan, np.nan, np.nan
+@dataclass(frozen=True, eq=False)
+class _Coefficient:
+    """A coefficient as a function of sums over tracks, which a bootstrap draws anew.
+
+    Attributes
+    ----------
+    parts : numpy.ndarray, shape (m, k)
+        Of each track of the class; zeros where it has nothing to add.
+    of_sums : callable
+        Returns coefficients, shape (...), of sums of the parts over tracks, shape (..., k).
+    n_values : int
+        Tracks that add something.
+    n_windows, n_tracks : int
+        What it rests on.
+    """
+
+    parts: Floats
+    of_sums: Callable[[Floats], Floats]
+    n_values: int
+    n_windows: int
+    n_tracks: int
+
+    def value(self) -> float:
+        """Return the coefficient of all tracks; NaN where there is none."""
+        return float(self.of_sums(self.parts.sum(axis=0)))
+
+
+def _prepared(
+    a: Floats, b: Floats, track: Ints, n_tracks: int, kind: str, variant: str, fewest: int
+) -> _Coefficient:
+    """Return the coefficient of two columns of windows, which are of tracks 0 to `n_tracks`."""
+    count = np.bincount(track, minlength=n_tracks)
+    kept = count >= fewest
     if kind == "spearman":
         groups = track if variant == "within" else np.zeros_like(track)
         a, b = ranks(a, groups), ranks(b, groups)
-    sums = _sums(a, b, track, centre_each=variant == "within")
+    sums = _sums(a, b, track, count, centre_each=variant == "within")
+    used = int(count[kept].sum()), int(kept.sum())
     if variant == "pooled":
-        return _interval(lambda w: _pearson(w @ sums), len(sums), resamples, level, rng)
-    own = _pearson(sums[kept])
-    own = own[np.isfinite(own)]
-    if not len(own):
-        return np.nan, np.nan, np.nan
-    return _interval(lambda w: w @ own / len(own), len(own), resamples, level, rng)
+        return _Coefficient(sums, _pearson, int(kept.sum()), *used)
+    own = _pearson(sums)
+    has = kept & np.isfinite(own)
+    parts = np.stack([has, np.where(has, own, 0.0)], axis=1)
+    return _Coefficient(parts, _mean, int(has.sum()), *used)
+
+
+def _mean(sums: Floats) -> Floats:
+    """Return means of numbers and sums, shape (..., 2); NaN of nothing."""
+    n, total = np.moveaxis(sums, -1, 0)
+    return np.asarray(np.where(n > 0, total / np.maximum(n, 1), np.nan))
+
+
+def _intervals(
+    coefficients: Sequence[_Coefficient],
+    resamples: int,
+    level: float,
+    seed: np.random.SeedSequence,
+) -> list[tuple[float, float]]:
+    """Return bootstrap intervals of coefficients of the same tracks, drawn together."""
+    n = len(coefficients[0].parts)
+    if not resamples or n < 2:
+        return [(np.nan, np.nan)] * len(coefficients)
+    parts = np.concatenate([one.parts for one in coefficients], axis=1)
+    columns = np.cumsum([one.parts.shape[1] for one in coefficients])[:-1]
+    at_once = min(_DRAWS_AT_ONCE, max(1, _WEIGHTS_AT_ONCE // n))
+    sizes = [min(at_once, resamples - i) for i in range(0, resamples, at_once)]
+
+    def draw(job: tuple[int, np.random.SeedSequence]) -> list[Floats]:
+        size, own_seed = job
+        picked = np.random.default_rng(own_seed).integers(n, size=(size, n))
+        picked += np.arange(size)[:, None] * n
+        weights = np.bincount(picked.ravel(), minlength=size * n).reshape(size, n)
+        sums = np.split(weights.astype(np.float64) @ parts, columns, axis=1)
+        return [one.of_sums(some) for one, some in zip(coefficients, sums, strict=True)]
+
+    drawn = list(in_order(draw, zip(sizes, seed.spawn(len(sizes)), strict=True)))
+    out = []
+    for one, *values in zip(coefficients, *drawn, strict=True):
+        found = np.concatenate(values)
+        found = found[np.isfinite(found)]
+        if one.n_values < 2 or not len(found):
+            out.append((np.nan, np.nan))
+            continue
+        low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+        out.append((float(low), float(high)))
+    return out
 
 
 def ranks(values: Floats, groups: Ints) -> Floats:
@@ -246,18 +312,19 @@ def ranks(values: Floats, groups: Ints) -> Floats:
     return out
 
 
-def _sums(a: Floats, b: Floats, track: Ints, *, centre_each: bool) -> Floats:
+def _sums(a: Floats, b: Floats, track: Ints, count: Ints, *, centre_each: bool) -> Floats:
     """Return each track's n, Σa, Σb, Σa², Σb², Σab, shape (m, 6), of standardised values."""
-    n = np.bincount(track)
     columns = []
     for values in (a, b):
-        mean = np.bincount(track, values)[track] / n[track] if centre_each else values.mean()
-        values = values - mean
-        largest = np.abs(values).max()
+        if centre_each:
+            values = values - (np.bincount(track, values, len(count)) / np.maximum(count, 1))[track]
+        elif len(values):
+            values = values - values.mean()
+        largest = np.abs(values).max(initial=0.0)
         columns.append(values / (largest if largest > 0 else 1.0))
     a, b = columns
-    weights = [np.ones_like(a), a, b, a * a, b * b, a * b]
-    return np.stack([np.bincount(track, w) for w in weights], axis=1)
+    sums = [np.bincount(track, w, len(count)) for w in (a, b, a * a, b * b, a * b)]
+    return np.stack([count, *sums], axis=1)
 
 
 def _pearson(sums: Floats) -> Floats:
@@ -267,25 +334,3 @@ def _pearson(sums: Floats) -> Floats:
     varies = (va > 1e-12 * n * aa) & (vb > 1e-12 * n * bb)
     below = np.sqrt(np.where(varies, va, 1.0)) * np.sqrt(np.where(varies, vb, 1.0))
     return np.asarray(np.where(varies, np.clip((n * ab - a * b) / below, -1, 1), np.nan))
-
-
-def _interval(
-    estimate: Any, n: int, resamples: int, level: float, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Return an estimate from weights (…, n) of the tracks, and its bootstrap interval."""
-    at = float(estimate(np.ones((1, n)))[0])
-    if not resamples or n < 2:
-        return at, np.nan, np.nan
-    drawn = []
-    most = max(1, _WEIGHTS_AT_ONCE // n)
-    for start in range(0, resamples, most):
-        size = min(most, resamples - start)
-        picked = rng.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
-        weights = np.bincount(picked.ravel(), minlength=size * n).reshape(size, n)
-        drawn.append(estimate(weights.astype(np.float64)))
-    found = np.concatenate(drawn)
-    found = found[np.isfinite(found)]
-    if not len(found):
-        return at, np.nan, np.nan
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return at, float(low), float(high)
