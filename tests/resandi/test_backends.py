@@ -246,6 +246,41 @@ def test_which_ways_are_tried_and_in_which_order(weights, machine, fake, asked, 
     assert loaded.notes == []
 
 
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_onnx_runtime_serves_jobs_too_short_for_the_start_of_torch(
+    weights, machine, fake, monkeypatch, device
+):
+    machine(**MACHINES["NVIDIA"])
+
+    def ways(points, **options):
+        loaded = load_backend(weights, device=device, points=points, jobs=1, **options)
+        runners = [one.start(one.batch_size) for one in loaded._candidates]
+        return [runner.device.description for runner in runners]
+
+    torch = [*TORCH[:2], *["torch cuda float32"] * 3]
+    few, many = backends.TORCH_POINTS - 1, backends.TORCH_POINTS
+    assert ways(few) == ONNX + torch + CPU
+    assert ways(few, precision="float32") == ONNX[1:] + torch[2:] + CPU
+    assert ways(many) == ways(None) == torch + ONNX + CPU
+    assert ways(few, taps=("nodes",)) == torch + ONNX + CPU  # torch is needed there anyway
+    machine(**MACHINES["NVIDIA, torch alone"])
+    assert ways(few) == torch + CPU
+    # nothing is imported to learn whether torch could take over
+    machine(**MACHINES["NVIDIA"])
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: 1 / 0)
+    load_backend(weights, device=device, points=few, jobs=1)
+    # where it then can't, the CPU does
+    monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "no CUDA")
+    fake["onnx cuda float16"] = fake["onnx cuda float32"] = SptError("no session")
+    if device == "cuda":
+        with pytest.raises(SptError, match="no CUDA"):
+            load_backend(weights, device=device, points=few, jobs=1)
+        return
+    loaded = load_backend(weights, points=few, jobs=1)
+    assert loaded.device.description == "onnx cpu float32"
+    assert "no session" in loaded.notes[0]
+
+
 def test_a_gpu_that_only_seems_to_work_is_left_and_said(weights, machine, fake):
     machine(**MACHINES["NVIDIA"])
     fake["torch cuda float16"] = fake["torch cuda tf32"] = SptError("no memory\nat all")
@@ -254,10 +289,15 @@ def test_a_gpu_that_only_seems_to_work_is_left_and_said(weights, machine, fake):
     (note,) = loaded.notes
     assert "no memory" in note
     assert "at all" not in note
+    loaded = load_backend(weights, device="cuda")
+    assert loaded.device.description == "torch cuda float32"
+    assert "no memory" in loaded.notes[0]
     with pytest.raises(SptError, match="no memory"):
-        load_backend(weights, device="cuda")
+        load_backend(weights, backend="torch", device="cuda")
     for name in (*TORCH, *ONNX):
         fake[name] = SptError("no memory") if name in TORCH else SptError("no session")
+    with pytest.raises(SptError, match="no session"):
+        load_backend(weights, device="cuda")
     loaded = load_backend(weights)
     assert loaded.device.description == "onnx cpu float32"
     assert len(loaded.notes) == 2

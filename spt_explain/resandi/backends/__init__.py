@@ -105,7 +105,10 @@ def load_backend(
         except SptError as error:
             # a GPU that only seems to work is no reason to stop, unless it was asked for
             reasons.setdefault(first_line(error), candidates.pop(0).name)
-            if not candidates or (device != "auto" and candidates[0].kind != device):
+            asked_for = device != "auto" and (
+                backend != "auto" or not candidates or candidates[0].kind != device
+            )
+            if asked_for or not candidates:
                 raise
     loaded = TrustedBackend(weights, candidates, started)
     for why, name in reasons.items():
