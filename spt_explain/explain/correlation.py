@@ -15,7 +15,7 @@ drawn again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -111,41 +111,32 @@ def correlations(
     values = {c: windows[c].to_numpy(np.float64) for c in (score, *statistics)}
     order = class_order(name)
 
-    def prepare(job: tuple[str, str]) -> list[_Coefficient]:
-        class_name, statistic = job
+    def prepare(job: tuple[str, str, CorrelationVariant, str]) -> _Coefficient:
+        class_name, statistic, variant, kind = job
         of_class = name == class_name
         track = np.repeat(np.where(of_class, np.cumsum(of_class) - 1, -1), np.diff(offsets))
         both = (track >= 0) & np.isfinite(values[score]) & np.isfinite(values[statistic])
-        data = values[score][both], values[statistic][both], track[both], int(of_class.sum())
-        fewest = {"pooled": 1, "within": fewest_windows}
-        return [
-            _prepared(*data, kind, variant, fewest[variant])
-            for variant, kind in product(variants, KINDS)
-        ]
+        a, b = values[score][both], values[statistic][both]
+        fewest = fewest_windows if variant == "within" else 1
+        return _prepared(a, b, track[both], int(of_class.sum()), kind, variant, fewest)
 
-    jobs = list(product(order, statistics))
-    prepared = list(in_order(prepare, jobs))
+    prepared = list(in_order(prepare, product(order, statistics, variants, KINDS)))
+    of_a_class = len(prepared) // max(len(order), 1)
     seeds = np.random.SeedSequence(seed).spawn(len(order))
     intervals: list[tuple[float, float]] = []
     for i, own_seed in enumerate(seeds):
-        of_class = prepared[i * len(statistics) : (i + 1) * len(statistics)]
-        intervals += _intervals(list(chain(*of_class)), resamples, level, own_seed)
+        own = prepared[i * of_a_class : (i + 1) * of_a_class]
+        intervals += _intervals(own, resamples, level, own_seed)
     rows = []
-    ends = iter(intervals)
-    for (class_name, statistic), some in zip(jobs, prepared, strict=True):
-        for i, variant in enumerate(variants):
-            own = some[i * len(KINDS) : (i + 1) * len(KINDS)]
-            row: dict[str, Any] = {
-                "class": class_name,
-                "variant": variant,
-                "statistic": statistic,
-            }
-            for kind, one in zip(KINDS, own, strict=True):
-                low, high = next(ends)
-                row |= {kind: one.value(), f"{kind}_low": low, f"{kind}_high": high}
-            row["n_windows"], row["n_tracks"] = own[0].n_windows, own[0].n_tracks
-            row["published"] = FIGURE_7.get(class_name, {}).get(statistic, np.nan)
-            rows.append(row)
+    both = iter(zip(prepared, intervals, strict=True))
+    for class_name, statistic, variant in product(order, statistics, variants):
+        row: dict[str, Any] = {"class": class_name, "variant": variant, "statistic": statistic}
+        for kind in KINDS:
+            one, (low, high) = next(both)
+            row |= {kind: one.value(), f"{kind}_low": low, f"{kind}_high": high}
+            row |= {"n_windows": one.n_windows, "n_tracks": one.n_tracks}
+        row["published"] = FIGURE_7.get(class_name, {}).get(statistic, np.nan)
+        rows.append(row)
     columns = ["class", "variant", "statistic"]
     for kind in KINDS:
         columns += [kind, f"{kind}_low", f"{kind}_high"]

@@ -14,9 +14,10 @@ import numpy as np
 
 from spt_explain.errors import SptError
 from spt_explain.explain.sequential import Plan
+from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -211,6 +212,7 @@ def check(
     how: Erasure = "cut",
     seed: int = SEED,
     stop_early: bool = True,
+    jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Check:
     """Erase the frames of highest score, and as many at random, and ask the network again.
@@ -240,6 +242,8 @@ def check(
     stop_early : bool
         Whether trajectories get no further draws once their verdict is clear; see
         `sequential.Plan`. Their draws are the first of those they would get otherwise.
+    jobs : int, optional
+        Threads; one for each core by default.
     progress : callable, optional
         Called with trajectories decided and their number.
 
@@ -258,15 +262,24 @@ def check(
     plan = Plan.of(draws, stop_early=stop_early)
     rng = np.random.default_rng(seed)
     done = 0
-    for first, last in _chunks(lengths, _POINTS_AT_ONCE // (draws + 1)):
-        some = offsets[first : last + 1]
+
+    def chunks() -> Iterator[_Chunk]:
+        for first, last in _chunks(lengths, _POINTS_AT_ONCE // (draws + 1)):
+            # all draws at once, used or not: those of a trajectory don't depend on who stops
+            moves = np.stack([_moves(lengths[first:last], rng) for _ in range(draws)])
+            moves = np.concatenate([np.zeros((1, last - first), np.int64), moves])
+            yield _Chunk(first, last, moves)
+
+    def ranked(chunk: _Chunk) -> tuple[_Chunk, NDArray[np.bool_]]:
+        some = offsets[chunk.first : chunk.last + 1]
         rows = slice(int(some[0]), int(some[-1]))
-        tracks = _Tracks(positions[rows], some - some[0])
         own = None if then is None else then[rows]
-        top = top_frames(score[rows], some, share, then=own)
-        # all draws at once, used or not: those of a trajectory don't depend on who stops
-        moves = np.stack([_moves(lengths[first:last], rng) for _ in range(draws)])
-        moves = np.concatenate([np.zeros((1, last - first), np.int64), moves])
+        return chunk, top_frames(score[rows], some, share, then=own)
+
+    for chunk, top in in_order(ranked, chunks(), jobs=jobs):
+        first, last, moves = chunk.first, chunk.last, chunk.moves
+        some = offsets[first : last + 1]
+        tracks = _Tracks(positions[int(some[0]) : int(some[-1])], some - some[0], jobs)
         open_ones = np.flatnonzero(checked[first:last])
         before = 0
         for look, stop in enumerate(plan.looks):
@@ -287,12 +300,22 @@ def check(
     return Check.of(losses, used, passed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some trajectories, and how far their masks are moved, (draws + 1, trajectories)."""
+
+    first: int
+    last: int
+    moves: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
 class _Tracks:
-    """Trajectories one after the other: their positions, and where each begins, from 0."""
+    """Trajectories one after the other: their positions, where each begins, from 0; threads."""
 
     positions: NDArray[np.float64]
     offsets: NDArray[np.int64]
+    jobs: int | None
 
     def erased(
         self,
@@ -316,7 +339,11 @@ class _Tracks:
         ends = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.arange(ends[-1]) + np.repeat(self.offsets[which] - ends[:-1], lengths)
         positions, mask = self.positions[rows], mask[rows]
-        parts = [erase(positions, ends, _moved(mask, ends, by), how) for by in moves]
+
+        def moved(by: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+            return erase(positions, ends, _moved(mask, ends, by), how)
+
+        parts = list(in_order(moved, moves, jobs=self.jobs))
         sizes = np.concatenate([np.diff(bounds) for _, bounds in parts])
         joined = np.concatenate([path for path, _ in parts])
         return joined, np.concatenate([[0], np.cumsum(sizes)])

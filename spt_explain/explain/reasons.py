@@ -195,6 +195,7 @@ class Explainer:
             draws=self.how.draws,
             how=self.how.erase,
             seed=self.how.seed,
+            jobs=self.classifier.jobs,
             progress=said.of("checking"),
         )
         names = np.asarray(self.classes, dtype=object)
@@ -462,6 +463,8 @@ def _frames(
     offsets: NDArray[np.int64],
     found: FrameScores,
 ) -> pd.DataFrame:
+    import pandas as pd
+
     lengths = np.diff(offsets)
     points = examined.segments.points
     frame, filled = points["frame"].to_numpy(), points["interpolated"].to_numpy()
@@ -469,14 +472,16 @@ def _frames(
     if len(index) < len(bounds) - 1:
         rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
         frame, filled = frame[rows], filled[rows]
+    row = np.repeat(np.arange(len(table)), lengths)
     # pandas takes rows of text ten times as fast as it makes them
-    keys = table[list(KEYS)].take(np.repeat(np.arange(len(table)), lengths))
-    return keys.reset_index(drop=True).assign(
-        frame=frame,
-        x=positions[:, 0],
-        y=positions[:, 1],
-        score=found.score,
-        score_contrast=found.contrast,
-        node=found.node,
-        filled=filled,
-    )
+    columns: dict[str, Any] = {name: table[name].array.take(row) for name in KEYS}
+    columns |= {
+        "frame": np.array(frame),
+        "x": positions[:, 0].copy(),
+        "y": positions[:, 1].copy(),
+        "score": found.score,
+        "score_contrast": found.contrast,
+        "node": found.node,
+        "filled": np.array(filled),
+    }
+    return pd.DataFrame(columns, copy=False)

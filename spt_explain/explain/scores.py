@@ -31,8 +31,8 @@ others' and add up; the ranking within a track is the same. "logit": as in the a
 does not ask what speaks for the other classes."""
 STRIDE = 32
 """Frames of the input for each node of the last stage."""
-_WINDOWS_AT_ONCE = 512
-"""Windows that a thread works on: what it needs for them stays in its core's cache."""
+_FRAMES_AT_ONCE = 1 << 17
+"""Frames of padded input that a thread works on."""
 
 
 @dataclass(frozen=True)
@@ -145,19 +145,22 @@ def grad_cam_maps(
         scores = slopes.reshape(len(part), 2, -1) @ nodes.astype(np.float64)
         return Maps(part, int(padded[part[0]]), STRIDE, scores[:, 0], scores[:, 1])
 
-    return list(in_order(scored, _pieces(ran), jobs=classifier.jobs))
+    return list(in_order(scored, _pieces(ran, padded), jobs=classifier.jobs))
 
 
-def _slices(n: int) -> Iterator[slice]:
-    """Yield slices of n windows, for a thread each."""
-    for first in range(0, n, _WINDOWS_AT_ONCE):
-        yield slice(first, first + _WINDOWS_AT_ONCE)
+def _slices(n: int, padded: int) -> Iterator[slice]:
+    """Yield slices of n windows of a padded length, for a thread each."""
+    size = max(1, _FRAMES_AT_ONCE // padded)
+    for first in range(0, n, size):
+        yield slice(first, first + size)
 
 
-def _pieces(ran: WindowOutputs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+def _pieces(
+    ran: WindowOutputs, padded: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Yield some windows at a time, and what each node adds to their logits."""
     for part, taps in ran.taps:
-        for rows in _slices(len(part)):
+        for rows in _slices(len(part), int(padded[part[0]])):
             yield part[rows], taps[NODES][rows]
 
 
@@ -258,16 +261,15 @@ def to_frames(
 
     for _ in in_order(spread, _split(maps), jobs=1 if overlap else jobs):
         pass
-    stride = maps[0].stride if maps else STRIDE
     lengths = np.diff(offsets)
-    windows = np.bincount(ran.owner, minlength=len(lengths))
-    many = np.repeat(windows > 1, lengths)
-    within = np.arange(n_points) - np.repeat(offsets[:-1] - offsets[0], lengths)
-    node[many] = within[many] // stride
+    if overlap:
+        stride = maps[0].stride if maps else STRIDE
+        many = np.repeat(np.bincount(ran.owner, minlength=len(lengths)) > 1, lengths)
+        within = np.arange(n_points) - np.repeat(offsets[:-1] - offsets[0], lengths)
+        node[many] = within[many] // stride
     nodes = np.zeros(len(lengths), np.int64)
-    if n_points:
-        filled = lengths > 0
-        nodes[filled] = np.maximum.reduceat(node, (offsets[:-1] - offsets[0])[filled]) + 1
+    filled = lengths > 0
+    nodes[filled] = node[(offsets[1:] - offsets[0] - 1)[filled]] + 1  # they ascend
     score, contrast, smooth = sums / np.maximum(count, 1) if overlap else sums
     return FrameScores(score, contrast, smooth, node, nodes)
 
@@ -275,7 +277,7 @@ def to_frames(
 def _split(maps: list[Maps]) -> Iterator[Maps]:
     """Yield maps of fewer windows."""
     for one in maps:
-        for rows in _slices(len(one.windows)):
+        for rows in _slices(len(one.windows), one.padded):
             yield Maps(
                 one.windows[rows], one.padded, one.stride, one.scores[rows], one.contrast[rows]
             )

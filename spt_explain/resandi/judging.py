@@ -135,7 +135,7 @@ class Judge:
 
         parts = list(in_order(sampled, _slices(runs), jobs=self.jobs))
         joint = np.concatenate(parts) if parts else np.zeros((0, *self._shape))
-        return estimate_recording(joint, self.shares, self.architecture)
+        return estimate_recording(joint, self.shares, self.architecture, jobs=self.jobs)
 
     def _exponentials(self, ran: WindowOutputs) -> NDArray[np.float32]:
         """Return what each window's probabilities are in proportion to, (n, classes · conditions).

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spt_explain.resandi.architecture import Architecture
     from spt_explain.resandi.backends.devices import Device
     from spt_explain.resandi.backends.runner import Precision, Runner
     from spt_explain.resandi.weights import Weights
@@ -83,6 +84,24 @@ class Candidate:
     start: Callable[[int | None], Runner]
     batch_size: int | None = None
     kind: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Repeated(Windows):
+    """A few windows many times: the CPU makes the inputs of each once."""
+
+    few: Windows = field(kw_only=True)
+    which: NDArray[np.int64] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, few: Windows, which: NDArray[np.int64]) -> _Repeated:
+        return cls(few.positions, few.starts[which], few.stops[which], few=few, which=which)
+
+    def inputs(
+        self, index: NDArray[np.int64], padded: int, architecture: Architecture
+    ) -> NDArray[np.float32]:
+        made = self.few.inputs(np.arange(len(self.few.starts)), padded, architecture)
+        return made[self.which[index]]
 
 
 @dataclass(frozen=True)
@@ -394,8 +413,7 @@ class TrustedBackend:
         # libraries work on rows in blocks of powers of two: each place in a block meets each window
         row = np.arange(size)
         index = (row + row // _BLOCK) % len(expected)
-        tiled = Windows(windows.positions, windows.starts[index], windows.stops[index])
-        return tiled, expected[index]
+        return _Repeated.of(windows, index), expected[index]
 
     def _smaller(self, why: str) -> None:
         """Go on with half the batch, or in the next way where that is small already."""
