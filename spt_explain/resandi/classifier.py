@@ -22,7 +22,7 @@ from spt_explain.resandi.streaming import joined, prepare, stream
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
-from spt_explain.threads import import_soon
+from spt_explain.threads import import_soon, thread_pool
 from spt_explain.tracks.quality import apply_policy, join_segments, require_some
 from spt_explain.tracks.thinning import thin
 
@@ -256,10 +256,12 @@ class Classifier:
         clock = Clock()
         coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs, keep=True)
         found = stream(self, coming, clock=clock, progress=progress)
-        segments = join_segments(found.segments, tracks, coming.needed)
-        require_some(segments, tracks)
-        clock.lap("quality")
-        verdicts, judged = self._verdicts(coming, found, clock)
+        with thread_pool(1) as pool:
+            joining = pool.submit(join_segments, found.segments, tracks, coming.needed)
+            if not found.runs:
+                require_some(joining.result(), tracks)
+            verdicts, judged = self._verdicts(coming, found, clock)
+            segments = joining.result()
         every, ran = coming.every, joined(found.first)
         prediction = judged if every == 1 else self.judge(ran, judged.recording)
         return Examined(verdicts, thin(segments, every, 0), ran, prediction, judged.probabilities)
