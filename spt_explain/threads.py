@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from collections import deque
@@ -31,12 +30,6 @@ def threads_busy() -> bool:
     A library's call can't be interrupted: the reading of a file, the start of a GPU.
     """
     return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
-
-
-def import_soon(name: str) -> None:
-    """Import a module in a thread of its own: libraries often wait for what needs no lock."""
-    thread = threading.Thread(target=importlib.import_module, args=[name], name=f"{_NAME} import")
-    thread.start()
 
 
 def core_count() -> int:

@@ -22,7 +22,7 @@ from spt_explain.resandi.streaming import joined, prepare, stream
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
-from spt_explain.threads import import_soon, thread_pool
+from spt_explain.threads import thread_pool
 from spt_explain.tracks.quality import apply_policy, join_segments, require_some
 from spt_explain.tracks.thinning import thin
 
@@ -174,8 +174,6 @@ class Classifier:
         if not isinstance(weights, Weights):
             weights = find_weights(weights)
         self.weights: Weights = weights
-        if not alone and weights.architecture.n_conditions > 1:
-            import_soon("scipy.optimize")  # what a recording is estimated with
         self.backend_name = backend
         self.backend = load_backend(
             self.weights,

@@ -20,6 +20,8 @@ import numpy as np
 from spt_explain.threads import core_count, thread_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from spt_explain.resandi.architecture import Architecture
@@ -41,6 +43,8 @@ _SHARE = 1e-6
 """Share of the tracks from which a search begins, at least: none would stay none."""
 _ENOUGH = 5e-4
 """Change of the logarithm of the posterior that ends a search: nobody could tell the two apart."""
+_STEPS, _LONGEST = 500, 4.0
+"""Steps of a search, and what a share's logarithm changes by in one, at most."""
 _NEARLY = 0.05
 """The same, where some of the tracks show where to begin."""
 
@@ -136,8 +140,8 @@ def _most_probable(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the most probable fractions of the classes and shares of the conditions.
 
-    By quasi-Newton steps (L-BFGS-B) on their logarithms: expectation maximisation climbs to the
-    same maximum, in ten times as many steps.
+    By quasi-Newton steps on their logarithms: expectation maximisation climbs to the same maximum,
+    in ten times as many steps.
 
     Parameters
     ----------
@@ -152,8 +156,6 @@ def _most_probable(
     jobs : int or None
         Threads.
     """
-    from scipy.optimize import minimize
-
     n, n_classes, n_conditions = ratio.shape
     flat = ratio.reshape(n, -1)
     bundles = [flat[i : i + _BUNDLE] for i in range(0, n, _BUNDLE)]
@@ -178,10 +180,61 @@ def _most_probable(
         return -height / n, -np.concatenate(slopes) / n
 
     start = np.log(np.maximum(np.concatenate([fractions, q]), _SHARE))
-    options = {"ftol": enough / n, "gtol": 0.0, "maxcor": 20}
     with thread_pool(min(jobs or core_count(), len(bundles))) as pool:
         apply = pool.map if len(bundles) > 1 else map
-        return parts(minimize(depth, start, jac=True, method="L-BFGS-B", options=options).x)
+        return parts(_lowest(depth, start, np.maximum(np.exp(start), 0.01), enough / n))
+
+
+def _lowest(
+    function: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]],
+    x: NDArray[np.float64],
+    curvature: NDArray[np.float64],
+    enough: float,
+) -> NDArray[np.float64]:
+    """Return where a smooth function of some ten variables is lowest, by BFGS.
+
+    scipy has the same, but its import takes as long as a small file's classification.
+
+    Parameters
+    ----------
+    function : callable
+        Returns value and slope.
+    x : numpy.ndarray, shape (k,)
+        Where to begin.
+    curvature : numpy.ndarray, shape (k,)
+        About the second derivative by each variable.
+    enough : float
+        The search ends where two steps gain less each.
+
+    References
+    ----------
+    Nocedal & Wright, Numerical Optimization (2006), doi:10.1007/978-0-387-40065-5, Eqs. 6.17
+    (update) and 3.4 (sufficient decrease).
+    """
+    height, slope = function(x)
+    inverse = np.diag(1 / curvature)
+    small = 0
+    for _ in range(_STEPS):
+        direction = -inverse @ slope
+        direction *= min(1.0, _LONGEST / max(float(np.abs(direction).max()), 1e-300))
+        down = float(slope @ direction)
+        length = 1.0
+        while True:
+            there, slope_there = function(x + length * direction)
+            if there <= height + 1e-4 * length * down or length < 1e-6:
+                break
+            # where a parabola through both is lowest
+            best = -down * length**2 / (2 * (there - height - down * length))
+            length = min(max(best, 0.1 * length), 0.5 * length)
+        step, bend = length * direction, slope_there - slope
+        small = small + 1 if height - there <= enough else 0
+        x, height, slope = x + step, there, slope_there
+        if small == 2:
+            break
+        if (along := float(step @ bend)) > 0:
+            moved = np.eye(len(x)) - np.outer(step, bend) / along
+            inverse = moved @ inverse @ moved.T + np.outer(step, step) / along
+    return x
 
 
 def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:

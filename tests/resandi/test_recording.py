@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, special, stats
 
 from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.recording import (
@@ -44,6 +44,35 @@ def test_many_tracks_show_their_condition_and_get_the_right_probabilities(condit
     assert np.abs(found - exact).mean() < 0.06
     assert np.abs(found - exact).mean() < 0.5 * np.abs(alone - exact).mean()
     np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(("n", "share_of_b"), [(30, 0.5), (700, 0.1), (12_000, 0.7)])
+def test_the_shares_are_the_most_probable_ones(n, share_of_b):
+    """No worse than what scipy finds by another method, without slopes of ours."""
+    rng = np.random.default_rng(n)
+    condition = rng.choice(6, size=n, p=[0.05, 0.4, 0.05, 0.3, 0.1, 0.1])
+    label = (rng.random(n) < share_of_b).astype(int)
+    x = np.stack([rng.normal(MEANS[label, condition], WIDTH), rng.normal(HINTS[condition])], axis=1)
+    joint = _joint(x)
+    ratio = (joint / SHARES).reshape(n, -1)
+
+    def depth(logits, q=None):
+        fractions = special.softmax(np.append(logits[:1], 0))
+        q = special.softmax(np.append(logits[1:], 0)) if q is None else q
+        likelihood = np.log(ratio @ (fractions[:, None] * q).ravel()).sum()
+        return -likelihood - PRIOR_TRACKS * (SHARES @ np.log(q))
+
+    found = estimate_recording(joint, SHARES, ARCHITECTURE).shares
+    ours = optimize.minimize_scalar(lambda logit: depth(np.array([logit]), found))
+    best = optimize.minimize(depth, np.zeros(6), method="SLSQP", options={"ftol": 1e-9 * n})
+    assert ours.fun <= best.fun + 0.05
+
+
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_threads_do_not_change_what_is_found(jobs):
+    joint = _joint(_draw(11_000, 3, 5)[0])
+    one, more = (estimate_recording(joint, SHARES, ARCHITECTURE, jobs=n) for n in (1, jobs))
+    np.testing.assert_array_equal(one.shares, more.shares)
 
 
 def test_the_classes_shares_do_not_enter_a_verdict():
