@@ -34,9 +34,10 @@ tracks of 10-19 points at 1/SNR = 0.5, shares that stray to other conditions mak
 1.9 points too careful; with all of them, 1.4."""
 _SOME = 5000
 """Of more than twice as many tracks, so many are the first to be fitted: they show the way."""
-_BLOCK, _BUNDLE = 1024, 4096
-"""Tracks whose likelihoods, 0.8 MB, stay in a core's cache while they are read twice, and those a
-thread has at a time."""
+_BLOCK = 1024
+"""Tracks whose likelihoods, 0.8 MB, stay in a core's cache while they are read twice."""
+_BUNDLES, _LEAST_BUNDLE = 6, 4096
+"""Threads at most, and tracks that are worth one: waking it takes as long as 2,000 tracks."""
 _LEAST = np.float32(1e-30)
 """Likelihood of a track that fits no class under any condition."""
 _SHARE = 1e-6
@@ -158,7 +159,8 @@ def _most_probable(
     """
     n, n_classes, n_conditions = ratio.shape
     flat = ratio.reshape(n, -1)
-    bundles = [flat[i : i + _BUNDLE] for i in range(0, n, _BUNDLE)]
+    size = -(-max(_LEAST_BUNDLE, n // _BUNDLES) // _BLOCK) * _BLOCK
+    bundles = [flat[i : i + size] for i in range(0, n, size)]
     possible = shares > 0  # the training data had no other conditions
 
     def parts(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
