@@ -183,7 +183,9 @@ def track_offsets(frames: pd.DataFrame, *columns: str) -> Ints:
     missing = [name for name in (*KEYS, *columns) if name not in frames]
     if missing:
         raise ValueError(f"the table has no column {missing[0]!r}")
-    keys = [pd.factorize(frames["file"])[0], *(frames[name].to_numpy() for name in KEYS[1:])]
+    file, keys = frames["file"], [frames[name].to_numpy() for name in KEYS[1:]]
+    if len(file) and not (file == file.iloc[0]).all():
+        keys.append(pd.factorize(file)[0])
     return np.append(np.flatnonzero(run_starts(*keys)), len(frames)).astype(np.int64)
 
 
