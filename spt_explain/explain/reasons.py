@@ -21,6 +21,7 @@ from spt_explain.explain.methods import (
 from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import NODES
+from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -209,7 +210,7 @@ class Explainer:
         table["check"] = check.verdicts()
         table["remark"] = _remarks(table, found.score, offsets)
         table["overlay"] = table["remark"].to_numpy() == ""
-        frames = _frames(examined, table, index, positions, offsets, found)
+        frames = _frames(examined, table, index, offsets, found, self.classifier.jobs)
         return self._reasons(tracks, examined, table, frames, said)
 
     def _classes(self, p: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -277,7 +278,9 @@ class Explainer:
                     of=self.how.of,
                     progress=said.of("explaining"),
                 )
-            parts.append((some, to_frames(found, ran, bounds, jobs=self.classifier.jobs)))
+            # what the check ranks frames by
+            smooth, jobs = self.how.draws > 0, self.classifier.jobs
+            parts.append((some, to_frames(found, ran, bounds, smooth=smooth, jobs=jobs)))
         return _joined(parts, lengths)
 
     def _reasons(
@@ -459,29 +462,25 @@ def _frames(
     examined: Examined,
     table: pd.DataFrame,
     index: NDArray[np.int64],
-    positions: NDArray[np.float64],
     offsets: NDArray[np.int64],
     found: FrameScores,
+    jobs: int | None,
 ) -> pd.DataFrame:
     import pandas as pd
 
     lengths = np.diff(offsets)
-    points = examined.segments.points
-    frame, filled = points["frame"].to_numpy(), points["interpolated"].to_numpy()
-    bounds = examined.segments.offsets
+    points, bounds = examined.segments.points, examined.segments.offsets
+    rows: slice | NDArray[np.int64] = slice(None)
     if len(index) < len(bounds) - 1:
         rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
-        frame, filled = frame[rows], filled[rows]
-    row = np.repeat(np.arange(len(table)), lengths)
-    # pandas takes rows of text ten times as fast as it makes them
-    columns: dict[str, Any] = {name: table[name].array.take(row) for name in KEYS}
-    columns |= {
-        "frame": np.array(frame),
-        "x": positions[:, 0].copy(),
-        "y": positions[:, 1].copy(),
-        "score": found.score,
-        "score_contrast": found.contrast,
-        "node": found.node,
-        "filled": np.array(filled),
-    }
-    return pd.DataFrame(columns, copy=False)
+    track = np.repeat(np.arange(len(table)), lengths)
+
+    def column(name: str) -> Any:
+        # pandas takes rows of text ten times as fast as it makes them
+        return table[name].array.take(track) if name in KEYS else points[name].array[rows].copy()
+
+    names = [*KEYS, "frame", "x", "y", "interpolated"]
+    columns = dict(zip(names, in_order(column, names, jobs=jobs), strict=True))
+    filled = columns.pop("interpolated")
+    columns |= {"score": found.score, "score_contrast": found.contrast, "node": found.node}
+    return pd.DataFrame({**columns, "filled": filled}, copy=False)

@@ -69,19 +69,20 @@ def log_weights(classifier: Classifier, recording: Recording | None) -> NDArray[
     return np.log(np.maximum(np.where(seen, ratio, 0.0), 1e-12))
 
 
-def class_logits(joint: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def class_logits(joint: NDArray[np.floating], weights: NDArray[np.float64]) -> NDArray[np.floating]:
     """Return the classes' logits, (n, classes), of calibrated joint logits under `log_weights`."""
     return _condition_shares(joint, weights)[0]
 
 
 def _condition_shares(
     joint: NDArray[np.floating], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Return the classes' logits, (n, classes), and their derivatives, (n, classes, conditions).
 
-    The derivatives with respect to the joint logits: the conditions' shares within each class.
+    In the precision of `joint`. The derivatives are with respect to the joint logits: the
+    conditions' shares within each class.
     """
-    shares = joint.reshape(len(joint), -1, len(weights)) + weights
+    shares = joint.reshape(len(joint), -1, len(weights)) + weights.astype(joint.dtype)
     top = shares.max(axis=2, keepdims=True)
     shares -= top
     np.exp(shares, out=shares)
@@ -132,17 +133,19 @@ def grad_cam_maps(
         part, nodes = job
         some = replace(ran, starts=ran.starts[part], stops=ran.stops[part],
                        outputs=ran.outputs[part])  # fmt: skip
-        logits, shares = _condition_shares(classifier.joint_logits(some), extra)
-        p = softmax(logits)
+        # in single precision, as the network's outputs are
+        joint = classifier.joint_logits(some).astype(np.float32)
+        logits, shares = _condition_shares(joint, extra)
+        p = softmax(logits.astype(np.float64))
         wanted = directions(p, target[part], of)
         contrast = eye[target[part]] - eye[against[part]]
         if of == "probability":
             contrast = wanted - directions(p, against[part], of)
         # of the two with respect to the joint logits, of which `nodes` has the parts
         scale = 1 / classifier.calibration.temperatures(lengths[part])
-        both = np.stack([wanted, contrast], axis=1) * scale[:, None, None]
+        both = (np.stack([wanted, contrast], axis=1) * scale[:, None, None]).astype(np.float32)
         slopes = both[..., None] * shares[:, None]
-        scores = slopes.reshape(len(part), 2, -1) @ nodes.astype(np.float64)
+        scores = (slopes.reshape(len(part), 2, -1) @ nodes).astype(np.float64)
         return Maps(part, int(padded[part[0]]), STRIDE, scores[:, 0], scores[:, 1])
 
     return list(in_order(scored, _pieces(ran, padded), jobs=classifier.jobs))
@@ -225,6 +228,7 @@ def to_frames(
     ran: WindowOutputs,
     offsets: NDArray[np.int64],
     *,
+    smooth: bool = True,
     jobs: int | None = None,
 ) -> FrameScores:
     """Give each frame the score of the node it lies in.
@@ -236,6 +240,8 @@ def to_frames(
         Where the windows lie.
     offsets : numpy.ndarray, shape (m + 1,)
         Trajectory *i* is rows ``offsets[i]:offsets[i + 1]``.
+    smooth : bool
+        Whether the smooth score is wanted; else it is the score.
     jobs : int, optional
         Threads; one for each core by default.
 
@@ -244,16 +250,17 @@ def to_frames(
     FrameScores
     """
     n_points = int(offsets[-1]) - int(offsets[0])
-    sums = np.zeros((3, n_points))
+    sums = np.zeros((3 if smooth else 2, n_points))
     overlap = bool((np.diff(ran.owner) == 0).any())
     count = np.zeros(n_points) if overlap else np.ones(n_points)
     node = np.zeros(n_points, np.int64)
 
     def spread(one: Maps) -> None:
-        rows, values, at = _of_frames(one, ran, int(offsets[0]))
+        rows, values, at = _of_frames(one, ran, int(offsets[0]), smooth=smooth)
         node[rows] = at
         if not overlap:  # each row is of one window, so threads don't meet
-            sums[:, rows] = values
+            for total, column in zip(sums, values, strict=True):
+                total[rows] = column
             return
         for total, column in zip(sums, values, strict=True):
             total += np.bincount(rows, column, n_points)
@@ -270,8 +277,8 @@ def to_frames(
     nodes = np.zeros(len(lengths), np.int64)
     filled = lengths > 0
     nodes[filled] = node[(offsets[1:] - offsets[0] - 1)[filled]] + 1  # they ascend
-    score, contrast, smooth = sums / np.maximum(count, 1) if overlap else sums
-    return FrameScores(score, contrast, smooth, node, nodes)
+    score, contrast, *smoothed = sums / np.maximum(count, 1) if overlap else sums
+    return FrameScores(score, contrast, smoothed[0] if smooth else score, node, nodes)
 
 
 def _split(maps: list[Maps]) -> Iterator[Maps]:
@@ -284,28 +291,31 @@ def _split(maps: list[Maps]) -> Iterator[Maps]:
 
 
 def _of_frames(
-    one: Maps, ran: WindowOutputs, before: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    one: Maps, ran: WindowOutputs, before: int, *, smooth: bool
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]], NDArray[np.int64]]:
     """Return the rows of the frames of some windows, their scores, and their nodes.
 
-    The scores, (3, rows): score, contrast, and the score between the middles of nodes.
+    The scores are score, contrast, and if it is wanted the score between the middles of nodes.
     """
     starts, stops = ran.starts[one.windows], ran.stops[one.windows]
     lengths = stops - starts
     which = np.repeat(np.arange(len(starts)), lengths)
-    firsts = np.cumsum(lengths) - lengths
-    within = np.arange(len(which)) - firsts[which]
-    rows = starts[which] + within - before
-    column = one.padded - lengths[which] + within
+    # of each frame, counted over all windows: its row of the table, and its column of the input
+    number, firsts = np.arange(len(which)), np.cumsum(lengths) - lengths
+    rows = number + (starts - firsts - before)[which]
+    column = number + (one.padded - lengths - firsts)[which]
     at = column // one.stride
-    place = (column + 0.5) / one.stride - 0.5  # in nodes, 0 in the middle of the first
-    low = np.clip(np.floor(place).astype(np.int64), 0, one.scores.shape[1] - 1)
-    first = ((one.padded - lengths) // one.stride)[which]
-    low = np.maximum(low, first)  # not from nodes before the trajectory
-    high = np.minimum(low + 1, one.scores.shape[1] - 1)
-    share = np.clip(place - low, 0, 1)
+    first = (one.padded - lengths) // one.stride
     row = which * one.scores.shape[1]
     flat = one.scores.ravel()
-    smooth = flat[row + low]
-    smooth += share * (flat[row + high] - smooth)
-    return rows, np.stack([flat[row + at], one.contrast.ravel()[row + at], smooth]), at - first
+    values = [flat[row + at], one.contrast.ravel()[row + at]]
+    if smooth:
+        place = (column + 0.5) / one.stride - 0.5  # in nodes, 0 in the middle of the first
+        low = np.clip(np.floor(place).astype(np.int64), 0, one.scores.shape[1] - 1)
+        low = np.maximum(low, first[which])  # not from nodes before the trajectory
+        high = np.minimum(low + 1, one.scores.shape[1] - 1)
+        share = np.clip(place - low, 0, 1)
+        between = flat[row + low]
+        between += share * (flat[row + high] - between)
+        values.append(between)
+    return rows, values, at - first[which]
