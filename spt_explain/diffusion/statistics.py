@@ -166,17 +166,21 @@ def window_statistics(
     first = np.flatnonzero(run_starts(track))
     with np.errstate(all="ignore"):  # divisions by no motion, positions near 1e308: NaN
         axes, steps = _steps(positions, starts, stops, first, by_axis=code)
-        spread = [np.sqrt(_variance(axis, steps, rest)) for axis in axes]
+        parts_of_steps = [steps.part(i, subintervals) for i in range(subintervals)]
+        sums = [_Sums.of(axis, parts_of_steps) for axis in axes]
+        spread = [
+            np.sqrt(_variance(one.total(1), one.total(2), steps.counts, rest)) for one in sums
+        ]
         few = 1 if code else fewest_steps
         parts: dict[Part, Floats] = {
             "turn": _turns(axes, steps, code=code),
-            "NG": np.abs(_excess(axes, steps, subintervals, rest, few, code=code)),
+            "NG": np.abs(_excess(sums, parts_of_steps, rest, few, code=code)),
             "ratio": _ratios(axes, steps, epsilon, code=code),
         }
         for name in scaled:
             parts[name] = _min_max(parts[name], first, flat=0.0 if code else np.nan)
-        ac = _autocorrelation(axes, spread, steps, code=code)
-        vd = _growth(axes, spread, steps, subintervals, few, code=code)
+        ac = _autocorrelation(axes, sums, spread, steps, code=code)
+        vd = _growth(sums, spread, parts_of_steps, few, code=code)
         found = {
             "AC": ac,
             "CS": ac * parts["turn"],
@@ -239,23 +243,48 @@ def _steps(
     return [np.ascontiguousarray(steps[:, axis]) for axis in range(2)], spans
 
 
-def _variance(values: Floats, spans: _Spans, rest: float) -> Floats:
-    """Return κ₂, 0 where the values don't vary."""
-    n = spans.counts
-    square = spans.sums(values**2) / n
-    variance = square - (spans.sums(values) / n) ** 2
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Sums of the powers of an axis's steps: 1 to 4, over each part of each window."""
+
+    powers: list[list[Floats]]
+
+    @classmethod
+    def of(cls, steps: Floats, parts: list[_Spans]) -> _Sums:
+        square = steps * steps
+        powers = [
+            steps,
+            square,
+            square * steps,
+            square * square,
+        ]  # numpy's ** 3 is ten times slower
+        return cls([[part.sums(power) for part in parts] for power in powers])
+
+    def of_part(self, i: int) -> list[Floats]:
+        """Return the sums of all powers over the i-th parts."""
+        return [power[i] for power in self.powers]
+
+    def total(self, power: int) -> Floats:
+        """Return the sums over the windows, which the parts make up."""
+        return np.asarray(sum(self.powers[power - 1]))
+
+
+def _variance(total: Floats, total_square: Floats, n: Floats | Ints, rest: float) -> Floats:
+    """Return κ₂ of sums of n values and of their squares, 0 where the values don't vary."""
+    square = total_square / n
+    variance = square - (total / n) ** 2
     return np.where(variance > rest**2 * square, variance, 0.0)
 
 
 def _autocorrelation(
-    axes: list[Floats], spread: list[Floats], steps: _Spans, *, code: bool
+    axes: list[Floats], sums: list[_Sums], spread: list[Floats], steps: _Spans, *, code: bool
 ) -> Floats:
     """Return AC, Eq. 3."""
     pairs, n = steps.but_last(), steps.counts
     found = []
-    for axis, deviation in zip(axes, spread, strict=True):
+    for axis, own, deviation in zip(axes, sums, spread, strict=True):
         product = pairs.sums(axis[:-1] * axis[1:])
-        mean = steps.sums(axis) / n
+        mean = own.total(1) / n
         if not code:
             found.append((product / (n - 1) - mean**2) / _not_zero(deviation) ** 2)
             continue
@@ -282,18 +311,13 @@ def _turns(axes: list[Floats], steps: _Spans, *, code: bool) -> Floats:
     return np.sqrt(np.maximum(pairs.sums(turn**2) / n - (pairs.sums(turn) / n) ** 2, 0.0))
 
 
-def _excess(
-    axes: list[Floats], steps: _Spans, subintervals: int, rest: float, few: int, *, code: bool
-) -> Floats:
+def _excess(sums: list[_Sums], parts: list[_Spans], rest: float, few: int, *, code: bool) -> Floats:
     """Return the mean of κ₄/κ₂² over axes and subintervals, Eq. 6."""
     found = []
-    parts = [steps.part(i, subintervals) for i in range(subintervals)]
-    for axis in axes:
-        square = axis * axis
-        powers = [axis, square, square * axis, square * square]  # numpy's ** 3 takes ten times more
-        for part in parts:
+    for axis in sums:
+        for i, part in enumerate(parts):
             n = np.where(part.counts >= few, part.counts, np.nan)
-            m1, m2, m3, m4 = (part.sums(p) / n for p in powers)
+            m1, m2, m3, m4 = (total / n for total in axis.of_part(i))
             variance = m2 - m1**2
             fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
             varies = variance > rest**2 * m2
@@ -318,21 +342,18 @@ def _ratios(axes: list[Floats], steps: _Spans, epsilon: float, *, code: bool) ->
 
 
 def _growth(
-    axes: list[Floats],
-    spread: list[Floats],
-    steps: _Spans,
-    subintervals: int,
-    few: int,
-    *,
-    code: bool,
+    sums: list[_Sums], spread: list[Floats], parts: list[_Spans], few: int, *, code: bool
 ) -> Floats:
     """Return Eq. 8 without NG."""
-    ends = [steps.part(i, subintervals) for i in (subintervals - 1, 0)]
-    enough = np.minimum(ends[0].counts, ends[1].counts) >= few
+    subintervals = len(parts)
+    enough = np.minimum(parts[-1].counts, parts[0].counts) >= few
     rise = []
-    for axis in axes:
-        last, first = (np.sqrt(_variance(axis, part, 0.0)) for part in ends)
-        rise.append(np.where(enough, last - first, np.nan))
+    for axis in sums:
+        ends = []
+        for i in (0, -1):
+            total, square = axis.of_part(i)[:2]
+            ends.append(np.sqrt(_variance(total, square, parts[i].counts, 0.0)))
+        rise.append(np.where(enough, ends[1] - ends[0], np.nan))
     if code:
         deviation = (spread[0] + spread[1]) / 2
         mean = (rise[0] + rise[1]) / 2

@@ -27,7 +27,7 @@ from spt_explain.explain.windows import KEYS, track_offsets
 from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -41,7 +41,7 @@ LEVEL = 0.95
 SEED = 1
 FEWEST_WINDOWS = 5
 """Windows of a track that have a coefficient of their own."""
-_WEIGHTS_AT_ONCE, _DRAWS_AT_ONCE = 1_000_000, 25
+_WEIGHTS_AT_ONCE, _DRAWS_AT_ONCE = 1_000_000, 100
 """Of a bootstrap, for each thread."""
 
 
@@ -110,15 +110,15 @@ def correlations(
     name = classes_of(windows.iloc[offsets[:-1]], tracks, label)
     values = {c: windows[c].to_numpy(np.float64) for c in (score, *statistics)}
     order = class_order(name)
+    scored = list(
+        in_order(lambda c: _Scored.of(values[score], name == c, offsets, variants), order)
+    )
+    of_class = dict(zip(order, scored, strict=True))
 
     def prepare(job: tuple[str, str, CorrelationVariant, str]) -> _Coefficient:
         class_name, statistic, variant, kind = job
-        of_class = name == class_name
-        track = np.repeat(np.where(of_class, np.cumsum(of_class) - 1, -1), np.diff(offsets))
-        both = (track >= 0) & np.isfinite(values[score]) & np.isfinite(values[statistic])
-        a, b = values[score][both], values[statistic][both]
         fewest = fewest_windows if variant == "within" else 1
-        return _prepared(a, b, track[both], int(of_class.sum()), kind, variant, fewest)
+        return _prepared(of_class[class_name], values[statistic], kind, variant, fewest)
 
     prepared = list(in_order(prepare, product(order, statistics, variants, KINDS)))
     of_a_class = len(prepared) // max(len(order), 1)
@@ -218,15 +218,58 @@ class _Coefficient:
         return float(self.of_sums(self.parts.sum(axis=0)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """The windows of a class that have a score.
+
+    Attributes
+    ----------
+    rows, track : numpy.ndarray of int64, shape (n,)
+        Which windows, and the track of each, numbered within the class.
+    n_tracks : int
+        Tracks of the class.
+    score : numpy.ndarray, shape (n,)
+    ranks : mapping of str to numpy.ndarray
+        Of the score, by variant.
+    """
+
+    rows: Ints
+    track: Ints
+    n_tracks: int
+    score: Floats
+    ranks: Mapping[CorrelationVariant, Floats]
+
+    @classmethod
+    def of(
+        cls, score: Floats, of_class: Any, offsets: Ints, variants: Sequence[CorrelationVariant]
+    ) -> _Scored:
+        track = np.repeat(np.where(of_class, np.cumsum(of_class) - 1, -1), np.diff(offsets))
+        rows = np.flatnonzero((track >= 0) & np.isfinite(score))
+        score, track = score[rows], track[rows]
+        found = {variant: ranks(score, _groups(track, variant)) for variant in variants}
+        return cls(rows, track, int(of_class.sum()), score, found)
+
+
+def _groups(track: Ints, variant: str) -> Ints:
+    """Return what windows are ranked within."""
+    return track if variant == "within" else np.zeros_like(track)
+
+
 def _prepared(
-    a: Floats, b: Floats, track: Ints, n_tracks: int, kind: str, variant: str, fewest: int
+    scored: _Scored, statistic: Floats, kind: str, variant: CorrelationVariant, fewest: int
 ) -> _Coefficient:
-    """Return the coefficient of two columns of windows, which are of tracks 0 to `n_tracks`."""
-    count = np.bincount(track, minlength=n_tracks)
-    kept = count >= fewest
+    """Return the coefficient of the score and a statistic, which has a value for every window."""
+    track, a, b = scored.track, scored.score, statistic[scored.rows]
+    known = np.isfinite(b)
+    all_known = bool(known.all())
+    if not all_known:
+        track, a, b = track[known], a[known], b[known]
     if kind == "spearman":
-        groups = track if variant == "within" else np.zeros_like(track)
-        a, b = ranks(a, groups), ranks(b, groups)
+        groups = _groups(track, variant)
+        a = scored.ranks[variant] if all_known else ranks(a, groups)
+        b = ranks(b, groups)
+    count = np.bincount(track, minlength=scored.n_tracks)
+    kept = count >= fewest
     sums = _sums(a, b, track, count, centre_each=variant == "within")
     used = int(count[kept].sum()), int(kept.sum())
     if variant == "pooled":
