@@ -75,16 +75,24 @@ def _verified() -> list[dict[str, Any]]:
 
 
 def _verification() -> list[dict[str, Any]]:
-    from spt_explain.resandi.backends import load_backend
+    from spt_explain.resandi.backends import TORCH_POINTS, load_backend
     from spt_explain.resandi.weights import find_weights
 
-    try:
-        backend = load_backend(find_weights())
-        found = backend.verify()
-    except SptError as error:
-        return [{"text": str(error), "holds": False}]
-    rows = [{"text": one.in_words(), "holds": one.holds} for one in found]
-    return rows + [{"text": note, "holds": True} for note in backend.notes]
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for points in (None, TORCH_POINTS - 1):  # on a GPU fewer points may go another way
+        try:
+            backend = load_backend(find_weights(), points=points)
+            way = backend.device.description
+            found = [] if way in seen else backend.verify()
+        except SptError as error:
+            found, way = [], str(error)
+            rows += [] if way in seen else [{"text": way, "holds": False}]
+        else:
+            rows += [{"text": one.in_words(), "holds": one.holds} for one in found]
+            rows += [{"text": note, "holds": True} for note in backend.notes if way not in seen]
+        seen.add(way)
+    return rows
 
 
 def _libraries() -> dict[str, str]:
@@ -102,6 +110,7 @@ def _libraries() -> dict[str, str]:
 
 def _devices() -> tuple[list[dict[str, Any]], bool]:
     """Return every backend and device with its state, and whether a library failed to load."""
+    from spt_explain.resandi.backends import TORCH_POINTS
     from spt_explain.resandi.backends import devices as backends
 
     rows: list[dict[str, Any]] = []
@@ -124,11 +133,13 @@ def _devices() -> tuple[list[dict[str, Any]], bool]:
         broken = True
         rows.append(_device("torch", "cpu", False, f"torch does not load ({error})"))
     # as `backends.load_backend` chooses: torch on an NVIDIA GPU, else ONNX Runtime
-    for backend, device in (("torch", "cuda"), ("onnx", "cuda"), ("onnx", "cpu"), ("torch", "cpu")):
-        for row in rows:
-            if row["usable"] and (row["backend"], row["device"]) == (backend, device):
-                row["default"] = True
-                return rows, broken
+    usable_ways = {(row["backend"], row["device"]): row for row in rows if row["usable"]}
+    if {("torch", "cuda"), ("onnx", "cuda")} <= usable_ways.keys():
+        usable_ways["onnx", "cuda"]["below_points"] = TORCH_POINTS
+    for way in (("torch", "cuda"), ("onnx", "cuda"), ("onnx", "cpu"), ("torch", "cpu")):
+        if way in usable_ways:
+            usable_ways[way]["default"] = True
+            break
     return rows, broken
 
 
@@ -138,6 +149,7 @@ def _device(backend: str, device: str, usable: bool, reason: str) -> dict[str, A
         "device": device,
         "usable": usable,
         "default": False,
+        "below_points": None,
         "reason": "" if usable else reason,
     }
 

@@ -46,6 +46,8 @@ def _lines(report: dict[str, Any]) -> list[str]:
     lines += ["", "Devices"]
     for device in report["devices"]:
         mark = "used by default" if device["default"] else "usable"
+        if device["below_points"]:
+            mark = f"used by default to classify fewer than {device['below_points']:,} points"
         text = mark if device["usable"] else f"not usable: {device['reason']}"
         lines.append(f"  {device['backend']:<6} {device['device']:<5} {text}")
     lines += ["", "Weights"]
