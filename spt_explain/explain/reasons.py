@@ -21,14 +21,17 @@ from spt_explain.explain.methods import (
 from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import NODES
-from spt_explain.threads import in_order
+from spt_explain.threads import in_order, thread_pool
+from spt_explain.tracks.runs import offsets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from spt_explain.explain.windows import WindowStatistics
     from spt_explain.resandi.classifier import Examined, Verdicts, WindowOutputs
     from spt_explain.tracks.quality import QualityPolicy
     from spt_explain.tracks.table import Tracks
@@ -174,22 +177,40 @@ class Explainer:
         )
         table = _rows(examined, only)
         index = table.pop("segment_id").to_numpy()
+        with thread_pool(1) as pool:  # what needs no scores goes on meanwhile
+            coming = pool.submit(_frames, examined, table, index, self.classifier.jobs)
+            counted = pool.submit(self._window_statistics, coming)
+            columns, found = self._explained(examined, index, said)
+            frames, statistics = coming.result(), counted.result()
+        table = table.assign(**columns)
+        table["remark"] = _remarks(table, found.score, _offsets(examined, index))
+        table["overlay"] = table["remark"].to_numpy() == ""
+        for name, values in (
+            ("score", found.score), ("score_contrast", found.contrast), ("node", found.node)
+        ):  # fmt: skip
+            frames.insert(len(frames.columns) - 1, name, values)
+        return self._reasons(tracks, examined, table, frames, statistics, said)
+
+    def _explained(
+        self, examined: Examined, index: NDArray[np.int64], said: _Said
+    ) -> tuple[dict[str, Any], FrameScores]:
+        """Return columns of the table of tracks, and the scores of every frame."""
         positions, offsets = _positions(examined, index)
         prediction = examined.prediction
         p = prediction.probabilities[index]
         target, against = self._classes(examined.judged[index])
-        method, layer = self._methods(np.diff(offsets))
+        lengths = np.diff(offsets)
+        method, layer = self._methods(lengths)
         found = self._scores(
             examined, index, positions, offsets, target, against, method, layer, said
         )
-        own = p[np.arange(len(p)), target]
         check = erasure.check(
             self.plain,
             positions,
             offsets,
             found.score,
             target,
-            own,
+            p[np.arange(len(p)), target],
             prediction.recording,
             then=found.smooth,
             share=self.how.share,
@@ -200,18 +221,25 @@ class Explainer:
             progress=said.of("checking"),
         )
         names = np.asarray(self.classes, dtype=object)
-        lengths = np.diff(offsets)
-        table["explained"], table["against"] = names[target], names[against]
-        table["method"], table["layer"] = method, layer
-        table["nodes"] = found.nodes
-        table["resolution_frames"] = _resolutions(method, layer, lengths)
-        table["loss_top"], table["loss_random"] = check.top, check.random
-        table["loss_random_sd"], table["draws"] = check.random_sd, check.draws
-        table["check"] = check.verdicts()
-        table["remark"] = _remarks(table, found.score, offsets)
-        table["overlay"] = table["remark"].to_numpy() == ""
-        frames = _frames(examined, table, index, offsets, found, self.classifier.jobs)
-        return self._reasons(tracks, examined, table, frames, said)
+        columns = {
+            "explained": names[target],
+            "against": names[against],
+            "method": method,
+            "layer": layer,
+            "nodes": found.nodes,
+            "resolution_frames": _resolutions(method, layer, lengths),
+            "loss_top": check.top,
+            "loss_random": check.random,
+            "loss_random_sd": check.random_sd,
+            "draws": check.draws,
+            "check": check.verdicts(),
+        }
+        return columns, found
+
+    def _window_statistics(self, frames: Future[pd.DataFrame]) -> WindowStatistics | None:
+        from spt_explain.explain.windows import WindowStatistics
+
+        return WindowStatistics.of(frames.result()) if self.statistics else None
 
     def _classes(self, p: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the class to explain and the one to hold against it, of each track."""
@@ -289,16 +317,16 @@ class Explainer:
         examined: Examined,
         table: pd.DataFrame,
         frames: pd.DataFrame,
+        statistics: WindowStatistics | None,
         said: _Said,
     ) -> Reasons:
         import pandas as pd
 
         windows = correlations = timeline = pd.DataFrame()
-        if self.statistics:
+        if statistics is not None:
             from spt_explain.explain.correlation import correlations as correlate
-            from spt_explain.explain.windows import window_table
 
-            windows = window_table(frames)
+            windows = statistics.with_scores(frames)
             correlations = correlate(windows, table)
         if self.timeline:
             from spt_explain.explain.timeline import WIDTH, timeline_table
@@ -399,6 +427,11 @@ def _positions(
     return _take(points, examined.segments.offsets, index)
 
 
+def _offsets(examined: Examined, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the chosen trajectories begin, one after the other."""
+    return offsets_of(np.diff(examined.segments.offsets)[index])
+
+
 def _joined(
     parts: list[tuple[NDArray[np.int64], FrameScores]], lengths: NDArray[np.int64]
 ) -> FrameScores:
@@ -459,17 +492,13 @@ def _remarks(
 
 
 def _frames(
-    examined: Examined,
-    table: pd.DataFrame,
-    index: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    found: FrameScores,
-    jobs: int | None,
+    examined: Examined, table: pd.DataFrame, index: NDArray[np.int64], jobs: int | None
 ) -> pd.DataFrame:
+    """Return the table of frames, without their scores."""
     import pandas as pd
 
-    lengths = np.diff(offsets)
-    points, bounds = examined.segments.points, examined.segments.offsets
+    offsets, points = _offsets(examined, index), examined.segments.points
+    lengths, bounds = np.diff(offsets), examined.segments.offsets
     rows: slice | NDArray[np.int64] = slice(None)
     if len(index) < len(bounds) - 1:
         rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
@@ -481,6 +510,4 @@ def _frames(
 
     names = [*KEYS, "frame", "x", "y", "interpolated"]
     columns = dict(zip(names, in_order(column, names, jobs=jobs), strict=True))
-    filled = columns.pop("interpolated")
-    columns |= {"score": found.score, "score_contrast": found.contrast, "node": found.node}
-    return pd.DataFrame({**columns, "filled": filled}, copy=False)
+    return pd.DataFrame(columns, copy=False).rename(columns={"interpolated": "filled"})

@@ -11,6 +11,7 @@ less than a stride before the track. A track whose windows would be narrower tha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -118,25 +119,70 @@ def window_table(
     ValueError
         If columns are missing, or the numbers are out of range.
     """
-    import pandas as pd
-
-    scores = [name for name in ("score", "score_contrast") if name in frames]
-    offsets = track_offsets(frames, "frame", "x", "y", "score")
-    begin, size, owner = place_score_windows(
-        np.diff(offsets), width=width, stride=stride, full=full, smallest=smallest
+    found = WindowStatistics.of(
+        frames, variant=variant, width=width, stride=stride, full=full, smallest=smallest, **options
     )
-    starts = offsets[:-1][owner] + begin
-    stops = starts + size
-    frame = frames["frame"].to_numpy()
-    columns: dict[str, Any] = {name: frames[name].array.take(starts) for name in KEYS}
-    first = np.flatnonzero(run_starts(owner))
-    columns["window"] = np.arange(len(owner)) - np.repeat(first, run_lengths(first, len(owner)))
-    columns["first_frame"], columns["last_frame"] = frame[starts], frame[stops - 1]
-    for name in scores:
-        columns[name] = window_means(frames[name].to_numpy(np.float64), starts, stops)
-    positions = frames[["x", "y"]].to_numpy(np.float64)
-    columns |= _statistics(positions, starts, stops, owner, variant=variant, **options)
-    return pd.DataFrame(columns, columns=list(columns))
+    return found.with_scores(frames)
+
+
+@dataclass(frozen=True, eq=False)
+class WindowStatistics:
+    """Windows along tracks and their statistics, for which no scores are needed.
+
+    Attributes
+    ----------
+    place : dict of str to array
+        ``file, particle, segment, window, first_frame, last_frame`` of each window.
+    statistics : dict of str to numpy.ndarray, shape (w,)
+    starts, stops : numpy.ndarray of int64, shape (w,)
+        Rows of the windows in the table of frames.
+    """
+
+    place: dict[str, Any]
+    statistics: dict[str, Floats]
+    starts: Ints
+    stops: Ints
+
+    @classmethod
+    def of(
+        cls,
+        frames: pd.DataFrame,
+        *,
+        variant: Variant = "paper",
+        width: int = WIDTH,
+        stride: int = STRIDE,
+        full: int = FULL,
+        smallest: int = SMALLEST,
+        **options: Any,
+    ) -> WindowStatistics:
+        """Place the windows and compute their statistics; arguments as for `window_table`."""
+        offsets = track_offsets(frames, "frame", "x", "y")
+        begin, size, owner = place_score_windows(
+            np.diff(offsets), width=width, stride=stride, full=full, smallest=smallest
+        )
+        starts = offsets[:-1][owner] + begin
+        stops = starts + size
+        frame = frames["frame"].to_numpy()
+        place: dict[str, Any] = {name: frames[name].array.take(starts) for name in KEYS}
+        first = np.flatnonzero(run_starts(owner))
+        place["window"] = np.arange(len(owner)) - np.repeat(first, run_lengths(first, len(owner)))
+        place["first_frame"], place["last_frame"] = frame[starts], frame[stops - 1]
+        positions = frames[["x", "y"]].to_numpy(np.float64)
+        found = _statistics(positions, starts, stops, owner, variant=variant, **options)
+        return cls(place, found, starts, stops)
+
+    def with_scores(self, frames: pd.DataFrame) -> pd.DataFrame:
+        """Return the table of `window_table`, with the mean scores of the frames."""
+        import pandas as pd
+
+        if "score" not in frames:
+            raise ValueError("the table has no column 'score'")
+        scores = {
+            name: window_means(frames[name].to_numpy(np.float64), self.starts, self.stops)
+            for name in ("score", "score_contrast")
+            if name in frames
+        }
+        return pd.DataFrame({**self.place, **scores, **self.statistics})
 
 
 def _statistics(
