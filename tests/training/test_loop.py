@@ -87,15 +87,15 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(uninterru
     assert not _same(other, first)
 
 
-def test_it_begins_with_given_parameters(tiny):
-    recipe, network, _, _ = tiny
-    once = recipe.model_copy(update={"schedule": recipe.schedule.model_copy(update={"steps": 1})})
+def test_it_begins_with_given_parameters(uninterrupted):
+    network, _ = uninterrupted
+    once = SHORT.model_copy(update={"schedule": SHORT.schedule.model_copy(update={"steps": 1})})
     first = {k: v.clone() for k, v in network.state_dict().items()}
     found, _ = train(once, device="cpu", first=first)
     for name, p in network.named_parameters():
         # one step of the warm-up: a hundredth of the rate, and what AdamW lets decay meanwhile
         moved = (found.state_dict()[name] - p).abs().max().item()
-        assert 0 < moved <= 0.011 * recipe.schedule.learning_rate
+        assert 0 < moved <= 0.011 * SHORT.schedule.learning_rate
     assert not network.training
 
 
