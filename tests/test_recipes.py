@@ -42,12 +42,17 @@ def test_a_folder_of_experiments(tmp_path, environment):
     for folder in ("day 1", "day 2"):
         table = pd.read_csv(tmp_path / "out" / folder / "tracks.verdicts.csv")
         assert table["particle"].nunique() == 41
-    (tmp_path / "a" / "day 1" / "bad.csv").write_text("no,tracks\n1,2\n")
+    # a folder that fails does not keep the next one from being done, here over what was there
+    (tmp_path / "a" / "day 1" / "tracks.csv").write_text("no,tracks\n1,2\n")
+    again = tmp_path / "out" / "day 2" / "tracks.verdicts.csv"
+    whole = again.read_bytes()
+    again.write_bytes(b"old")
     done = _run(
         environment, "classify-folder.sh", tmp_path / "a", tmp_path / "out", "--quiet",
         "--overwrite",
     )  # fmt: skip
     assert done.returncode == 3
+    assert again.read_bytes() == whole
 
 
 def test_an_array_task_takes_its_own_line(tmp_path, environment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,18 +87,8 @@ def expected_shapes(architecture: Architecture, source: str) -> dict[str, tuple[
     SptError
         If no network has that architecture.
     """
-    import torch
-
-    from spt_explain.resandi.network import ResAnDi
-
     try:
-        with torch.device("meta"):
-            network = ResAnDi(architecture)
-        return {
-            name: tuple(value.shape)
-            for name, value in network.state_dict().items()
-            if not name.endswith(COUNTER)
-        }
+        return _shapes(architecture)
     except SptError:
         raise
     except (
@@ -105,6 +96,21 @@ def expected_shapes(architecture: Architecture, source: str) -> dict[str, tuple[
     ) as error:  # fmt: skip
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise SptError(f"{source} describes a network that can't be built ({said}).") from error
+
+
+@lru_cache(maxsize=8)  # weights are checked before they are written, and as they were written
+def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    from spt_explain.resandi.network import ResAnDi
+
+    with torch.device("meta"):
+        network = ResAnDi(architecture)
+    return {
+        name: tuple(value.shape)
+        for name, value in network.state_dict().items()
+        if not name.endswith(COUNTER)
+    }
 
 
 def check_tensors(

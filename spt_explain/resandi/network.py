@@ -79,7 +79,8 @@ class Convolution(nn.Conv2d):
         super().__init__(
             channels_in, channels_out, (1, kernel), (1, stride), (0, kernel // 2), bias=False
         )
-        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        if not self.weight.is_meta:  # no numbers are drawn there, but torch's compiler is loaded
+            nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def rows(self, x: torch.Tensor, sizes: Sizes) -> tuple[torch.Tensor, Sizes]:
         """Return the convolved rows, (rows', channels_out), and their groups."""

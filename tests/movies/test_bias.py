@@ -4,6 +4,7 @@ from scipy import stats
 
 from spt_explain.movies.bias import WARN_STRENGTH, measure_bias
 from spt_explain.movies.locate import band_pass, find_spots
+from spt_explain.movies.parameters import EstimationSettings, deviation
 from spt_explain.movies.render import Optics, expected_photons, expose
 
 
@@ -16,7 +17,9 @@ def rendered(sigma, diameter, minmass, seed=0):
         grid = np.arange(13, 240, 26)
         places = np.array([(x, y) for x in grid for y in grid]) + rng.uniform(-3, 3, (81, 2))
         frame = expose(expected_photons(places, 256, 256, optics), optics, rng)
-        spots = find_spots(band_pass(frame.astype(float), diameter), diameter, minmass)
+        band = band_pass(frame.astype(float), diameter)
+        peak = EstimationSettings().noise_peak * deviation(band)  # as movies get it
+        spots = find_spots(band, diameter, minmass, peak=peak)
         found.append(spots[["x", "y"]].to_numpy())
     return np.concatenate(found)
 

@@ -34,6 +34,20 @@ def tracks(movie: tuple[Path, np.ndarray]) -> Tracks:
     return track_stack(movie[0])
 
 
+@pytest.fixture(scope="module")
+def short(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A movie of 6 frames, for what does not depend on how long it is."""
+    frames, _ = render(n_frames=6, height=200.0)
+    path = tmp_path_factory.mktemp("short") / "movie.tif"
+    tifffile.imwrite(path, frames, imagej=True, metadata={"axes": "TYX"})
+    return path
+
+
+@pytest.fixture(scope="module")
+def faketracks(shared_stacks: Path) -> Tracks:
+    return track_stack(shared_stacks / "faketracks.tif")
+
+
 def test_every_particle_is_one_track_where_it_was(
     movie: tuple[Path, np.ndarray], tracks: Tracks
 ) -> None:
@@ -75,14 +89,10 @@ def test_given_parameters_are_used_and_said(movie: tuple[Path, np.ndarray]) -> N
     assert "memory 2 frames (given)" in notes
 
 
-def test_the_same_movie_gives_the_same_tracks(
-    movie: tuple[Path, np.ndarray], tracks: Tracks
-) -> None:
-    pd.testing.assert_frame_equal(track_stack(movie[0]).table, tracks.table)
-
-
-def test_positions_are_scaled_once(movie: tuple[Path, np.ndarray], tracks: Tracks) -> None:
-    scaled = track_stack(movie[0], pixel_size_um=0.5, frame_interval_s=0.02)
+def test_the_same_movie_gives_the_same_tracks_and_positions_are_scaled_once(short: Path) -> None:
+    tracks = track_stack(short)
+    pd.testing.assert_frame_equal(track_stack(short).table, tracks.table)
+    scaled = track_stack(short, pixel_size_um=0.5, frame_interval_s=0.02)
     np.testing.assert_allclose(scaled.table[["x", "y"]], 0.5 * tracks.table[["x", "y"]])
     assert scaled.calibration.length_unit == "um"
     assert scaled.calibration.pixel_size_um == 0.5
@@ -170,9 +180,9 @@ def test_movies_that_can_not_be_tracked(frames: np.ndarray, message: str, tmp_pa
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_no_spots_names_what_was_tried(movie: tuple[Path, np.ndarray]) -> None:
-    with pytest.raises(SptError, match=r"20 frames for bright ones of diameter 7 px and mass 1e\+"):
-        track_stack(movie[0], diameter=7, minmass=1e9)
+def test_no_spots_names_what_was_tried(short: Path) -> None:
+    with pytest.raises(SptError, match=r" 6 frames for bright ones of diameter 7 px and mass 1e\+"):
+        track_stack(short, diameter=7, minmass=1e9)
 
 
 def test_options_are_checked_before_the_file(tmp_path: Path) -> None:
@@ -183,7 +193,7 @@ def test_options_are_checked_before_the_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_printed_warned_or_logged(
-    movie: tuple[Path, np.ndarray],
+    short: Path,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -191,16 +201,18 @@ def test_nothing_is_printed_warned_or_logged(
     before = (logger.level, logger.propagate, logger.handlers[:])
     with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.DEBUG):
         warnings.simplefilter("always")
-        track_stack(movie[0], diameter=7)
+        track_stack(short, diameter=7)
     assert capfd.readouterr() == ("", "")
     assert caught == []
     assert [r.name for r in caplog.records if r.name.startswith(("trackpy", "tifffile"))] == []
     assert (logger.level, logger.propagate, logger.handlers[:]) == before
 
 
-def test_faketracks_agrees_with_trackmate(shared_stacks: Path, shared_tracks: Path) -> None:
+def test_faketracks_agrees_with_trackmate(
+    faketracks: Tracks, shared_stacks: Path, shared_tracks: Path
+) -> None:
     assert is_stack((shared_stacks / "faketracks.tif").read_bytes()[:8])
-    tracks = track_stack(shared_stacks / "faketracks.tif")
+    tracks = faketracks
     root = ElementTree.parse(shared_tracks / "faketracks-trackmate-v7.6-full.xml").getroot()
     names = ("FRAME", "POSITION_X", "POSITION_Y")
     theirs = np.array([[float(s.attrib[k]) for k in names] for s in root.iter("Spot")])
@@ -222,9 +234,9 @@ def test_faketracks_agrees_with_trackmate(shared_stacks: Path, shared_tracks: Pa
 
 
 def test_faketracks_agrees_with_another_run_of_trackpy(
-    shared_stacks: Path, shared_tracks: Path
+    faketracks: Tracks, shared_tracks: Path
 ) -> None:
-    table = track_stack(shared_stacks / "faketracks.tif").table
+    table = faketracks.table
     theirs = pd.read_csv(shared_tracks / "faketracks-trackpy.csv")
     scale = [1e4, 1, 1]
     mine = table[["frame", "x", "y"]].to_numpy(float) * scale

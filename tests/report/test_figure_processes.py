@@ -46,6 +46,16 @@ def drawn(folder, jobs, calls=None, formats=("png",)):
     return said, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_processes_that_the_system_ended_are_replaced(tmp_path, few):
+    """The first test here: those that end have imported nothing, and all others use the new."""
+    with contextlib.suppress(Exception):
+        figure_processes._executor(2).submit(os._exit, 1).result()
+    for folder in ("once", "again"):
+        said, files = drawn(tmp_path / folder, 2)
+        assert said[-1] == N
+        assert len(files) == N
+
+
 def test_processes_draw_what_one_draws(tmp_path, few):
     calls = []
     said, files = drawn(tmp_path / "several", 2, calls, FORMATS)
@@ -136,15 +146,6 @@ def test_no_figure_appears_after_one_that_failed(tmp_path, few):
     assert len(there) < len(many)
     figure_processes._executor(2).submit(int).result()
     assert sorted(folder.iterdir()) == there
-
-
-def test_processes_that_the_system_ended_are_replaced(tmp_path, few):
-    with contextlib.suppress(Exception):
-        figure_processes._executor(2).submit(os._exit, 1).result()
-    for folder in ("once", "again"):
-        said, files = drawn(tmp_path / folder, 2)
-        assert said[-1] == N
-        assert len(files) == N
 
 
 def test_joblib_may_work_beside_them(tmp_path, few):

@@ -38,6 +38,28 @@ def _stored(files):
     return dequantise(stored)
 
 
+def test_it_learns_and_anneals(tiny):
+    """Of the loop; here, as one worker then trains the network for both files."""
+    recipe, _, state, reports = tiny
+    assert state.finished
+    assert state.step == state.total == recipe.schedule.steps
+    assert state.samples == state.step * recipe.batch_size
+    assert 0 < state.elapsed_s < 600
+    losses = [entry.loss for entry in reports]
+    assert len(losses) == recipe.schedule.steps - 1  # the first step is not timed
+    assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 0.2
+    hits = [entry.accuracy for entry in reports]
+    assert np.mean(hits[-20:]) > np.mean(hits[:20]) + 0.1
+    errors = [entry.alpha_error for entry in reports]
+    assert np.mean(errors[-20:]) < np.mean(errors[:20]) - 0.05
+    rates = [entry.learning_rate for entry in reports]
+    assert rates[1:] == sorted(rates[1:], reverse=True)  # one step more of the warm-up
+    assert rates[-1] < 1e-3 * recipe.schedule.learning_rate
+    assert [entry.step for entry in reports] == list(range(2, recipe.schedule.steps + 1))
+    assert all(entry.per_second > 0 for entry in reports)
+    assert reports[-1].left_s == 0
+
+
 @pytest.fixture(scope="module")
 def test_set(tiny):
     """A thousand trajectories that neither training nor recalibration has seen."""
