@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
@@ -67,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        # who presses Ctrl-C again meanwhile gets no traceback of libraries that tidy up
-        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        if argv is None:  # who presses Ctrl-C again leaves at once
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
         _say("Interrupted.")
         _leave(130, own=argv is None)
     except click.ClickException as error:
@@ -109,7 +108,10 @@ def _leave(code: int, *, own: bool) -> NoReturn:
     own : bool
         Whether the process is ours to end: it runs nothing but this command.
     """
-    if own and threads_busy():
+    figures = sys.modules.get("spt_explain.report.figure_processes")
+    if figures is not None:
+        figures.end()
+    if own and (figures is not None or threads_busy()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()

@@ -2,11 +2,19 @@
 
 Worker processes are started afresh, never forked (loky, by joblib), on Linux, macOS and Windows
 alike. Each is handed a track's rows when it is free, so memory grows with the number of workers.
+
+Ctrl-C reaches the main thread wherever it is. So that loky's locks and half-started processes don't
+outlive it, loky is only called by threads (`_in_thread`), Ctrl-C is hidden from the workers, and
+`end` waits for them; whatever happens, a worker ends soon after the process that started it.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import BrokenExecutor
+import os
+import signal
+import threading
+import time
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +24,6 @@ from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Future
     from pathlib import Path
 
     import pandas as pd
@@ -122,8 +129,7 @@ def started_meanwhile(jobs: int | None, n_tracks: int) -> Iterator[None]:
         return
     coming: list[Future[None]] = []
     with suppress(*_NO_PROCESSES):  # what draws finds the same, and draws without
-        executor = _executor(jobs)
-        coming = [executor.submit(_get_ready) for _ in range(jobs)]
+        coming = _in_thread(lambda: [_executor(jobs).submit(_get_ready) for _ in range(jobs)])
     yield
     with suppress(Exception):
         for one in coming:
@@ -143,10 +149,13 @@ _IDLE_S = 300
 
 
 _kept: dict[int, Any] = {}
+_THREAD = "starts figure processes"
 
 
 def _executor(jobs: int) -> Any:
     """Return worker processes of loky, the same at each call: they take seconds to start.
+
+    Called in a thread of its own, from which Ctrl-C is hidden.
 
     Their work is cancelled one by one, and they are never killed as `joblib.Parallel` kills them:
     that may end loky's thread with a KeyError (loky 3.5). Nor are they those of joblib, whose
@@ -155,8 +164,57 @@ def _executor(jobs: int) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
     if jobs not in _kept:
-        _kept[jobs] = ProcessPoolExecutor(jobs, timeout=_IDLE_S, env=_ONE_THREAD)
+        _kept[jobs] = ProcessPoolExecutor(
+            jobs, timeout=_IDLE_S, env=_ONE_THREAD, initializer=_end_with, initargs=(os.getpid(),)
+        )
+    if os.name == "posix":
+        from multiprocessing import resource_tracker
+
+        # the processes that this thread starts inherit it; the start of a tracker would undo it
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     return _kept[jobs]
+
+
+def _end_with(parent: int) -> None:
+    """End this process, a worker, once the one that started it is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.name == "posix":  # elsewhere a process keeps the number of its parent
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_thread(function: Callable[[], Any]) -> Any:
+    """Return what a function returns in a thread, which Ctrl-C does not interrupt."""
+    result: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, name=_THREAD).start()
+    return result.result()
+
+
+def end(patience_s: float = 20) -> None:
+    """End all worker processes; give up waiting for them after some seconds."""
+
+    def shut_down() -> None:
+        for thread in threading.enumerate():  # processes may be about to start
+            if thread.name == _THREAD:
+                thread.join()
+        for jobs in list(_kept):
+            _kept.pop(jobs).shutdown(wait=True)
+
+    thread = threading.Thread(target=shut_down, daemon=True)
+    thread.start()
+    thread.join(patience_s)
 
 
 _NO_PROCESSES = (ImportError, OSError, BrokenExecutor)
@@ -175,8 +233,9 @@ def _by_workers(
     meanwhile: Callable[[], None] | None,
 ) -> Iterator[int]:
     try:
-        executor = _executor(jobs)
-        coming = [executor.submit(draw, one, folder, formats) for one in drawings]
+        coming = _in_thread(
+            lambda: [_executor(jobs).submit(draw, one, folder, formats) for one in drawings]
+        )
     except _NO_PROCESSES as error:
         raise _NoProcessesError from error
     try:
