@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections import deque
@@ -30,6 +31,15 @@ def threads_busy() -> bool:
     A library's call can't be interrupted: the reading of a file, the start of a GPU.
     """
     return any(thread.name.startswith(_NAME) for thread in threading.enumerate())
+
+
+def import_whole(name: str) -> None:
+    """Import a module beyond the reach of Ctrl-C, which strikes the main thread only.
+
+    Some libraries' own code crashes where its import is interrupted.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(importlib.import_module, name).result()
 
 
 def core_count() -> int:

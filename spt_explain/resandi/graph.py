@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.resandi.fourier import STRETCH, by_tap, dense, phases, transforms
+from spt_explain.threads import import_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ def build_model(
     ValueError
         For a tap that is not there.
     """
+    import_whole("onnx")
     from onnx import TensorProto, helper
 
     if unknown := set(taps) - set(TAPS):
