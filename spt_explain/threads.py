@@ -7,11 +7,12 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -23,6 +24,18 @@ _NAME = "spt-explain"
 def thread_pool(workers: int) -> ThreadPoolExecutor:
     """Return a pool of so many threads, which `threads_busy` knows."""
     return ThreadPoolExecutor(workers, thread_name_prefix=_NAME)
+
+
+@contextmanager
+def beside() -> Iterator[ThreadPoolExecutor]:
+    """Yield a thread for what goes on meanwhile; an error within does not wait for it."""
+    pool = thread_pool(1)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def threads_busy() -> bool:

@@ -243,7 +243,9 @@ class _Scored:
     def of(
         cls, score: Floats, of_class: Any, offsets: Ints, variants: Sequence[CorrelationVariant]
     ) -> _Scored:
-        track = np.repeat(np.where(of_class, np.cumsum(of_class) - 1, -1), np.diff(offsets))
+        track = np.repeat(
+            np.where(of_class, np.cumsum(of_class, dtype=np.int64) - 1, -1), np.diff(offsets)
+        )
         rows = np.flatnonzero((track >= 0) & np.isfinite(score))
         score, track = score[rows], track[rows]
         found = {variant: ranks(score, _groups(track, variant)) for variant in variants}
@@ -269,7 +271,7 @@ def _prepared(
         a = scored.ranks[variant] if all_known else ranks(a, groups)
         b = ranks(b, groups)
     count = np.bincount(track, minlength=scored.n_tracks)
-    kept = count >= fewest
+    kept = count >= max(fewest, 1)
     sums = _sums(a, b, track, count, centre_each=variant == "within")
     used = int(count[kept].sum()), int(kept.sum())
     if variant == "pooled":
@@ -293,7 +295,7 @@ def _intervals(
     seed: np.random.SeedSequence,
 ) -> list[tuple[float, float]]:
     """Return bootstrap intervals of coefficients of the same tracks, drawn together."""
-    n = len(coefficients[0].parts)
+    n = len(coefficients[0].parts) if coefficients else 0
     if not resamples or n < 2:
         return [(np.nan, np.nan)] * len(coefficients)
     parts = np.concatenate([one.parts for one in coefficients], axis=1)
@@ -337,10 +339,13 @@ def ranks(values: Floats, groups: Ints) -> Floats:
     n = len(values)
     order = np.argsort(values)
     new = np.ones(n, bool)
-    new[1:] = np.diff(values[order]) != 0
+    ascending = values[order]
+    new[1:] = ascending[1:] != ascending[:-1]
     level = np.empty(n, np.int64)
     level[order] = np.cumsum(new)
-    key = groups * (n + 1) + level  # a sort of one column is several times as fast as of two
+    key = (
+        groups.astype(np.int64) * (n + 1) + level
+    )  # a sort of one column is several times as fast as of two
     order = np.argsort(key)
     new_group = np.ones(n, bool)
     new_group[1:] = np.diff(groups[order]) != 0

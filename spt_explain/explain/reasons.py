@@ -21,7 +21,7 @@ from spt_explain.explain.methods import (
 from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import NODES
-from spt_explain.threads import in_order, thread_pool
+from spt_explain.threads import beside, in_order
 from spt_explain.tracks.runs import offsets_of
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Explainer:
         )
         table = _rows(examined, only)
         index = table.pop("segment_id").to_numpy()
-        with thread_pool(1) as pool:  # what needs no scores goes on meanwhile
+        with beside() as pool:  # what needs no scores goes on meanwhile
             coming = pool.submit(_frames, examined, table, index, self.classifier.jobs)
             counted = pool.submit(self._window_statistics, coming)
             columns, found = self._explained(examined, index, said)

@@ -22,7 +22,7 @@ from spt_explain.resandi.streaming import joined, prepare, stream
 from spt_explain.resandi.verdict_table import verdict_table
 from spt_explain.resandi.weights import Weights, find_weights
 from spt_explain.resandi.windows import place_windows
-from spt_explain.threads import thread_pool
+from spt_explain.threads import beside
 from spt_explain.tracks.quality import apply_policy, join_segments, require_some
 from spt_explain.tracks.thinning import thin
 
@@ -254,7 +254,7 @@ class Classifier:
         clock = Clock()
         coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs, keep=True)
         found = stream(self, coming, clock=clock, progress=progress)
-        with thread_pool(1) as pool:
+        with beside() as pool:
             joining = pool.submit(join_segments, found.segments, tracks, coming.needed)
             if not found.runs:
                 require_some(joining.result(), tracks)

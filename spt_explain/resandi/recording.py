@@ -40,14 +40,18 @@ _BUNDLES, _LEAST_BUNDLE = 6, 4096
 """Threads at most, and tracks that are worth one: waking it takes as long as 2,000 tracks."""
 _LEAST = np.float32(1e-30)
 """Likelihood of a track that fits no class under any condition."""
-_SHARE = 1e-6
+_SHARE = 1e-4
 """Share of the tracks from which a search begins, at least: none would stay none."""
-_ENOUGH = 5e-4
-"""Change of the logarithm of the posterior that ends a search: nobody could tell the two apart."""
-_STEPS, _LONGEST = 500, 4.0
-"""Steps of a search, and what a share's logarithm changes by in one, at most."""
+_ENOUGH, _ENOUGH_EACH = 1e-5, 1e-8
+"""Changes of the logarithm of the posterior that end a search, in all and for each track: what more
+steps would gain changes no probability by more than about 1e-4."""
 _NEARLY = 0.05
 """The same, where some of the tracks show where to begin."""
+_EM_STEPS = 5
+"""Steps of expectation maximisation that come first: they do not leave the maximum nearby."""
+_STEPS, _LONGEST, _SHORTENINGS = 500, 4.0, 20
+"""Steps of a search at most, what a share's logarithm changes by in one at most, and how often one
+is shortened."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +125,15 @@ def estimate_recording(
     """
     # the likelihoods of class and condition: what the training data's shares are divided out of
     joint = joint[:: sampling_step(len(joint))]
+    joint = joint[np.isfinite(joint).all(axis=(1, 2))]
     ratio = np.multiply(joint, _inverse(shares), dtype=np.float32)
-    q, fractions = shares, np.full(ratio.shape[1], 1 / ratio.shape[1])
+    # conditions that were rare in training need not be in the recording
+    possible = shares > 0
+    q = (shares + possible / max(possible.sum(), 1)) / 2 if len(ratio) else shares
+    fractions = np.full(ratio.shape[1], 1 / ratio.shape[1])
     steps = [len(ratio) // _SOME, 1] if len(ratio) > 2 * _SOME else [1]
     for step in steps if len(ratio) else []:
-        enough = _ENOUGH if step == 1 else _NEARLY
+        enough = max(_ENOUGH, _ENOUGH_EACH * len(ratio)) if step == 1 else _NEARLY
         fractions, q = _most_probable(ratio[::step], fractions, q, shares, enough, jobs)
     noise, exposure = architecture.condition_values()
     return Recording(q, float(q @ noise), float(q @ exposure))
@@ -141,8 +149,8 @@ def _most_probable(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the most probable fractions of the classes and shares of the conditions.
 
-    By quasi-Newton steps on their logarithms: expectation maximisation climbs to the same maximum,
-    in ten times as many steps.
+    By a few steps of expectation maximisation (Dempster, Laird & Rubin 1977), which climbs slowly
+    to a maximum nearby, and quasi-Newton steps on the logarithms of the shares from there.
 
     Parameters
     ----------
@@ -163,6 +171,17 @@ def _most_probable(
     bundles = [flat[i : i + size] for i in range(0, n, size)]
     possible = shares > 0  # the training data had no other conditions
 
+    def posterior(
+        fractions: NDArray[np.float64], q: NDArray[np.float64]
+    ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """Return the logarithm of the posterior, and expected counts of classes and conditions."""
+        prior = (fractions[:, None] * q).ravel()
+        found = list(apply(_likelihood, bundles, repeat(prior.astype(np.float32))))
+        height = math.fsum(height for height, _ in found)
+        height += PRIOR_TRACKS * float(shares[possible] @ np.log(np.maximum(q[possible], _LEAST)))
+        expected = (prior * sum(gain for _, gain in found)).reshape(n_classes, n_conditions)
+        return height, expected.sum(axis=1), expected.sum(axis=0) + PRIOR_TRACKS * shares
+
     def parts(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         logits = np.where(possible, x[n_classes:], -np.inf)
         return _softmax(x[:n_classes]), _softmax(logits)
@@ -170,20 +189,16 @@ def _most_probable(
     def depth(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         """Return the negative logarithm of the posterior, for each track, and its slope."""
         fractions, q = parts(x)
-        prior = (fractions[:, None] * q).ravel()
-        found = list(apply(_likelihood, bundles, repeat(prior.astype(np.float32))))
-        height = math.fsum(height for height, _ in found)
-        height += PRIOR_TRACKS * float(shares[possible] @ np.log(np.maximum(q[possible], _LEAST)))
-        expected = (prior * sum(gain for _, gain in found)).reshape(n_classes, n_conditions)
-        slopes = (
-            expected.sum(axis=1) - n * fractions,
-            expected.sum(axis=0) + PRIOR_TRACKS * shares - (n + PRIOR_TRACKS) * q,
-        )
+        height, classes, conditions = posterior(fractions, q)
+        slopes = classes - n * fractions, conditions - (n + PRIOR_TRACKS) * q
         return -height / n, -np.concatenate(slopes) / n
 
-    start = np.log(np.maximum(np.concatenate([fractions, q]), _SHARE))
     with thread_pool(min(jobs or core_count(), len(bundles))) as pool:
         apply = pool.map if len(bundles) > 1 else map
+        for _ in range(_EM_STEPS):
+            _, classes, conditions = posterior(fractions, q)
+            fractions, q = classes / classes.sum(), conditions / conditions.sum()
+        start = np.log(np.maximum(np.concatenate([fractions, q]), _SHARE))
         return parts(_lowest(depth, start, np.maximum(np.exp(start), 0.01), enough / n))
 
 
@@ -221,9 +236,9 @@ def _lowest(
         direction *= min(1.0, _LONGEST / max(float(np.abs(direction).max()), 1e-300))
         down = float(slope @ direction)
         length = 1.0
-        while True:
+        for _ in range(_SHORTENINGS):
             there, slope_there = function(x + length * direction)
-            if there <= height + 1e-4 * length * down or length < 1e-6:
+            if there <= height + 1e-4 * length * down:
                 break
             # where a parabola through both is lowest
             best = -down * length**2 / (2 * (there - height - down * length))

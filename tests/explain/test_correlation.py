@@ -127,6 +127,23 @@ def test_nothing_that_varies_gives_nan_without_warnings():
     assert np.isnan(one["pearson_low"])
 
 
+def test_nothing_to_correlate_is_an_empty_table():
+    windows, tracks = tables(n_tracks=6)
+    whole = correlations(windows, tracks, **OPTIONS)
+    for none in ({"statistics": ()}, {"variants": ()}):
+        found = correlations(windows, tracks, **(OPTIONS | none))
+        assert len(found) == 0
+        assert list(found) == list(whole)
+
+
+@pytest.mark.parametrize("integer", [np.int32, np.int64])
+def test_ranks_of_many_groups(integer):
+    values, groups = np.random.default_rng(0).random(200_000), np.arange(200_000) // 2
+    found = ranks(values, groups.astype(integer))
+    first = values[::2] < values[1::2]
+    np.testing.assert_array_equal(found[::2], np.where(first, 1, 2))
+
+
 def test_same_seed_same_intervals():
     windows, tracks = tables()
     first, again = (correlations(windows, tracks, seed=5, **OPTIONS) for _ in range(2))

@@ -68,6 +68,24 @@ def test_the_shares_are_the_most_probable_ones(n, share_of_b):
     assert ours.fun <= best.fun + 0.05
 
 
+def test_outputs_that_are_no_numbers_are_left_out():
+    joint = _joint(_draw(300, 1, 1)[0])
+    expected = estimate_recording(joint[1:], SHARES, ARCHITECTURE).shares
+    joint[0] = np.nan
+    np.testing.assert_array_equal(estimate_recording(joint, SHARES, ARCHITECTURE).shares, expected)
+    none = estimate_recording(np.full((3, 2, 6), np.nan), SHARES, ARCHITECTURE)
+    np.testing.assert_array_equal(none.shares, SHARES)
+
+
+def test_conditions_that_were_rare_in_training_are_found():
+    shares = np.array([0.2, 1e-5, 0.3, 0.2, 0.2, 0.1])
+    shares /= shares.sum()
+    x, _ = _draw(2000, 1, 4)
+    joint = _joint(x) / SHARES * shares
+    joint /= joint.sum(axis=(1, 2), keepdims=True)
+    assert estimate_recording(joint, shares, ARCHITECTURE).shares[1] > 0.5
+
+
 @pytest.mark.parametrize("jobs", [2, 5])
 def test_threads_do_not_change_what_is_found(jobs):
     joint = _joint(_draw(11_000, 3, 5)[0])

@@ -98,6 +98,7 @@ def load_backend(
     else:
         candidates = choice.candidates(backend, device, points)
     reasons: dict[str, str] = {}
+    first: SptError | None = None
     started: Runner | None = None
     while started is None:
         try:
@@ -108,8 +109,9 @@ def load_backend(
             asked_for = device != "auto" and (
                 backend != "auto" or not candidates or candidates[0].kind != device
             )
+            first = first or error
             if asked_for or not candidates:
-                raise
+                raise first from error
     loaded = TrustedBackend(weights, candidates, started)
     for why, name in reasons.items():
         loaded.notes.append(f"{name} does not start ({why}): {candidates[0].name} is used instead.")
@@ -226,7 +228,7 @@ class _Choice:
                         self.weights, kind, precision=precision, jobs=self.jobs, taps=self.taps,
                         batch_size=batch_size, why_not=why_not,
                     )  # fmt: skip
-            except ImportError as error:
+            except (ImportError, OSError) as error:
                 raise SptError(f"{library} does not load ({error}).", exit_code=1) from error
             if part > 1:
                 runner.batch_size = max(1, runner.batch_size // part)

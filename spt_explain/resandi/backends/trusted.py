@@ -88,7 +88,7 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Repeated(Windows):
-    """A few windows many times: the CPU makes the inputs of each once."""
+    """A few windows many times: the CPU makes the inputs of each once for all rows of a batch."""
 
     few: Windows = field(kw_only=True)
     which: NDArray[np.int64] = field(kw_only=True)
