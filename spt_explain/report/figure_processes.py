@@ -200,12 +200,13 @@ def _by_workers(
 def draw(drawing: Drawing, folder: Path, formats: tuple[str, ...]) -> Exception | None:
     """Draw one figure; return what went wrong, which the caller raises."""
     from spt_explain.report.reason_figures import track_figure
-    from spt_explain.report.style import house_style, save_figure
+    from spt_explain.report.style import all_colours, house_style, save_figure
 
     try:
         with house_style():
             figure = track_figure(drawing.track, *drawing.tables, **drawing.options)
-            save_figure(figure, folder, drawing.name, formats)
+            kept = all_colours()
+            save_figure(figure, folder, drawing.name, formats, kept_colours=kept)
     except (SptError, OSError) as error:
         return error
     return None
