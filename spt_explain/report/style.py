@@ -83,6 +83,7 @@ _RC: Any = {
     "text.color": INK,
     "figure.dpi": DOTS_PER_INCH,
     "savefig.dpi": DOTS_PER_INCH,
+    "text.hinting": "none",
     "svg.fonttype": "none",
     "svg.hashsalt": "spt-explain",
     "pdf.fonttype": 42,
