@@ -234,8 +234,8 @@ def tick_marks(figure: Figure, x_mm: Any, y_mm: Any, *, points: float = 3.0) -> 
 
     figure.add_artist(
         Line2D(
-            x_mm, y_mm, linestyle="none", marker=MarkerStyle(TICKDOWN), markersize=points, color=INK,
-            markeredgewidth=0.6, transform=page_mm(figure),
+            x_mm, y_mm, linestyle="none", marker=MarkerStyle(TICKDOWN), markersize=points,
+            color=INK, markeredgewidth=0.6, transform=page_mm(figure),
         )
     )  # fmt: skip
 

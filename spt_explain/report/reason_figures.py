@@ -35,7 +35,7 @@ from spt_explain.report.style import (
 from spt_explain.report.track_words import check_words, headline, name_of, scores_words, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -71,6 +71,7 @@ def track_figure(
     classes: Sequence[str],
     share: float = 0.2,
     whole: bool = True,
+    page: Callable[[float, float], Figure] = new_figure,
 ) -> Figure:
     """Draw an explained track, a page wide.
 
@@ -96,13 +97,14 @@ def track_figure(
         Share of the frames that the check erased.
     whole : bool
         False for a piece of a split track: the first is then called one, too.
+    page : callable, optional
+        Returns an empty figure of a width and height in mm.
 
     Returns
     -------
     matplotlib.figure.Figure
         To be made and saved within `spt_explain.report.style.house_style`.
     """
-    figure = new_figure(PAGE_MM, 100)
     doubt = name_of(track, "check") == "no better than random"
     said = ((scores_words(track), False), (check_words(track, share), doubt),
             (name_of(track, "remark"), False))  # fmt: skip
@@ -112,7 +114,7 @@ def track_figure(
         for line in wrapped(readable(text), PAGE_MM - 2 * _LEFT, bold=bold)
     ]
     top = _EDGE + _LINE * (1 + len(words)) + 3.0
-    figure.set_size_inches(PAGE_MM / 25.4, (top + _BODY) / 25.4)
+    figure = page(PAGE_MM, top + _BODY)
     _title(figure, track, words, whole=whole)
 
     score = frames["score"].to_numpy(np.float64)
@@ -359,7 +361,9 @@ def _over_time(
         else:
             panels.draw_statistic(axes, kind, windows, overlay=overlay)
         for change in changes:
-            axes.axvline(change, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3.5)
+            panels.frame_line(
+                axes, change, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3.5
+            )
         axes.yaxis.set_label_coords(-13.0 / _TIME_WIDTH, 0.5)
         axes.xaxis.set_visible(False)
         below.append(at + share * scale)
