@@ -226,7 +226,7 @@ _MOST_PAGES = 4
 def _page(width_mm: float, height_mm: float) -> Figure:
     from spt_explain.report.style import new_figure
 
-    if len(_pages) > _MOST_PAGES:
+    if len(_pages) >= _MOST_PAGES:
         _pages.clear()
     return _pages.pop((width_mm / 25.4, height_mm / 25.4), None) or new_figure(width_mm, height_mm)
 

@@ -12,6 +12,7 @@ from spt_explain.report.style import (
     FAINT,
     INK,
     NEUTRAL,
+    SHADES,
     SIGNED_COLOURS,
     centred,
     colour_of,
@@ -84,7 +85,7 @@ def draw_score(
     level_line(axes, 0, color=FAINT, linewidth=0.6, zorder=1)
     lines = []
     if np.isfinite(score).any():
-        _shade(axes, frame, score, overlay=overlay, strength=0.35 if span == 1 else 0.6)
+        _shade(axes, frame, score, overlay=overlay, strength=SHADES[span > 1])
         smooth = _running_mean(score, span)
         axes.plot(frame, smooth, color=INK, linewidth=0.9, **_dot(smooth))
         lines.append(f"— for {readable(explained)}")

@@ -40,6 +40,10 @@ SIGNED_COLOURS = ("#3B1A6E", "#7E70AE", "#C9C9C9", "#E08A2E", "#A64A00")
 Purple and orange stay apart for the colour-blind and are no class's colours; 0 is a grey that shows
 on white, and orange is the lighter of the two ends in black and white.
 """
+SIGNED_STEPS = 96
+"""Colours of scores that a PNG of few colours holds: too many to see one end and the next begin."""
+SHADES = 0.35, 0.6
+"""Opacity of areas under coarse and under fine scores."""
 COMMON, LEAST_LIMIT, FAR_OUT = 0.98, 0.2, 1.5
 """Of scores: the share that a scale of colours holds at least, its least end over the largest
 value, and how far the largest must be beyond that share for the scale to end before it."""
@@ -98,9 +102,19 @@ def colour_of(name: str, classes: Sequence[str] = ()) -> str:
     return OTHER_COLOURS[others.index(name) % len(OTHER_COLOURS) if name in others else 0]
 
 
+@cache
 def all_colours() -> tuple[str, ...]:
-    """Return the colours that areas and words of our figures have, but for those of scores."""
-    return (*CLASS_COLOURS.values(), *OTHER_COLOURS, INK, FAINT, NEUTRAL)
+    """Return the colours of lines, areas and words in our figures, many of scores among them."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    signed = signed_colours()
+    scores = (to_hex(signed(k / (SIGNED_STEPS - 1))) for k in range(SIGNED_STEPS))
+    shades = (
+        to_hex((1 - alpha * (1 - red), 1 - alpha * (1 - green), 1 - alpha * (1 - blue)))
+        for red, green, blue in map(to_rgb, (SIGNED_COLOURS[0], SIGNED_COLOURS[-1]))
+        for alpha in SHADES
+    )
+    return (*CLASS_COLOURS.values(), *OTHER_COLOURS, INK, FAINT, NEUTRAL, *shades, *scores)
 
 
 @contextmanager
