@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from matplotlib.ticker import Formatter
+    from matplotlib.transforms import Transform
 
     Floats = npt.NDArray[np.float64]
 
@@ -216,6 +217,40 @@ def say(figure: Figure, left_mm: float, top_mm: float, text: str, **look: Any) -
     width, height = figure.get_size_inches() * 25.4
     style: dict[str, Any] = {"va": "top", "ha": "left", "fontsize": FONT_POINTS} | look
     figure.text(left_mm / width, 1 - top_mm / height, text, **style)
+
+
+def page_mm(figure: Figure) -> Transform:
+    """Return the transform of places in mm from a figure's upper left corner."""
+    from matplotlib.transforms import Affine2D
+
+    width, height = figure.get_size_inches() * 25.4
+    return Affine2D().scale(1 / width, -1 / height).translate(0, 1) + figure.transFigure
+
+
+def tick_marks(figure: Figure, x_mm: Any, y_mm: Any, *, points: float = 3.0) -> None:
+    """Draw tick marks that point downwards from places in a figure, all as one line's markers."""
+    from matplotlib.lines import Line2D
+    from matplotlib.markers import TICKDOWN, MarkerStyle
+
+    figure.add_artist(
+        Line2D(
+            x_mm, y_mm, linestyle="none", marker=MarkerStyle(TICKDOWN), markersize=points,
+            color=INK, markeredgewidth=0.6, transform=page_mm(figure),
+        )
+    )  # fmt: skip
+
+
+def round_ticks(
+    low: float, high: float, most: int, *, integer: bool = False
+) -> tuple[Floats, list[str]]:
+    """Return up to `most` + 1 round numbers on an axis of these ends, and how they are written."""
+    from matplotlib.ticker import MaxNLocator
+
+    locator = MaxNLocator(most, integer=integer, steps=[1, 2, 5, 10])
+    ticks = np.asarray(locator.tick_values(low, high), dtype=np.float64)
+    room = 1e-9 * (high - low)
+    ticks = np.clip(ticks[(ticks >= low - room) & (ticks <= high + room)], low, high)
+    return ticks, even_numbers().format_ticks(ticks.tolist())
 
 
 def text_width_mm(text: str, *, points: float = FONT_POINTS, bold: bool = False) -> float:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
 FEWEST = 8
 """Processes are started for at least so many figures: it takes as long as drawing a few."""
@@ -259,15 +260,34 @@ def _by_workers(
 def draw(drawing: Drawing, folder: Path, formats: tuple[str, ...]) -> Exception | None:
     """Draw one figure; return what went wrong, which the caller raises."""
     from spt_explain.report.reason_figures import track_figure
-    from spt_explain.report.style import house_style, save_figure
+    from spt_explain.report.style import all_colours, house_style, save_figure
 
     try:
         with house_style():
-            figure = track_figure(drawing.track, *drawing.tables, **drawing.options)
-            save_figure(figure, folder, drawing.name, formats)
+            figure = track_figure(drawing.track, *drawing.tables, **drawing.options, page=_page)
+            kept = all_colours()
+            save_figure(figure, folder, drawing.name, formats, kept_colours=kept)
+            for part in figure.get_children():
+                if part is not figure.patch:
+                    part.remove()  # `clear` makes all axes anew before it removes them
+            _pages[tuple(figure.get_size_inches())] = figure
     except (SptError, OSError) as error:
         return error
     return None
+
+
+_pages: dict[tuple[float, ...], Figure] = {}
+"""Empty figures by their size in inches, for the next track: each holds 18 MB of pixels, which take
+long to get anew, and the widths of the words that all tracks have."""
+_MOST_PAGES = 4
+
+
+def _page(width_mm: float, height_mm: float) -> Figure:
+    from spt_explain.report.style import new_figure
+
+    if len(_pages) >= _MOST_PAGES:
+        _pages.clear()
+    return _pages.pop((width_mm / 25.4, height_mm / 25.4), None) or new_figure(width_mm, height_mm)
 
 
 def _processes(jobs: int | None) -> int:

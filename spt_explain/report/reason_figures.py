@@ -10,12 +10,15 @@ import numpy as np
 from spt_explain.report import reason_panels as panels
 from spt_explain.report.drawing import (
     coloured_line,
+    colours_of,
     elided,
-    even_numbers,
     limits,
+    page_mm,
+    round_ticks,
     say,
     scale_bar,
     text_width_mm,
+    tick_marks,
     wrapped,
 )
 from spt_explain.report.msd_panel import alpha_words, draw_msd
@@ -28,12 +31,11 @@ from spt_explain.report.style import (
     new_figure,
     place_axes,
     readable,
-    signed_colours,
 )
 from spt_explain.report.track_words import check_words, headline, name_of, scores_words, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
     import pandas as pd
@@ -54,6 +56,7 @@ _EDGE, _LEFT, _LEFT_WIDTH, _LINE = 3.0, 4.0, 56.0, 4.2
 _TIME_LEFT, _TIME_WIDTH, _TIME_GAP = 78.0, 68.5, 2.6
 _BODY, _BELOW = 158.0, 9.5
 _BAR_STEP = 4.0
+_TIP = 0.03  # of the bar of colours, where scores are beyond it: its length over the bar's
 _MSD_NAME = 10.5  # from the axis to the middle of its name, at least
 
 
@@ -68,6 +71,7 @@ def track_figure(
     classes: Sequence[str],
     share: float = 0.2,
     whole: bool = True,
+    page: Callable[[float, float], Figure] = new_figure,
 ) -> Figure:
     """Draw an explained track, a page wide.
 
@@ -93,13 +97,14 @@ def track_figure(
         Share of the frames that the check erased.
     whole : bool
         False for a piece of a split track: the first is then called one, too.
+    page : callable, optional
+        Returns an empty figure of a width and height in mm.
 
     Returns
     -------
     matplotlib.figure.Figure
         To be made and saved within `spt_explain.report.style.house_style`.
     """
-    figure = new_figure(PAGE_MM, 100)
     doubt = name_of(track, "check") == "no better than random"
     said = ((scores_words(track), False), (check_words(track, share), doubt),
             (name_of(track, "remark"), False))  # fmt: skip
@@ -109,7 +114,7 @@ def track_figure(
         for line in wrapped(readable(text), PAGE_MM - 2 * _LEFT, bold=bold)
     ]
     top = _EDGE + _LINE * (1 + len(words)) + 3.0
-    figure.set_size_inches(PAGE_MM / 25.4, (top + _BODY) / 25.4)
+    figure = page(PAGE_MM, top + _BODY)
     _title(figure, track, words, whole=whole)
 
     score = frames["score"].to_numpy(np.float64)
@@ -189,23 +194,34 @@ def _colour_bar(
     figure: Figure, top: float, score: Floats, norm: Normalize, explained: str
 ) -> float:
     """Draw which score has which colour, over the scores that occur; return where it ends."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.collections import QuadMesh
+    from matplotlib.patches import Polygon
 
-    axes = place_axes(figure, _LEFT + 3, top + 2.0, _LEFT_WIDTH - 6, 2.4)
     low, high = (float(end) for end in (np.nanmin(score), np.nanmax(score)))
     most = float(norm.vmax or 1.0)
-    beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    bar = figure.colorbar(
-        ScalarMappable(norm, signed_colours()), cax=axes, orientation="horizontal",
-        extend=beyond.get((low < -most, high > most), "neither"), extendfrac=0.03,
-    )  # fmt: skip
-    bar.outline.set_visible(False)
-    if high > low:
-        axes.set_xlim(max(min(low, 0.0), -most), min(max(high, 0.0), most))
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(even_numbers())
-    axes.tick_params(length=2, pad=1.5)
+    ends = (max(min(low, 0.0), -most), min(max(high, 0.0), most)) if high > low else (-most, most)
+    # the bar is as long with the tips, which stand for scores beyond the scale, as without
+    left, right = _LEFT + 3, _LEFT + _LEFT_WIDTH - 3
+    beyond = low < -most, high > most
+    tip = _TIP * (right - left) / (1 + _TIP * sum(beyond))
+    inner = left + tip * beyond[0], right - tip * beyond[1]
+    edges, upper, lower = np.linspace(0, 1, 257), top + 2.0, top + 4.4
+    steps = inner[0] + (inner[1] - inner[0]) * edges
+    value = ends[0] + (ends[1] - ends[0]) * (edges[1:] + edges[:-1]) / 2
+    corners = np.array([[(x, y) for x in steps] for y in (upper, lower)])
+    paper = page_mm(figure)
+    figure.add_artist(QuadMesh(corners, facecolors=colours_of(value, norm), antialiased=False,
+                               transform=paper))  # fmt: skip
+    for shown, at, out, colour in zip(beyond, inner, (-tip, tip), (-most, most), strict=True):
+        if shown:
+            points = [(at, upper), (at + out, (upper + lower) / 2), (at, lower)]
+            face = colours_of(np.array([colour]), norm)[0]
+            figure.add_artist(Polygon(points, facecolor=face, linewidth=0, transform=paper))
+    ticks, written = round_ticks(*ends, 4)
+    places = np.interp(ticks, ends, inner)
+    tick_marks(figure, places, np.full(len(places), lower), points=2)
+    for place, words in zip(places, written, strict=True):
+        say(figure, place, lower + 3.5 / 72 * 25.4, words, ha="center")
     name = elided(readable(explained), 18)
     row = top + 11.3
     if low < 0:
@@ -320,8 +336,11 @@ def _over_time(
     changes = panels.change_points(timeline)
     at = top + extra
     score = frames["score"].to_numpy(np.float64) if overlay else None
+    every: list[Axes] = []
+    below: list[float] = []
     for kind, share in shares.items():
         axes = place_axes(figure, _TIME_LEFT, at, _TIME_WIDTH, share * scale)
+        every.append(axes)
         axes.set_xlim(*ends)
         if kind in "xy":
             value = frames[kind].to_numpy(np.float64)
@@ -342,33 +361,49 @@ def _over_time(
         else:
             panels.draw_statistic(axes, kind, windows, overlay=overlay)
         for change in changes:
-            axes.axvline(change, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3.5)
+            panels.frame_line(
+                axes, change, color=INK, linewidth=0.7, linestyle=(0, (2, 1.5)), zorder=3.5
+            )
         axes.yaxis.set_label_coords(-13.0 / _TIME_WIDTH, 0.5)
-        _time_axis(axes, frame_interval_s if at == top + extra else None,
-                   last=kind == list(shares)[-1])  # fmt: skip
+        axes.xaxis.set_visible(False)
+        below.append(at + share * scale)
         at += share * scale + _TIME_GAP
+    _time_axes(figure, every, below, ends, frame_interval_s)
     if len(windows) and overlay:
         words = "dots: window's\nmean, own scale"
         say(figure, _TIME_LEFT + _TIME_WIDTH + 5.5, at - 1.2, words, linespacing=1.15)
 
 
-def _time_axis(axes: Axes, seconds_above: float | None, *, last: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
+def _time_axes(
+    figure: Figure,
+    stack: list[Axes],
+    below_mm: list[float],
+    ends: tuple[float, float],
+    frame_interval_s: float | None,
+) -> None:
+    """Mark the same frames below all panels, with numbers below the last, seconds above the first.
 
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(even_numbers())
-    axes.tick_params(axis="x", labelbottom=last)
-    if last:
-        axes.set_xlabel("frame")
-    if not seconds_above:
+    The marks of all are one line: those of an axis, two texts and three lines each, take longer
+    than what the panels show.
+    """
+    ticks, written = round_ticks(*ends, 6, integer=True)
+    places = np.interp(ticks, ends, (_TIME_LEFT, _TIME_LEFT + _TIME_WIDTH))
+    upper = below_mm[:-1]
+    tick_marks(figure, np.tile(places, len(upper)), np.repeat(upper, len(places)))
+    first, last = stack[0], stack[-1]
+    last.xaxis.set_visible(True)
+    last.xaxis.set_ticks(ticks, written)
+    last.set_xlabel("frame")
+    if not frame_interval_s:
         return
-    step = seconds_above
-    convert: Any = (lambda frame: frame * step, lambda time: time / step)
-    above = axes.secondary_xaxis("top", functions=convert)
-    above.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    above.xaxis.set_major_formatter(even_numbers())
-    above.tick_params(pad=1)
-    axes.annotate(
+    span = ends[0] * frame_interval_s, ends[1] * frame_interval_s
+    seconds, written = round_ticks(*span, 5)
+    first.xaxis.set_visible(True)
+    first.xaxis.tick_top()
+    first.tick_params("x", pad=1)
+    first.spines["top"].set_visible(True)
+    first.xaxis.set_ticks(np.interp(seconds, span, ends), written)
+    first.annotate(
         "time (s)", (1.08, 1), (0, 5), xycoords="axes fraction", textcoords="offset points"
     )
 

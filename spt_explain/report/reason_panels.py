@@ -12,6 +12,7 @@ from spt_explain.report.style import (
     FAINT,
     INK,
     NEUTRAL,
+    SHADES,
     SIGNED_COLOURS,
     centred,
     colour_of,
@@ -81,10 +82,10 @@ def draw_score(
     span = span if span >= 3 and resolution < span else 1
     if "node" in frames:
         _node_borders(axes, frame, frames["node"].to_numpy())
-    axes.axhline(0, color=FAINT, linewidth=0.6, zorder=1)
+    level_line(axes, 0, color=FAINT, linewidth=0.6, zorder=1)
     lines = []
     if np.isfinite(score).any():
-        _shade(axes, frame, score, overlay=overlay, strength=0.35 if span == 1 else 0.6)
+        _shade(axes, frame, score, overlay=overlay, strength=SHADES[span > 1])
         smooth = _running_mean(score, span)
         axes.plot(frame, smooth, color=INK, linewidth=0.9, **_dot(smooth))
         lines.append(f"— for {readable(explained)}")
@@ -176,7 +177,7 @@ def draw_statistic(axes: Axes, name: str, windows: pd.DataFrame, *, overlay: boo
     score = windows["score"].to_numpy(np.float64) if "score" in windows and overlay else None
     colours: Any = NEUTRAL if score is None else colours_of(score, centred(score))[known]
     if known.any() and (value[known].min() <= 0 <= value[known].max() or name in ("AC", "CS")):
-        axes.axhline(0, color=FAINT, linewidth=0.6, zorder=1)
+        level_line(axes, 0, color=FAINT, linewidth=0.6, zorder=1)
     if len(first) <= 3:
         axes.hlines(value[known], first[known], last[known], color=INK, linewidth=0.7)
     else:
@@ -279,6 +280,20 @@ def few_ticks(axes: Axes, most: int) -> None:
     axes.yaxis.set_ticks(kept)
 
 
+def level_line(axes: Axes, level: float, **look: Any) -> None:
+    """Draw a line across at a level, as `axhline` does, but without new limits: 2 ms less."""
+    from matplotlib.lines import Line2D
+
+    axes.add_artist(Line2D([0, 1], [level, level], transform=axes.get_yaxis_transform(), **look))
+
+
+def frame_line(axes: Axes, frame: float, **look: Any) -> None:
+    """Draw a line upwards at a frame, as `axvline` does, but without new limits."""
+    from matplotlib.lines import Line2D
+
+    axes.add_artist(Line2D([frame, frame], [0, 1], transform=axes.get_xaxis_transform(), **look))
+
+
 def beside(axes: Axes, text: str) -> None:
     """Write to the right of a panel."""
     axes.text(_BESIDE, 1.0, text, transform=axes.transAxes, va="top", linespacing=1.15)
@@ -297,7 +312,7 @@ def _node_borders(axes: Axes, frame: Floats, node: npt.NDArray[Any]) -> None:
     change = np.flatnonzero(node[1:] != node[:-1])
     if 0 < len(change) < min(NODES_SHOWN, len(frame) / 2):
         for at in (frame[change] + frame[change + 1]) / 2:
-            axes.axvline(at, color="#E4E4E4", linewidth=0.6, zorder=0)
+            frame_line(axes, at, color="#E4E4E4", linewidth=0.6, zorder=0)
 
 
 def _width_mm(axes: Axes) -> float:

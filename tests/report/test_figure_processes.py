@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import os
 from concurrent.futures import Future
 
@@ -65,6 +66,34 @@ def test_processes_draw_what_one_draws(tmp_path, few):
     assert said[-1] == alone[-1] == N
     assert said == sorted(said)
     assert calls == [1, 1]
+
+
+def test_a_page_that_another_track_was_on_gives_the_same_files(tmp_path, monkeypatch):
+    """With axes, scales and words of the other one gone."""
+    monkeypatch.setattr(figure_processes, "_pages", {})
+    one, other = drawing(0), drawing(1)
+    rest = [part.assign(x=1.0, y=2.0, score=np.nan) for part in other.tables]
+    changed = pd.Series({**other.track, "remark": "No. " * 80})
+    longer = dataclasses.replace(other, tables=tuple(rest), track=changed)
+    files = []
+    for name, before in (("first", ()), ("after", (longer, other))):
+        figure_processes._pages.clear()
+        folder = tmp_path / name
+        folder.mkdir()
+        for each in (*before, one):
+            assert figure_processes.draw(each, folder, (*FORMATS, "pdf")) is None
+        files.append([(folder / f"{one.name}.{fmt}").read_bytes() for fmt in (*FORMATS, "pdf")])
+    assert len(figure_processes._pages) == 2  # of two heights
+    assert files[0] == files[1]
+
+
+def test_few_pages_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(figure_processes, "_pages", {})
+    for lines in range(8):
+        one = drawing(0)
+        one.track["remark"] = "A remark of a line, almost, and some more of it. " * 3 * lines
+        assert figure_processes.draw(one, tmp_path, ("png",)) is None
+        assert 1 <= len(figure_processes._pages) <= figure_processes._MOST_PAGES
 
 
 @pytest.mark.parametrize("after", [None, 1])

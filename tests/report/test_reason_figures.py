@@ -295,6 +295,45 @@ def test_statistics_stand_over_the_middles_of_their_windows():
         assert axes.get_xlim() == panel(figure, "x (µm)").get_xlim()
 
 
+def test_all_panels_are_marked_at_the_same_frames_and_seconds_stand_above():
+    with house_style():
+        figure = drawn(made())
+        figure.draw_without_rendering()
+    first, last = panel(figure, "x (µm)"), panel(figure, "probability")
+    low, high = last.get_xlim()
+    frames = [tick.get_loc() for tick in last.xaxis.get_major_ticks()]
+    assert frames == [100, 200, 300]
+    lines = [one for one in figure.artists if isinstance(one, mpl.lines.Line2D)]
+    marks = next(line for line in lines if len(line.get_xdata()) == len(frames) * 8)
+    places = figure.transFigure.inverted().transform(
+        marks.get_transform().transform(marks.get_xydata())
+    )
+    box = first.get_position()
+    across = box.x0 + (np.array(frames) - low) / (high - low) * box.width
+    np.testing.assert_allclose(places[:, 0], np.tile(across, 8))
+    above = [panel(figure, label) for label in ("x (µm)", "y (µm)", "score", *STATISTICS)]
+    below = [axes.get_position().y0 for axes in above]
+    np.testing.assert_allclose(places[:, 1], np.repeat(below, len(frames)))
+    seconds = {text.get_text(): text.get_position()[0] for text in first.get_xticklabels()}
+    assert {words: pytest.approx(float(words) / 0.02) for words in seconds} == seconds
+    assert len(seconds) >= 3
+
+
+@pytest.mark.parametrize(
+    ("score", "ends", "tips"),
+    [([-1.0, 2.0], (-1, 2), 0), ([0.5, 1.0], (0, 1), 0), ([1.0] * 59 + [90.0], (0, 18), 1)],
+)
+def test_the_bar_of_colours_ends_at_the_scores(score, ends, tips):
+    scores = np.resize(score, 60)
+    with house_style():
+        figure = drawn(changed(score=scores))
+    bar = next(one for one in figure.artists if isinstance(one, mpl.collections.QuadMesh))
+    most = max(-ends[0], ends[1])
+    values = ends[0] + (ends[1] - ends[0]) * (np.arange(256) + 0.5) / 256
+    np.testing.assert_allclose(bar.get_facecolor(), signed_colours()((values / most + 1) / 2))
+    assert sum(isinstance(one, mpl.patches.Polygon) for one in figure.artists) == tips
+
+
 def test_timeline_stacks_probabilities_and_marks_the_change_everywhere():
     parts = made()
     timeline = parts[3]

@@ -3,6 +3,7 @@ import itertools
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError
@@ -77,6 +78,37 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
         assert one.read_bytes() == other.read_bytes()
     with pytest.raises(SptError, match="png, svg, pdf"):
         style.save_figure(figure, tmp_path, "f", ["bmp"])
+
+
+def test_few_colours_keep_those_of_areas_and_the_paper(tmp_path):
+    colours = style.all_colours()
+    with style.house_style():
+        figure = style.new_figure(60, 60)
+        axes = style.place_axes(figure, 0, 0, 60, 60)
+        axes.set_axis_off()
+        axes.barh(range(len(colours)), 1, height=0.7, color=colours)
+        angle = np.linspace(0, 40, 3000)  # edges of every mixture with what is below
+        for shift, colour in enumerate(colours[::3]):
+            axes.plot(angle / 40, 8 * np.sin(angle) + 3 * shift, color=colour, linewidth=0.4)
+        paths = [
+            *style.save_figure(figure, tmp_path, "all", ["png"]),
+            *style.save_figure(figure, tmp_path, "few", ["png"], kept_colours=colours),
+        ]
+    pictures = []
+    for path in paths:
+        with Image.open(path) as image:
+            pictures.append(np.asarray(image.convert("RGB")).astype(int))
+            dpi = image.info["dpi"][0]
+    exact, few = pictures
+    change = np.abs(few - exact).max(axis=2)
+    for colour in ("white", *colours[:17]):
+        own = (exact == np.round([255 * v for v in mpl.colors.to_rgb(colour)])).all(axis=2)
+        assert own.sum() > 100
+        assert (change[own] == 0).all(), colour
+    assert change.mean() < 3
+    assert len(np.unique(few.reshape(-1, 3), axis=0)) <= 256
+    assert paths[1].stat().st_size < 0.7 * paths[0].stat().st_size
+    assert dpi == pytest.approx(style.DOTS_PER_INCH, abs=0.1)
 
 
 @pytest.mark.parametrize("name", list(DEFICIENCIES))
