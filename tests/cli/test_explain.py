@@ -316,18 +316,21 @@ def test_a_folder_that_can_not_be_written(run, tracks_csv):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
-def test_interrupting_leaves_nothing_behind(tmp_path, write_csv):
+@pytest.mark.parametrize("wait_s", [0.1, 0.5])
+def test_interrupting_leaves_nothing_behind(tmp_path, write_csv, wait_s):
+    """Ctrl-C of a terminal, which all processes get, while those of the figures start."""
     path = write_csv(tmp_path / "many.csv", n_tracks=2000, length=12)
     process = subprocess.Popen(
         [sys.executable, "-c", "from spt_explain.cli import main; main()", "explain", str(path),
          "--device", "cpu", "--plot", "--report", str(tmp_path / "why.html")],
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     for line in process.stderr:
         if line.startswith("device"):
             break
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    time.sleep(wait_s)
+    os.killpg(process.pid, signal.SIGINT)
+    # the pipe is closed once the last of them has ended
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Interrupted" in rest
