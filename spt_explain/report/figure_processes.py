@@ -156,7 +156,7 @@ _THREAD = "starts figure processes"
 def _executor(jobs: int) -> Any:
     """Return worker processes of loky, the same at each call: they take seconds to start.
 
-    Called in a thread of its own, from which Ctrl-C is hidden.
+    Called in a thread of its own (`_in_thread`), from which Ctrl-C is hidden.
 
     Their work is cancelled one by one, and they are never killed as `joblib.Parallel` kills them:
     that may end loky's thread with a KeyError (loky 3.5). Nor are they those of joblib, whose
@@ -168,12 +168,6 @@ def _executor(jobs: int) -> Any:
         _kept[jobs] = ProcessPoolExecutor(
             jobs, timeout=_IDLE_S, env=_ONE_THREAD, initializer=_end_with, initargs=(os.getpid(),)
         )
-    if os.name == "posix":
-        from multiprocessing import resource_tracker
-
-        # the processes that this thread starts inherit it; the start of a tracker would undo it
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     return _kept[jobs]
 
 
@@ -190,10 +184,16 @@ def _end_with(parent: int) -> None:
 
 
 def _in_thread(function: Callable[[], Any]) -> Any:
-    """Return what a function returns in a thread, which Ctrl-C does not interrupt."""
+    """Return what a function returns in a thread; Ctrl-C reaches neither it nor its processes."""
     result: Future[Any] = Future()
 
     def run() -> None:
+        if os.name == "posix":
+            from multiprocessing import resource_tracker
+
+            # processes inherit what their thread has blocked; the start of a tracker would undo it
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             result.set_result(function())
         except BaseException as error:
