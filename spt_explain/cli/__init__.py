@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -66,8 +67,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
-        if argv is None:  # who presses Ctrl-C again leaves at once
+        # who presses Ctrl-C again leaves at once, or gets no traceback of libraries that tidy up
+        if argv is None:
             signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
         _say("Interrupted.")
         _leave(130, own=argv is None)
     except click.ClickException as error:
@@ -109,9 +112,8 @@ def _leave(code: int, *, own: bool) -> NoReturn:
         Whether the process is ours to end: it runs nothing but this command.
     """
     figures = sys.modules.get("spt_explain.report.figure_processes")
-    if figures is not None:
-        figures.end()
-    if own and (figures is not None or threads_busy()):
+    had_processes = figures is not None and figures.end()
+    if own and (had_processes or threads_busy()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()

@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from spt_explain.threads import core_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
     import pandas as pd
@@ -185,7 +186,8 @@ def _end_with(parent: int) -> None:
 
 def _in_thread(function: Callable[[], Any]) -> Any:
     """Return what a function returns in a thread; Ctrl-C reaches neither it nor its processes."""
-    result: Future[Any] = Future()
+    returned: list[Any] = []
+    raised: list[BaseException] = []
 
     def run() -> None:
         if os.name == "posix":
@@ -195,16 +197,27 @@ def _in_thread(function: Callable[[], Any]) -> Any:
             resource_tracker.ensure_running()
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            result.set_result(function())
+            returned.append(function())
         except BaseException as error:
-            result.set_exception(error)
+            raised.append(error)
 
-    threading.Thread(target=run, name=_THREAD).start()
-    return result.result()
+    thread = threading.Thread(target=run, name=_THREAD)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return returned[0]
 
 
-def end(patience_s: float = 20) -> None:
-    """End all worker processes; give up waiting for them after some seconds."""
+def end(patience_s: float = 20) -> bool:
+    """End all worker processes; give up waiting for them after some seconds.
+
+    Returns
+    -------
+    bool
+        Whether there were any.
+    """
+    any_started = bool(_kept) or any(one.name == _THREAD for one in threading.enumerate())
 
     def shut_down() -> None:
         for thread in threading.enumerate():  # processes may be about to start
@@ -216,6 +229,7 @@ def end(patience_s: float = 20) -> None:
     thread = threading.Thread(target=shut_down, daemon=True)
     thread.start()
     thread.join(patience_s)
+    return any_started
 
 
 _NO_PROCESSES = (ImportError, OSError, BrokenExecutor)

@@ -1,3 +1,4 @@
+import sys
 import threading
 
 import pytest
@@ -37,6 +38,8 @@ def test_who_leaves_after_an_error_does_not_wait_for_threads(
 ):
     monkeypatch.setattr(cli.sys, "argv", ["spt-explain"])
     monkeypatch.setattr(cli.atexit, "register", lambda *_: None)
+    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
+    monkeypatch.delitem(sys.modules, "spt_explain.report.figure_processes", raising=False)
     main_that_raises(monkeypatch, error)
     enough = threading.Event()
     with thread_pool(1) as pool:
