@@ -112,7 +112,7 @@ def _leave(code: int, *, own: bool) -> NoReturn:
         Whether the process is ours to end: it runs nothing but this command.
     """
     figures = sys.modules.get("spt_explain.report.figure_processes")
-    had_processes = figures is not None and figures.end()
+    had_processes = own and figures is not None and figures.end()
     if own and (had_processes or threads_busy()):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -83,16 +83,7 @@ def place_score_windows(
     return np.minimum(begin, (lengths - size)[owner]), size[owner], owner
 
 
-def window_table(
-    frames: pd.DataFrame,
-    *,
-    variant: Variant = "paper",
-    width: int = WIDTH,
-    stride: int = STRIDE,
-    full: int = FULL,
-    smallest: int = SMALLEST,
-    **options: Any,
-) -> pd.DataFrame:
+def window_table(frames: pd.DataFrame, **options: Any) -> pd.DataFrame:
     """Return scores and statistics in windows along each track.
 
     Parameters
@@ -100,12 +91,8 @@ def window_table(
     frames : pandas.DataFrame
         A row a frame, those of a track together and in order: ``file, particle, segment, frame,
         x, y, score``, and ``score_contrast`` if there is one.
-    variant : {"paper", "code"}
-        Which statistics; see `spt_explain.diffusion.statistics`.
-    width, stride, full, smallest : int
-        Where the windows lie; see `place_score_windows`.
     **options
-        Further arguments of `spt_explain.diffusion.statistics.window_statistics`.
+        As for `WindowStatistics.of`.
 
     Returns
     -------
@@ -119,10 +106,7 @@ def window_table(
     ValueError
         If columns are missing, or the numbers are out of range.
     """
-    found = WindowStatistics.of(
-        frames, variant=variant, width=width, stride=stride, full=full, smallest=smallest, **options
-    )
-    return found.with_scores(frames)
+    return WindowStatistics.of(frames, **options).with_scores(frames)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +139,24 @@ class WindowStatistics:
         smallest: int = SMALLEST,
         **options: Any,
     ) -> WindowStatistics:
-        """Place the windows and compute their statistics; arguments as for `window_table`."""
+        """Place the windows and compute their statistics.
+
+        Parameters
+        ----------
+        frames : pandas.DataFrame
+            As for `window_table`; no scores are needed.
+        variant : {"paper", "code"}
+            Which statistics; see `spt_explain.diffusion.statistics`.
+        width, stride, full, smallest : int
+            Where the windows lie; see `place_score_windows`.
+        **options
+            Further arguments of `spt_explain.diffusion.statistics.window_statistics`.
+
+        Raises
+        ------
+        ValueError
+            If columns are missing, or the numbers are out of range.
+        """
         offsets = track_offsets(frames, "frame", "x", "y")
         begin, size, owner = place_score_windows(
             np.diff(offsets), width=width, stride=stride, full=full, smallest=smallest

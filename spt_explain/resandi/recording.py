@@ -33,7 +33,7 @@ MOST_TRACKS = 50_000
 tracks of 10-19 points at 1/SNR = 0.5, shares that stray to other conditions make the probabilities
 1.9 points too careful; with all of them, 1.4."""
 _SOME = 5000
-"""Of more than twice as many tracks, so many are the first to be fitted: they show the way."""
+"""Tracks of a first, rough fit, where there are more than twice as many."""
 _BLOCK = 1024
 """Tracks whose likelihoods, 0.8 MB, stay in a core's cache while they are read twice."""
 _BUNDLES, _LEAST_BUNDLE = 6, 4096
