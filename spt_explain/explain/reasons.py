@@ -25,15 +25,14 @@ from spt_explain.threads import beside, in_order
 from spt_explain.tracks.runs import offsets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from spt_explain.explain.windows import WindowStatistics
     from spt_explain.resandi.classifier import Examined, Verdicts, WindowOutputs
-    from spt_explain.tracks.quality import QualityPolicy
+    from spt_explain.tracks.quality import QualityPolicy, Segments
     from spt_explain.tracks.table import Tracks
 
 __all__ = ["AUTO", "Explainer", "How", "Reasons"]
@@ -171,32 +170,34 @@ class Explainer:
         SptError
             If not a single track can be classified, or a particle is not there.
         """
-        said = _Said(progress)
+        import pandas as pd
+
+        said, name, jobs = _Said(progress), tracks.source.name, self.classifier.jobs
         examined = self.classifier.examine(
-            tracks, policy, exposure=exposure, progress=said.of("classifying")
+            tracks,
+            policy,
+            exposure=exposure,
+            lay_out=lambda segments: _Layout.of(segments, name, only, jobs),
+            progress=said.of("classifying"),
         )
-        table = _rows(examined, only)
-        index = table.pop("segment_id").to_numpy()
+        rows, layout = _rows(examined, only), examined.layout
         with beside() as pool:  # what needs no scores goes on meanwhile
-            coming = pool.submit(_frames, examined, table, index, self.classifier.jobs)
-            counted = pool.submit(self._window_statistics, coming)
-            columns, found = self._explained(examined, index, said)
-            frames, statistics = coming.result(), counted.result()
-        table = table.assign(**columns)
-        table["remark"] = _remarks(table, found.score, _offsets(examined, index))
-        table["overlay"] = table["remark"].to_numpy() == ""
-        for name, values in (
-            ("score", found.score), ("score_contrast", found.contrast), ("node", found.node)
-        ):  # fmt: skip
-            frames.insert(len(frames.columns) - 1, name, values)
+            counted = pool.submit(self._window_statistics, layout)
+            columns, found = self._explained(examined, said)
+            statistics = counted.result()
+        remark = _remarks(columns, found.score, layout.offsets)
+        # all columns at once: one after the other, pandas takes longer than Grad-CAM
+        columns |= {"remark": remark, "overlay": remark == ""}
+        table = pd.DataFrame(rows | columns, copy=False)
+        frames = layout.table(score=found.score, score_contrast=found.contrast, node=found.node)
         return self._reasons(tracks, examined, table, frames, statistics, said)
 
-    def _explained(
-        self, examined: Examined, index: NDArray[np.int64], said: _Said
-    ) -> tuple[dict[str, Any], FrameScores]:
+    def _explained(self, examined: Examined, said: _Said) -> tuple[dict[str, Any], FrameScores]:
         """Return columns of the table of tracks, and the scores of every frame."""
-        positions, offsets = _positions(examined, index)
-        prediction = examined.prediction
+        import pandas as pd
+
+        index, positions = examined.layout.index, examined.layout.positions
+        offsets, prediction = examined.layout.offsets, examined.prediction
         p = prediction.probabilities[index]
         target, against = self._classes(examined.judged[index])
         lengths = np.diff(offsets)
@@ -220,10 +221,10 @@ class Explainer:
             jobs=self.classifier.jobs,
             progress=said.of("checking"),
         )
-        names = np.asarray(self.classes, dtype=object)
+        names = pd.array(list(self.classes), dtype="str")
         columns = {
-            "explained": names[target],
-            "against": names[against],
+            "explained": names.take(target),
+            "against": names.take(against),
             "method": method,
             "layer": layer,
             "nodes": found.nodes,
@@ -236,10 +237,10 @@ class Explainer:
         }
         return columns, found
 
-    def _window_statistics(self, frames: Future[pd.DataFrame]) -> WindowStatistics | None:
+    def _window_statistics(self, layout: _Layout) -> WindowStatistics | None:
         from spt_explain.explain.windows import WindowStatistics
 
-        return WindowStatistics.of(frames.result()) if self.statistics else None
+        return WindowStatistics.of(layout.table()) if self.statistics else None
 
     def _classes(self, p: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the class to explain and the one to hold against it, of each track."""
@@ -366,27 +367,87 @@ class _Said:
         return lambda done, total: progress(what, done, total)
 
 
-def _rows(examined: Examined, only: Sequence[int]) -> pd.DataFrame:
-    """Return the verdicts that can be explained, with the segment each is of."""
-    table = examined.verdicts.table.copy()
-    table["segment_id"] = examined.segments.summary["segment_id"].to_numpy()
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """The frames that are explained, before they have scores.
+
+    Attributes
+    ----------
+    index : numpy.ndarray of int64, shape (m,)
+        Segments that are explained.
+    offsets : numpy.ndarray of int64, shape (m + 1,)
+        Where each one's frames begin, one after the other.
+    positions : numpy.ndarray, shape (n_points, 2)
+    columns : dict of str to array, shape (n_points,)
+        Of the table of frames.
+    """
+
+    index: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    columns: dict[str, Any]
+
+    @classmethod
+    def of(cls, segments: Segments, file: str, only: Sequence[int], jobs: int | None) -> _Layout:
+        """Lay out the frames of some particles; of all if `only` is empty."""
+        import pandas as pd
+
+        summary, points = segments.summary, segments.points
+        chosen = summary["segment_id"].to_numpy() >= 0
+        if only:
+            chosen &= summary["particle"].isin(list(only)).to_numpy()
+        index = summary["segment_id"].to_numpy()[chosen]
+        bounds = segments.offsets
+        lengths = np.diff(bounds)[index]
+        offsets = offsets_of(lengths)
+        rows: slice | NDArray[np.int64] = slice(None)
+        if len(index) < len(bounds) - 1:
+            rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
+        track = np.repeat(np.flatnonzero(chosen), lengths)
+
+        def column(name: str) -> Any:
+            if name == "file":  # pandas takes rows of text ten times as fast as it makes them
+                return pd.array([file], dtype="str").take(np.zeros(len(track), np.int64))
+            if name in KEYS:
+                return summary[name].array.take(track)
+            return points[name].array[rows].copy()
+
+        names = [*KEYS, "frame", "x", "y", "interpolated"]
+        columns = dict(zip(names, in_order(column, names, jobs=jobs), strict=True))
+        columns["filled"] = columns.pop("interpolated")
+        positions = np.empty((len(track), 2))
+        positions[:, 0], positions[:, 1] = columns["x"], columns["y"]
+        return cls(index, offsets, positions, columns)
+
+    def table(self, **scores: NDArray[Any]) -> pd.DataFrame:
+        """Return the table of frames, with such scores."""
+        import pandas as pd
+
+        columns = {k: v for k, v in self.columns.items() if k != "filled"}
+        return pd.DataFrame({**columns, **scores, "filled": self.columns["filled"]}, copy=False)
+
+
+def _rows(examined: Examined, only: Sequence[int]) -> dict[str, Any]:
+    """Return the columns of the verdicts that can be explained."""
+    table = examined.verdicts.table
+    kept = examined.segments.summary["segment_id"].to_numpy() >= 0
     if only:
-        missing = sorted(set(only) - set(table["particle"].tolist()))
+        chosen = table["particle"].isin(list(only)).to_numpy()
+        missing = sorted(set(only) - set(table["particle"][chosen].tolist()))
         if missing:
             name = examined.verdicts.tracks.source.name
             raise SptError(
                 f"{name} has no particle {missing[0]}; expected numbers of its particle column."
             )
-        chosen = table[table["particle"].isin(list(only))]
-        table = chosen[chosen["segment_id"] >= 0]
-        if not len(table):
-            row = chosen.iloc[0]
+        kept &= chosen
+        if not kept.any():
+            row = table[chosen].iloc[0]
             raise SptError(
                 f"particle {row['particle']} was not classified: {row['status']} ({row['reason']})."
             )
-    else:
-        table = table[table["segment_id"] >= 0]
-    return table.reset_index(drop=True)
+    if not kept.all():
+        table = table[kept]
+    return {str(name): table[name].array for name in table}
 
 
 def _take(
@@ -418,18 +479,6 @@ def _windows_of(
         if kept.any():
             taps.append((place[part[kept]], {k: values[kept] for k, values in tapped.items()}))
     return replace(placed, outputs=ran.outputs[rows], taps=taps)
-
-
-def _positions(
-    examined: Examined, index: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    points = examined.segments.points[["x", "y"]].to_numpy(np.float64)
-    return _take(points, examined.segments.offsets, index)
-
-
-def _offsets(examined: Examined, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where the chosen trajectories begin, one after the other."""
-    return offsets_of(np.diff(examined.segments.offsets)[index])
 
 
 def _joined(
@@ -468,46 +517,26 @@ def _resolutions(
 
 
 def _remarks(
-    table: pd.DataFrame, score: NDArray[np.float64], offsets: NDArray[np.int64]
+    table: Mapping[str, Any], score: NDArray[np.float64], offsets: NDArray[np.int64]
 ) -> NDArray[Any]:
     """Return why the scores of a track say nothing about where its reason lies; mostly nothing."""
-    out = np.full(len(table), "", dtype=object)
     firsts = offsets[:-1]
+    out = np.full(len(firsts), "", dtype=object)
     high, low = np.maximum.reduceat(score, firsts), np.minimum.reduceat(score, firsts)
     flat = high - low <= 1e-9 * np.maximum(np.abs(high), np.abs(low))
-    explained = table["explained"].to_numpy()
+    explained = np.asarray(table["explained"], dtype=object)
     for name in np.unique(explained[(high <= 0) & ~flat].astype(str)):
         negative = (high <= 0) & ~flat & (explained == name)
         out[negative] = f"No frame speaks for {name}: the map is negative everywhere."
     out[flat] = "Every frame has the same score: the map says nothing about where."
-    nodes, layers = table["nodes"].to_numpy(), table["layer"].to_numpy()
-    coarse = (layers != "") & (nodes < FEWEST_NODES)
+    nodes, layers = table["nodes"], table["layer"]
+    coarse = np.flatnonzero(nodes < FEWEST_NODES)
+    coarse = coarse[layers[coarse] != ""]
     for layer, n in {*zip(layers[coarse], nodes[coarse].tolist(), strict=True)}:
-        out[coarse & (layers == layer) & (nodes == n)] = (
+        these = coarse[(layers[coarse] == layer) & (nodes[coarse] == n)]
+        out[these] = (
             f"{n} node{'s' if n > 1 else ''} of {layer} ({STRIDES[layer]} frames each) "
             f"cover{'' if n > 1 else 's'} this track: too coarse to say where. "
             "--method auto looks closer."
         )
     return out
-
-
-def _frames(
-    examined: Examined, table: pd.DataFrame, index: NDArray[np.int64], jobs: int | None
-) -> pd.DataFrame:
-    """Return the table of frames, without their scores."""
-    import pandas as pd
-
-    offsets, points = _offsets(examined, index), examined.segments.points
-    lengths, bounds = np.diff(offsets), examined.segments.offsets
-    rows: slice | NDArray[np.int64] = slice(None)
-    if len(index) < len(bounds) - 1:
-        rows = np.arange(offsets[-1]) + np.repeat(bounds[:-1][index] - offsets[:-1], lengths)
-    track = np.repeat(np.arange(len(table)), lengths)
-
-    def column(name: str) -> Any:
-        # pandas takes rows of text ten times as fast as it makes them
-        return table[name].array.take(track) if name in KEYS else points[name].array[rows].copy()
-
-    names = [*KEYS, "frame", "x", "y", "interpolated"]
-    columns = dict(zip(names, in_order(column, names, jobs=jobs), strict=True))
-    return pd.DataFrame(columns, copy=False).rename(columns={"interpolated": "filled"})

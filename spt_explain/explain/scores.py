@@ -32,7 +32,8 @@ does not ask what speaks for the other classes."""
 STRIDE = 32
 """Frames of the input for each node of the last stage."""
 _FRAMES_AT_ONCE = 1 << 17
-"""Frames of padded input that a thread works on."""
+_WINDOWS_AT_ONCE = 1 << 10
+"""Most frames of padded input, and windows, that a thread works on."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def grad_cam_maps(
 
 def _slices(n: int, padded: int) -> Iterator[slice]:
     """Yield slices of n windows of a padded length, for a thread each."""
-    size = max(1, _FRAMES_AT_ONCE // padded)
+    size = max(1, min(_FRAMES_AT_ONCE // padded, _WINDOWS_AT_ONCE))
     for first in range(0, n, size):
         yield slice(first, first + size)
 

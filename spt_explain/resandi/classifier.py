@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,6 +88,8 @@ class Examined:
     judged : numpy.ndarray, shape (m, classes)
         Probabilities that the verdicts rest on: those of `prediction`, or where tracks are judged
         by every so many-th frame, their mean over the ways to begin.
+    layout : object
+        What `examine` was asked to make of the segments; None if nothing was asked.
     """
 
     verdicts: Verdicts
@@ -95,6 +97,7 @@ class Examined:
     ran: WindowOutputs
     prediction: Prediction
     judged: NDArray[np.float64]
+    layout: Any = None
 
 
 @dataclass(frozen=True)
@@ -248,21 +251,34 @@ class Classifier:
         policy: QualityPolicy | None = None,
         *,
         exposure: float = DEFAULT_EXPOSURE,
+        lay_out: Callable[[Segments], Any] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Examined:
-        """Classify every track, and keep what the verdicts were made from; see `classify`."""
+        """Classify every track, and keep what the verdicts were made from; see `classify`.
+
+        What `lay_out` makes of the segments is made in a thread, while the verdicts are judged.
+        """
         clock = Clock()
         coming = prepare(tracks, policy, exposure=exposure, jobs=self.jobs, keep=True)
         found = stream(self, coming, clock=clock, progress=progress)
-        with beside() as pool:
-            joining = pool.submit(join_segments, found.segments, tracks, coming.needed)
+        every = coming.every
+
+        def join() -> tuple[Segments, Any]:
+            segments = join_segments(found.segments, tracks, coming.needed)
             if not found.runs:
-                require_some(joining.result(), tracks)
+                require_some(segments, tracks)
+            segments = thin(segments, every, 0)
+            return segments, lay_out(segments) if lay_out else None
+
+        with beside() as pool:
+            joining = pool.submit(join)
+            if not found.runs:
+                joining.result()
             verdicts, judged = self._verdicts(coming, found, clock)
-            segments = joining.result()
-        every, ran = coming.every, joined(found.first)
+            segments, layout = joining.result()
+        ran = joined(found.first)
         prediction = judged if every == 1 else self.judge(ran, judged.recording)
-        return Examined(verdicts, thin(segments, every, 0), ran, prediction, judged.probabilities)
+        return Examined(verdicts, segments, ran, prediction, judged.probabilities, layout)
 
     def _verdicts(
         self, coming: Preparation, found: Streamed, clock: Clock
