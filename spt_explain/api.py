@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies import is_stack, track_movie, track_stack
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.readers import read_tracks as read_table
@@ -81,14 +81,17 @@ def read_tracks(
         if source.plain_path is None:
             raise SptError(
                 f"{source.label} is a stack that is compressed or comes through a pipe: "
-                "expected a plain file. Unpack it, or save it as one, and name that."
+                "expected a plain file. Unpack it, or save it as one, and name that.",
+                code="wrong-kind",
             )
         settings = tracking_settings(tracking)
         return track_movie(source.plain_path, settings, progress=progress, **units).tracks
     tracks = read_table(source, columns=columns, all_tracks=all_tracks, **units)
     tracks = with_static_error(tracks, source)
     if tracking is not None:
-        return tracks.with_notes("--tracking was ignored: the file holds tracks, and is no stack.")
+        return tracks.with_notes(
+            f"{option('tracking')} was ignored: the file holds tracks, and is no stack."
+        )
     return tracks
 
 
@@ -316,7 +319,8 @@ def _particles(verdicts: pd.DataFrame, only: Sequence[int], name: str) -> list[i
         missing = sorted(set(found) - set(verdicts["particle"]))
         if missing:
             raise SptError(
-                f"particle {missing[0]} is not among the verdicts; expected one of them."
+                f"particle {missing[0]} is not among the verdicts; expected one of them.",
+                code="not-found",
             )
     if not found:
         raise SptError(

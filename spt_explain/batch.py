@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.many import InputResult, Listener, NetworkRun
 from spt_explain.readers import find_inputs
 from spt_explain.readers.folders import folded, one_spelling
@@ -88,13 +88,17 @@ def plan_outputs(names: Sequence[str], output: str | None, fmt: str | None) -> P
     if output is None and "-" in names:
         if len(names) > 1:
             raise SptError(
-                "standard input among several inputs has no name to write beside: "
-                "say where the verdicts go with -o."
+                "standard input among several inputs has no name to write beside: say where the "
+                f"verdicts go with {option('output')}.",
+                option="output",
             )
         output = "-"
     if output == "-":
         if fmt == "parquet":
-            raise SptError("Parquet can't be written to standard output; give -o FILE.parquet.")
+            raise SptError(
+                f"Parquet can't be written to standard output; give {option('output', 'FILE')}.",
+                option="output",
+            )
         return Plan(stdout=True, fmt=fmt or "csv")
     folder = None
     if output is not None:
@@ -108,11 +112,19 @@ def plan_outputs(names: Sequence[str], output: str | None, fmt: str | None) -> P
                     "folder that exists. Add an ending, or a slash for a new folder."
                 )
             if fmt is not None and fmt != ending:
-                raise SptError(f"--format {fmt} contradicts -o {output}; give one of the two.")
+                raise SptError(
+                    f"{option('format', fmt)} contradicts {option('output')} {output}; give one of "
+                    "the two.",
+                    code="conflict",
+                    option="format",
+                )
             return Plan(combined=Path(output), fmt=ending)
     fmt = fmt or "csv"
     if folder is not None and "-" in names:
-        raise SptError("standard input has no name for a file in a folder; give -o FILE.")
+        raise SptError(
+            f"standard input has no name for a file in a folder; give {option('output', 'FILE')}.",
+            option="output",
+        )
     paths: list[Path] = []
     for full in (False, True):
         paths = [verdicts_path(n, fmt, folder=folder, full=full) for n in one_spelling(names)]

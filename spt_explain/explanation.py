@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.many import InputResult, Listener, NetworkRun
 from spt_explain.readers import find_inputs
 from spt_explain.readers.folders import one_spelling
@@ -310,9 +310,11 @@ def _problem(error: Exception, what: str) -> SptError:
     else:
         first = (str(error) or "no message").splitlines()[0]
         why = (
-            f"{type(error).__name__}: {first}. Run it again with --debug and send what it prints "
-            "to the developers."
+            f"{type(error).__name__}: {first}. Run it again with {option('debug')} and send what "
+            "it prints to the developers."
         )
-    problem = SptError(f"{what} could not be made: {why} The tables are complete.", exit_code=1)
+    problem = SptError(
+        f"{what} could not be made: {why} The tables are complete.", exit_code=1, code="failed"
+    )
     problem.__cause__ = error
     return problem

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder, whole_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
@@ -239,26 +239,32 @@ def _check(
     minutes: float | None,
     resume: bool,
 ) -> None:
-    for option, value, least, most in (
-        ("-n", n, 1, MOST_SAMPLES),
-        ("--seed", seed, 0, 2**63 - 1),
-        ("--batch-size", batch_size, 1, 100_000),
+    for name, value, least, most in (
+        (option("n"), n, 1, MOST_SAMPLES),
+        (option("seed"), seed, 0, 2**63 - 1),
+        (option("batch_size"), batch_size, 1, 100_000),
     ):
         if not least <= value <= most:
-            raise SptError(f"{option} is {value}; expected {least} to {most:,}.")
+            raise SptError(f"{name} is {value}; expected {least} to {most:,}.")
     if minutes is not None and not 0 < minutes < math.inf:
-        raise SptError(f"--minutes is {minutes:g}; expected more than 0.")
+        raise SptError(
+            f"{option('minutes')} is {minutes:g}; expected more than 0.", option="minutes"
+        )
     given = [
         name
         for name, there in (
-            ("--recipe", recipe is not None),
-            ("--minutes", minutes is not None),
-            ("--resume", resume),
+            (option("recipe"), recipe is not None),
+            (option("minutes"), minutes is not None),
+            (option("resume", True), resume),
         )
         if there
     ]
     if given and not with_movies:
-        raise SptError(f"{given[0]} is for the fit of a generator; give --movies too.")
+        raise SptError(
+            f"{given[0]} is for the fit of a generator; give {option('movies')} too.",
+            code="conflict",
+            option="movies",
+        )
 
 
 def _plan(recipe: str | Path | GeneratorRecipe | None, minutes: float | None) -> GeneratorRecipe:
@@ -285,13 +291,17 @@ def _fitted(
     checkpoint = home / GENERATOR_CHECKPOINT
     if (home / GENERATOR_CARD).exists() and not (overwrite or resume):
         raise SptError(
-            f"{home} holds a generator already. Leave --movies out to sample it, or add "
-            "--overwrite to fit it anew."
+            f"{home} holds a generator already. Leave {option('movies')} out to sample it, or add "
+            f"{option('overwrite', True)} to fit it anew.",
+            code="exists",
+            option="movies",
         )
     if checkpoint.exists() and not (overwrite or resume):
         raise SptError(
-            f"{home} holds an unfinished fit of a generator. Go on with it by --resume, or start "
-            "anew with --overwrite."
+            f"{home} holds an unfinished fit of a generator. Go on with it by "
+            f"{option('resume', True)}, or start anew with {option('overwrite', True)}.",
+            code="exists",
+            option="resume",
         )
     if not resume:
         checkpoint.unlink(missing_ok=True)
@@ -375,7 +385,9 @@ def _insist_same(generator: Generator, relevance: RelevanceModel, home: Path) ->
     ):
         raise SptError(
             f"the generator in {home} belongs to another model: the model was fitted anew since. "
-            "Fit the generator again: --movies MOVIES --overwrite."
+            f"Fit the generator again: {option('movies', 'MOVIES')} {option('overwrite', True)}.",
+            code="conflict",
+            option="movies",
         )
 
 
@@ -391,8 +403,8 @@ def _notes(generator: Generator, sampler: Sampler, steps: int) -> list[str]:
             "Eq. 11 as printed" if sampler == "paper" else "Eq. 11 with its estimate of x₀ clipped"
         )
         notes.append(
-            f"--sampler {sampler} ({what}): irrelevant pixels end with a standard deviation of "
-            f"about {spread:.3g}, not 1. For samples take "
+            f"{option('sampler', sampler)} ({what}): irrelevant pixels end with a standard "
+            f"deviation of about {spread:.3g}, not 1. For samples take "
             f"{default_sampler(generator.objective)}."
         )
     if generator.objective == "plain":

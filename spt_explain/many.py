@@ -215,6 +215,7 @@ class Run(Generic[What, Result]):
         raise SptError(
             f"none of {len(results)} files could be {self.done_in_words}; the first: {first}",
             exit_code=first.exit_code,
+            code="no-data",
         )
 
     def one(self, one: FoundInput, clock: Clock, following: FoundInput | None = None) -> Result:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.training.processes import pick_device
 from spt_explain.xddpm.simulate.blocks import unfinished_folder, write_movies
 from spt_explain.xddpm.simulate.described import SIGNALS, SIGNALS_OF
@@ -112,11 +112,17 @@ def simulate_movies(
     """
     read = {} if recipe is None else read_recipe(recipe, kind)
     if minutes is not None and not 0 < minutes < math.inf:
-        raise SptError(f"--minutes is {minutes:g}: expected a number above 0.")
+        raise SptError(
+            f"{option('minutes')} is {minutes:g}: expected a number above 0.", option="minutes"
+        )
     device = pick_device(device)
     folder = Path(f"simulated-{kind}" if output is None else output)
     if not folder.name:
-        raise SptError(f"-o {folder} names no new folder: give it a name, e.g. -o movies/.")
+        raise SptError(
+            f"{option('output', folder)} names no new folder: give it a name, e.g. "
+            f"{option('output', 'movies/')}.",
+            option="output",
+        )
     written = write_movies(
         kind,
         _first(movies, read.get("movies"), MOVIES),
@@ -147,7 +153,7 @@ def simulate_movies(
         if not written.made_now:
             notes.append("all were there already: nothing was made.")
     else:
-        notes.append("the time was up: the same command with --resume goes on.")
+        notes.append(f"the time was up: the same command with {option('resume', True)} goes on.")
     return MoviesResult(written.folder, written.finished, report, notes)
 
 
@@ -163,20 +169,31 @@ def read_recipe(path: str | Path, kind: str) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
+        raise SptError(
+            f"{path} was not found: expected a recipe (TOML).", code="not-found"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise SptError(f"{path} can't be read as a recipe (TOML): {reason}.") from error
+        raise SptError(
+            f"{path} can't be read as a recipe (TOML): {reason}.", code="unreadable"
+        ) from error
     for key in values:
         if key not in _RECIPE:
-            raise SptError(f"{path}: there is no {key!r}: expected any of {', '.join(_RECIPE)}.")
+            raise SptError(
+                f"{path}: there is no {key!r}: expected any of {', '.join(_RECIPE)}.",
+                code="wrong-kind",
+            )
     if values.get("kind", kind) != kind:
         raise SptError(
             f"{path} is for {values['kind']!r}, not for {kind}: simulate that, or give another "
-            "recipe."
+            "recipe.",
+            code="conflict",
         )
     if not isinstance(values.get("settings", {}), dict):
-        raise SptError(f"{path}: settings is no table: expected [settings] and NAME = VALUE lines.")
+        raise SptError(
+            f"{path}: settings is no table: expected [settings] and NAME = VALUE lines.",
+            code="wrong-kind",
+        )
     seed = values.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise SptError(f"{path}: seed is {seed!r}: expected a whole number.")
@@ -199,11 +216,12 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
         name = name.replace("-", "_")
         if not equals or not name or not value:
             raise SptError(
-                f"--set {text!r} was not understood; expected NAME=VALUE, e.g. --set noise=0.1 or "
-                "--set radius=0.1..0.2."
+                f"{option('set')} {text!r} was not understood; expected NAME=VALUE, e.g. "
+                f"{option('set', 'noise=0.1')} or {option('set', 'radius=0.1..0.2')}.",
+                option="set",
             )
         if name in settings:
-            raise SptError(f"--set names {name} twice.")
+            raise SptError(f"{option('set')} names {name} twice.", code="conflict", option="set")
         if two := _TWO.fullmatch(value):
             settings[name] = tuple(_number(end) for end in two.groups())
         elif re.fullmatch(_NUMBER, value):

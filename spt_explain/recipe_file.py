@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resources import shipped
 
 
@@ -33,9 +33,11 @@ class RecipeFile(Strict):
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError as error:
-            raise SptError(f"{path} was not found: expected a recipe (TOML).") from error
+            raise SptError(
+                f"{path} was not found: expected a recipe (TOML).", code="not-found"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise SptError(f"{path} is not valid TOML: {error}.") from error
+            raise SptError(f"{path} is not valid TOML: {error}.", code="unreadable") from error
         return cls.of(values, str(path))
 
     @classmethod
@@ -96,15 +98,19 @@ def find_recipe_file(recipe: str | Path, folder: str = "", what: str = "recipe")
     if text in names:
         return shipped("recipes") / folder / f"{text}.toml"
     if own.is_dir():
-        raise SptError(f"--recipe {text} is a folder; expected a recipe (TOML).")
+        raise SptError(
+            f"{option('recipe', text)} is a folder; expected a recipe (TOML).", option="recipe"
+        )
     if own.is_file():
         return own
     if own.suffix:
         raise SptError(
             f"{text} was not found: expected a recipe (TOML), or one of the recipes that ship: "
-            f"{', '.join(names)}."
+            f"{', '.join(names)}.",
+            code="not-found",
         )
     raise SptError(
         f"no {what} is called {text!r}, and there is no such file; recipes that ship: "
-        f"{', '.join(names)}."
+        f"{', '.join(names)}.",
+        code="not-found",
     )

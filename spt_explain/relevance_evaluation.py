@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
-from spt_explain.relevance_test_clips import (
-    gather_test,
-    kinds_of,
-    not_fitted,
-    parted,
-    true_pixels,
-)
+from spt_explain.errors import SptError, option, printable
+from spt_explain.relevance_test_clips import gather_test, kinds_of, not_fitted, parted, true_pixels
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_evaluation import check_folder, write_evaluation
 from spt_explain.report.relevance_files import RelevanceListener, model_folder
@@ -153,13 +147,24 @@ def evaluate_relevance(
     told = listener or RelevanceListener()
     places = [model_folder(Path(m)) for m in _listed(model)]
     if not places:
-        raise SptError("no model was named; expected --model FOLDER, once or several times.")
+        raise SptError(
+            f"no model was named; expected {option('model', 'FOLDER')}, once or several times.",
+            code="not-found",
+            option="model",
+        )
     if len({place.resolve() for place in places}) < len(places):
-        raise SptError("a model was named twice; expected each --model once: they are seeds.")
+        raise SptError(
+            f"a model was named twice; expected each {option('model')} once: they are seeds.",
+            code="conflict",
+            option="model",
+        )
     names, folder = [str(one) for one in _listed(movies)], Path(output)
     check_folder(folder, [Path(n) for n in names if Path(n).exists()], overwrite=overwrite)
     if truth is not None and not Path(truth).is_dir():
-        raise SptError(f"--truth {truth} is no folder: expected masks with the movies' names.")
+        raise SptError(
+            f"{option('truth', truth)} is no folder: expected masks with the movies' names.",
+            option="truth",
+        )
     if yardstick is not None:
         model_folder(Path(yardstick))
     where = pick_device(device)
@@ -329,7 +334,9 @@ def _yardstick(
         other = RelevanceModel.load(model_folder(Path(given)), device=device)
         if (other.frames, *other.size) != (model.frames, *model.size):
             raise SptError(
-                f"the clips of --yardstick {given} have another size than those of the model."
+                f"the clips of {option('yardstick', given)} have another size than those of the "
+                "model.",
+                option="yardstick",
             )
         if other.scale != model.scale:
             notes.append("The yardstick scales pixels in its own way, close to the model's.")
@@ -345,7 +352,7 @@ def _yardstick(
         )
         notes.append(
             f"Nothing was measured with a regressor fitted with pixels missing: {why}. Fit one "
-            "with --recipe yardstick and give it with --yardstick."
+            f"with {option('recipe', 'yardstick')} and give it with {option('yardstick')}."
         )
         return None
     told.stage("fitting a regressor with pixels missing")
@@ -365,7 +372,7 @@ def _yardstick(
         notes.append(
             f"The regressor fitted with pixels missing has R² {found.r2_half:.2f} with half of "
             "them missing: sensitivity_n, insertion and deletion tell little. Give more movies, or "
-            "one that was fitted to more with --yardstick."
+            f"one that was fitted to more with {option('yardstick')}."
         )
     return found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder, whole_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
@@ -267,21 +267,27 @@ def _check_options(
     overlap: float, batch_size: int, figure_formats: Sequence[str], animation: str
 ) -> None:
     if not 0 <= overlap <= 0.9:
-        raise SptError(f"--overlap is {overlap:g}; expected 0 to 0.9.")
+        raise SptError(f"{option('overlap')} is {overlap:g}; expected 0 to 0.9.", option="overlap")
     if batch_size < 1:
-        raise SptError(f"--batch-size is {batch_size}; expected at least 1.")
+        raise SptError(
+            f"{option('batch_size')} is {batch_size}; expected at least 1.", option="batch_size"
+        )
     for fmt in figure_formats:
         if fmt not in FIGURE_FORMATS:
             raise SptError(f"figure format {fmt!r}: expected one of {', '.join(FIGURE_FORMATS)}.")
     if animation not in ("gif", "mp4", "none"):
-        raise SptError(f"--animation {animation}: expected gif, mp4 or none.")
+        raise SptError(
+            f"{option('animation', animation)}: expected gif, mp4 or none.", option="animation"
+        )
     if animation == "mp4":
         import shutil
 
         if shutil.which("ffmpeg") is None:
             raise SptError(
                 "an MP4 needs the program ffmpeg, which was not found: install it, or give "
-                "--animation gif."
+                f"{option('animation', 'gif')}.",
+                code="unavailable",
+                option="animation",
             )
 
 
@@ -292,7 +298,9 @@ def _one_movie(movie: str | Path | Movie) -> Movie:
         return movie
     found = find_movies([str(movie)])
     if len(found) != 1:
-        raise SptError(f"{movie} holds {len(found)} movies; expected one. Give one by name.")
+        raise SptError(
+            f"{movie} holds {len(found)} movies; expected one. Give one by name.", code="wrong-kind"
+        )
     return found[0]
 
 

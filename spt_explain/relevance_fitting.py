@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
@@ -197,7 +197,9 @@ def fit_relevance(
         if model.cutting != examples.layout:
             raise SptError(
                 "clips are cut otherwise here than those that the model was fitted to: give the "
-                "options of that fit (--tile, --frames, --stride, --bin, --channel, --z)."
+                f"options of that fit ({option('tile')}, {option('frames')}, {option('stride')}, "
+                f"{option('bin')}, {option('channel')}, {option('z')}).",
+                option="tile",
             )
         _fit_generator(model, examples, folder, where, of_generator, True, told)
         return RelevanceFit(model, folder, [], list(examples.notes), read_sidecar(folder))
@@ -281,12 +283,14 @@ def _changed(plan: RelevanceRecipe, *, minutes: float | None, seed: int | None) 
     """Return a recipe with the numbers that options give; minutes replace numbers of steps."""
     if minutes is not None:
         if not 0 < minutes < math.inf:
-            raise SptError(f"--minutes is {minutes:g}; expected more than 0.")
+            raise SptError(
+                f"{option('minutes')} is {minutes:g}; expected more than 0.", option="minutes"
+            )
         timed = {"minutes": minutes, "regressor_steps": None, "mask_steps": None}
         plan = plan.model_copy(update={"schedule": plan.schedule.model_copy(update=timed)})
     if seed is not None:
         if not 0 <= seed < 2**63:
-            raise SptError(f"--seed is {seed}; expected 0 or more.")
+            raise SptError(f"{option('seed')} is {seed}; expected 0 or more.", option="seed")
         plan = plan.model_copy(update={"seed": seed})
     return plan
 
@@ -328,16 +332,22 @@ def _may_fit(
         if generator:
             raise SptError(
                 f"{folder} holds a finished model and its generator: there is nothing to go on "
-                "with."
+                "with.",
+                code="conflict",
             )
     if finished and not overwrite:
         raise SptError(
-            f"{folder} holds a model already. Add --overwrite, or name another folder with -o."
+            f"{folder} holds a model already. Add {option('overwrite', True)}, or name another "
+            f"folder with {option('output')}.",
+            code="exists",
+            option="overwrite",
         )
     if begun and not finished and not (resume or overwrite):
         raise SptError(
-            f"{folder} holds an unfinished fit. Go on with it by --resume, or start anew with "
-            "--overwrite."
+            f"{folder} holds an unfinished fit. Go on with it by {option('resume', True)}, or "
+            f"start anew with {option('overwrite', True)}.",
+            code="exists",
+            option="resume",
         )
     ours = [Path(one) for one in inputs if Path(one).exists()]
     refuse_folder(
@@ -427,5 +437,8 @@ def _generator_recipe(
     if minutes is None:
         return plan
     if not 0 < minutes < math.inf:
-        raise SptError(f"--generator-minutes is {minutes:g}; expected more than 0.")
+        raise SptError(
+            f"{option('generator_minutes')} is {minutes:g}; expected more than 0.",
+            option="generator_minutes",
+        )
     return plan.model_copy(update={"minutes": minutes, "steps": None})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.report.relevance_files import read_sidecar
 
 if TYPE_CHECKING:
@@ -71,15 +71,18 @@ def gather_test(
     if len(examples.names) != len(model.signal.names):
         raise SptError(
             f"the signal has {len(examples.names)} values, the model was fitted to "
-            f"{len(model.signal.names)} ({', '.join(model.signal.names)}). Name them: --signal "
-            "FILE:COLUMN."
+            f"{len(model.signal.names)} ({', '.join(model.signal.names)}). Name them: "
+            f"{option('signal')} FILE:COLUMN.",
+            option="signal",
         )
     for own, here in zip(model.signal.names, examples.names, strict=True):
         if _without_unit(own) != _without_unit(here):
             raise SptError(
                 f"the signal here is {', '.join(examples.names)}; the model predicts "
-                f"{', '.join(model.signal.names)}. Leave --signal out, or name the same columns: "
-                "--signal FILE:COLUMN."
+                f"{', '.join(model.signal.names)}. Leave {option('signal')} out, or name the same "
+                f"columns: {option('signal', 'FILE:COLUMN')}.",
+                code="conflict",
+                option="signal",
             )
     return examples, column or ",".join(examples.names)
 
@@ -105,7 +108,8 @@ def _default_signal(model: RelevanceModel, place: Path, names: Sequence[str]) ->
     find_films(names, channel=model.cutting.channel, z=model.cutting.z)  # what is no movie
     raise SptError(
         f"no table with the column {columns[0]} is beside the movies: name the signal with "
-        "--signal FILE."
+        f"{option('signal', 'FILE')}.",
+        option="signal",
     )
 
 
@@ -135,10 +139,7 @@ def _has_columns(table: Path, columns: Sequence[str]) -> bool:
 
 
 def not_fitted(
-    examples: Examples,
-    places: Sequence[Path],
-    models: Sequence[RelevanceModel],
-    notes: list[str],
+    examples: Examples, places: Sequence[Path], models: Sequence[RelevanceModel], notes: list[str]
 ) -> NDArray[np.int64]:
     """Return clips of movies that no model was fitted to."""
     here = [_absolute(one, Path.cwd()) for one in examples.sources]
@@ -207,14 +208,18 @@ def true_pixels(
         name = Path(str(source["name"])).name
         path = next((each / name for each in folders if (each / name).is_file()), None)
         if path is None:
-            raise SptError(f"the true pixels of {name} are missing: expected {folders[0] / name}.")
+            raise SptError(
+                f"the true pixels of {name} are missing: expected {folders[0] / name}.",
+                code="not-found",
+            )
         with Stack(path) as stack:
             grey = np.stack([np.asarray(frame) for frame in stack])
         masks = grey != 0
         if masks.all() or (grey != np.round(grey)).any():
             raise SptError(
                 f"{path} holds no mask: expected 0 where a pixel does not carry the signal, and a "
-                "whole number where it does."
+                "whole number where it does.",
+                code="no-data",
             )
         size = (source["frames"], source["height"], source["width"])
         if masks.shape != size:

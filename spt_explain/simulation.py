@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spt_explain import __version__
 from spt_explain.diffusion.population import check_seed, simulate_recording
 from spt_explain.diffusion.recording import Recording
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies.render import Optics, check_movie, render_movie
 from spt_explain.report.files import appear_together
 from spt_explain.report.tables import FORMATS, refuse_to_overwrite, sidecar_path
@@ -41,7 +41,7 @@ COLUMNS = {
     "before blur and noise (given the diffusivities, jumps or speed of an ATTM, CTRW or LW track); "
     "0 for immobile particles",
     "sigma_loc_um": "standard deviation of the localisation noise along x, in µm",
-    "filled": "whether the position was filled in for a missed frame (with --fill-missing)",
+    "filled": "whether the position was filled in for a missed frame",
 }
 """What the columns of the table mean."""
 
@@ -133,7 +133,11 @@ def simulate_files(
     if table is not None and fmt != "json":
         paths.insert(1, sidecar_path(table))
     if len({path.resolve() for path in paths}) < len(paths):
-        raise SptError(f"-o and --movie both name {stack}: give them different names.")
+        raise SptError(
+            f"{option('output')} and {option('movie')} both name {stack}: give them different "
+            "names.",
+            option="output",
+        )
     refuse_to_overwrite(paths, [], overwrite=overwrite)
     seed = check_seed(seed)
 
@@ -180,7 +184,10 @@ def _table_path(output: str | None, fmt: str | None) -> tuple[Path | None, str]:
     """Return where the table goes (None for standard output), and as what."""
     if output == "-":
         if fmt == "parquet":
-            raise SptError("Parquet can't be written to standard output; give -o FILE.parquet.")
+            raise SptError(
+                f"Parquet can't be written to standard output; give {option('output', 'FILE')}.",
+                option="output",
+            )
         return None, fmt or "csv"
     if output is None:
         return Path(f"{DEFAULT_OUTPUT}.{fmt or 'csv'}"), fmt or "csv"
@@ -191,7 +198,12 @@ def _table_path(output: str | None, fmt: str | None) -> tuple[Path | None, str]:
             "table. Add an ending."
         )
     if fmt is not None and fmt != ending:
-        raise SptError(f"--format {fmt} contradicts -o {output}; give one of the two.")
+        raise SptError(
+            f"{option('format', fmt)} contradicts {option('output')} {output}; give one of the "
+            "two.",
+            code="conflict",
+            option="format",
+        )
     return Path(output), ending
 
 
@@ -199,7 +211,10 @@ def _movie_path(movie: str | None) -> Path | None:
     if movie is None:
         return None
     if Path(movie).suffix.lower() not in (".tif", ".tiff"):
-        raise SptError(f"--movie {movie} is no TIFF: expected a name that ends in .tif.")
+        raise SptError(
+            f"{option('movie', movie)} is no TIFF: expected a name that ends in .tif.",
+            option="movie",
+        )
     return Path(movie)
 
 
@@ -230,12 +245,15 @@ def _provenance(
 def _notes(recording: Recording, fmt: str, stack: Path | None) -> list[str]:
     notes = []
     if fmt != "csv":
-        notes.append("spt-explain classify reads tracks as CSV: use --format csv to classify them.")
+        notes.append(
+            f"classify reads simulated tracks as CSV only: give {option('format', 'csv')} to "
+            "classify them."
+        )
     doubted = [
-        f"{option} {value:g}"
-        for option, value in (
-            ("--pixel-size-um", recording.pixel_size_um),
-            ("--frame-interval-s", recording.frame_interval_s),
+        option(name, f"{value:g}")
+        for name, value in (
+            ("pixel_size_um", recording.pixel_size_um),
+            ("frame_interval_s", recording.frame_interval_s),
         )
         if value == 1
     ]

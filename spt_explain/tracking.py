@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import NotTracksError, SptError, printable
+from spt_explain.errors import NotTracksError, SptError, command, option, printable
 from spt_explain.many import InputResult, Listener, Run
 from spt_explain.movies import track_movie
 from spt_explain.movies.look import Look, frames_of, look_at
@@ -157,7 +157,7 @@ def track_files(
     check_parameters(settings.diameter, settings.minmass, settings.search_range, settings.memory)
     check_options(pixel_size_um, frame_interval_s, override_units)
     if jobs is not None and jobs < 1:
-        raise SptError(f"--jobs is {jobs}: expected 1 or more.")
+        raise SptError(f"{option('jobs')} is {jobs}: expected 1 or more.", option="jobs")
     if "-" in names:
         raise SptError("A movie can't be read from standard input: give the name of its file.")
     movies = find_movies(names)
@@ -371,15 +371,11 @@ def _remarks(result: TrackedFile, units: Mapping[str, Any], path: Path) -> list[
     """Return what a parameter file begins with."""
     from spt_explain.version import __version__
 
-    given = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f" {value!r}")
-        for name, value in units.items()
-        if value
-    ]
+    given = [option(name, value) for name, value in units.items() if value]
     options = f", {' '.join(given)}" if given else ""
     return [
         f"How spt-explain {__version__} tracked {result.name}{options}.",
-        f"Track another movie in the same way: spt-explain track MOVIE --parameters {path.name}",
+        "Track another movie in the same way: " + command("track", "MOVIE", parameters=path.name),
         'A value may be changed, or "auto": it is found from the movie then.',
     ]
 

@@ -260,7 +260,7 @@ def test_scores_on_the_movie(explainer, shared_tracks, shared_stacks, tmp_path):
         def progress(self, what, done, total):
             heard.append(what)
 
-    with pytest.raises(SptError, match="--pixel-size-um"):
+    with pytest.raises(SptError, match="pixel_size_um="):
         go(explainer, bacteria, output=str(tmp_path / "no"), pictures=pictures, listener=Heard())
     assert heard == []  # said before an hour of work, not after
     with pytest.raises(SptError, match="expected one"):

@@ -202,7 +202,7 @@ def test_without_diffusers_it_says_what_to_install_before_anything_else(
 
 def test_a_folder_with_a_space_is_quoted_in_what_to_type(movies, tmp_path):
     make_model().save(tmp_path / "my model")
-    with pytest.raises(SptError, match=r"--model '.*my model' --movies"):
+    with pytest.raises(SptError, match=r"model= '.*my model' movies="):
         generate_relevance(tmp_path / "my model", tmp_path / "s", device="cpu")
 
 

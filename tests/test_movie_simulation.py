@@ -129,11 +129,11 @@ def test_a_setting_may_have_a_hyphen_and_comes_once():
 
 def test_time_and_device_are_checked(tmp_path, monkeypatch):
     for minutes in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(SptError, match="--minutes"):
+        with pytest.raises(SptError, match="minutes="):
             simulate_movies("spots", **SMALL, minutes=minutes, output=tmp_path / "m")
     monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "built without CUDA")
     for device, said in (("cuda", "built without CUDA. Leave it out"), ("mps", "cuda or cpu")):
-        with pytest.raises(SptError, match=f"--device {device}: .*{said}"):
+        with pytest.raises(SptError, match=f"device= {device}: .*{said}"):
             simulate_movies("spots", **SMALL, device=device, output=tmp_path / "m")
     with pytest.raises(SptError, match="no new folder"):
         simulate_movies("spots", **SMALL, output="/")

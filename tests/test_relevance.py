@@ -155,9 +155,9 @@ def test_an_animation_has_all_frames_and_words_fit(explained):
 
 def test_results_are_not_written_over_unasked(fitted, explained, tmp_path):
     folder, found = fitted
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         explain_relevance(folder / "cell-1.tif", found.folder, explained.folder)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         fit_relevance(folder, "area", found.folder, recipe=tiny())
     own = tmp_path / "own"
     own.mkdir()
@@ -264,7 +264,7 @@ def test_an_interrupted_fit_is_kept_and_resumed_to_the_same(patched, fitted, tmp
     with pytest.raises(KeyboardInterrupt):
         fit_relevance(folder, folder / "areas.csv", out, **given, listener=_Stopper())
     assert (out / "fit.checkpoint").exists()
-    with pytest.raises(SptError, match="--resume"):
+    with pytest.raises(SptError, match="resume=True"):
         fit_relevance(folder, folder / "areas.csv", out, **given)
     again = fit_relevance(folder, folder / "areas.csv", out, **given, resume=True)
     for name, value in plain.model.masker.state_dict().items():
@@ -428,14 +428,6 @@ def test_recipes_are_found_by_name_or_file(tmp_path):
         find_recipe(tmp_path)
     (tmp_path / "mine.toml").write_text("[schedule]\nminutes = 3\n")
     assert find_recipe(tmp_path / "mine.toml")[0].schedule.minutes == 3
-
-
-def test_the_shipped_recipe_names_every_number_with_its_default():
-    from spt_explain.report.relevance_recipe import recipe_text
-    from spt_explain.resources import shipped
-
-    written = (shipped("recipes") / "relevance" / "default.toml").read_text(encoding="utf-8")
-    assert written == recipe_text(RelevanceRecipe()), "write it anew with recipe_text"
 
 
 def test_minutes_and_seed_replace_those_of_the_recipe():

@@ -13,7 +13,8 @@ import click
 
 from spt_explain import __version__
 from spt_explain.cli.groups import LazyGroup
-from spt_explain.errors import SptError
+from spt_explain.cli.spelling import CommandLineSpelling
+from spt_explain.errors import SptError, use_spelling
 from spt_explain.threads import threads_busy
 
 _COMMANDS = {
@@ -65,7 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
+        with use_spelling(CommandLineSpelling()):
+            code = group.main(arguments, prog_name="spt-explain", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
         # who presses Ctrl-C again leaves at once, or gets no traceback of libraries that tidy up
         if argv is None:

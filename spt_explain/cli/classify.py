@@ -80,7 +80,9 @@ def command(
     from spt_explain.last_run import remember
 
     if as_json and output == "-":
-        raise SptError("--json and -o - both want standard output; give one of the two.")
+        raise SptError(
+            "--json and -o - both want standard output; give one of the two.", code="conflict"
+        )
     policy = policy_of(options)
 
     def make_classifier() -> Classifier:

@@ -25,12 +25,7 @@ def make_console(*, quiet: bool = False) -> Console:
 
 def make_progress(console: Console) -> Progress:
     """Return a progress display on stderr; it shows nothing where stderr is not a terminal."""
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),

@@ -73,13 +73,7 @@ if TYPE_CHECKING:
     "200-399, 400-699, 700-1000 points), for errors that are alike in all bands.",
 )
 @recorded_options
-@number_option(
-    "--seed",
-    int,
-    default=1,
-    metavar="N",
-    help="Seed of simulation, choice and noise.",
-)
+@number_option("--seed", int, default=1, metavar="N", help="Seed of simulation, choice and noise.")
 @quality_options
 @network_options
 @click.option(
@@ -281,10 +275,7 @@ def _by_noise(run: TestRun) -> Table:
     names += ["error of α"] * with_alpha + ["paper"] * run.published
     table = plain_table("1/SNR", *names)
     for row in rows:
-        cells = [
-            "not known" if row["noise"] is None else f"{row['noise']:g}",
-            *_cells(row),
-        ]
+        cells = ["not known" if row["noise"] is None else f"{row['noise']:g}", *_cells(row)]
         if with_alpha:
             cells.append(_alpha_cell(row))
         if run.published:

@@ -254,12 +254,15 @@ def _check(context: click.Context, *, plot: bool, movie: str | None, method: str
     if movie is None and "animate" in given:
         raise SptError("--animate draws on the frames of a stack; name it with --movie.")
     if not plot and "picks" in given:
-        raise SptError("--picks is for the figures of --plot; give that too.")
+        raise SptError("--picks is for the figures of --plot; give that too.", code="conflict")
     if not plot and movie is None and "figure_format" in given:
-        raise SptError("--figure-format is for the figures of --plot and --movie; give one.")
+        raise SptError(
+            "--figure-format is for the figures of --plot and --movie; give one.", code="conflict"
+        )
     if "layer" in given and method not in ("gradcam", "layercam"):
         raise SptError(
-            f"--layer is for --method gradcam and layercam, not {method}; give one of the two."
+            f"--layer is for --method gradcam and layercam, not {method}; give one of the two.",
+            code="conflict",
         )
 
 
@@ -282,7 +285,8 @@ def _inputs(
     if last and not there:
         raise SptError(
             f"what was last classified is not there any more ({_some(last)}): expected it, as no "
-            "INPUT was named. Name what to explain."
+            "INPUT was named. Name what to explain.",
+            code="not-found",
         )
     if there:
         known = {name: settings[name] for name in REMEMBERED if name in settings}

@@ -124,7 +124,7 @@ def label_option(function: F) -> F:
             show_default=True,
             metavar="NAME",
             help="Column of --data with the class names.",
-        ),
+        )
     )(function)
 
 
@@ -304,7 +304,7 @@ def refuse_unused(
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
             option = "--" + name.replace("_", "-")
             what = "simulated tracks, and --data was given" if with_data else "--data"
-            raise SptError(f"{option} is for {what}. Leave one of the two out.")
+            raise SptError(f"{option} is for {what}. Leave one of the two out.", code="conflict")
 
 
 def output_options(function: F) -> F:
@@ -384,7 +384,10 @@ def parse_columns(given: Sequence[str]) -> dict[str, str] | None:
                     f"role of {', '.join(ROLES)}, e.g. --columns particle=Track,frame=Slice,x=X,y=Y"
                 )
             if role in columns:
-                raise SptError(f"--columns names {role} twice: {columns[role]!r} and {name!r}.")
+                raise SptError(
+                    f"--columns names {role} twice: {columns[role]!r} and {name!r}.",
+                    code="conflict",
+                )
             columns[role] = name
     return columns or None
 

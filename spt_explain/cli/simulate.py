@@ -59,7 +59,8 @@ def _hint_at_movies(context: click.Context) -> None:
         if (kind := word.strip().lower()) in KINDS:
             raise SptError(
                 f"{kind} is a kind of movies, which are simulated by themselves: spt-explain "
-                f"simulate {kind}."
+                f"simulate {kind}.",
+                code="wrong-kind",
             )
     near = difflib.get_close_matches(given.lower(), KINDS, n=1, cutoff=0.75)
     if near and not set(",:") & set(given):
@@ -69,12 +70,7 @@ def _hint_at_movies(context: click.Context) -> None:
 @click.command("simulate", cls=_ByKind)
 @click.argument("kind", metavar="KIND")
 @click.option(
-    "--tracks",
-    type=int,
-    default=200,
-    show_default=True,
-    metavar="N",
-    help="Number of tracks.",
+    "--tracks", type=int, default=200, show_default=True, metavar="N", help="Number of tracks."
 )
 @click.option(
     "--length",
@@ -286,7 +282,9 @@ def command(
     from spt_explain.simulation import simulate_files
 
     if as_json and output == "-":
-        raise SptError("--json and -o - both want standard output; give one of the two.")
+        raise SptError(
+            "--json and -o - both want standard output; give one of the two.", code="conflict"
+        )
     recording = Recording.of(
         length=length,
         alpha=alpha,

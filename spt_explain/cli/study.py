@@ -117,13 +117,7 @@ def erasure_command(**options: Any) -> int:
     metavar="FRAMES",
     help="Change every so many frames: more is faster and coarser.",
 )
-@number_option(
-    "--length",
-    int,
-    default=1000,
-    metavar="POINTS",
-    help="Points of the trajectory.",
-)
+@number_option("--length", int, default=1000, metavar="POINTS", help="Points of the trajectory.")
 @number_option(
     "--threshold",
     float,

@@ -195,7 +195,9 @@ def command(
     from spt_explain.tracking import track_files
 
     if as_json and output == "-":
-        raise SptError("--json and -o - both want standard output; give one of the two.")
+        raise SptError(
+            "--json and -o - both want standard output; give one of the two.", code="conflict"
+        )
     settings = _settings(parameters, options)
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:

@@ -238,7 +238,9 @@ def remove_command(name: str, yes: bool, quiet: bool) -> int:
     folder = check_removable(name)
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
-            raise SptError(f"give --yes to remove {name}: there is no terminal to ask on.")
+            raise SptError(
+                f"give --yes to remove {name}: there is no terminal to ask on.", code="conflict"
+            )
         if not click.confirm(f"Remove {name} ({folder})?", err=True):
             click.echo("Nothing was removed.", err=True)
             return 0

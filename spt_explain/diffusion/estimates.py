@@ -10,7 +10,7 @@ import numpy as np
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.diffusion.covariance import estimate_covariance
 from spt_explain.diffusion.msd import msd_exponent
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.tracks.runs import offsets_of
 from spt_explain.tracks.thinning import renumbered, thin
 
@@ -32,8 +32,9 @@ def check_exposure(exposure: float) -> None:
     """
     if not 0 <= exposure <= 1:
         raise SptError(
-            f"--exposure is {exposure:g}; expected the share of the frame that the shutter is "
-            "open, 0 to 1: exposure time divided by frame interval."
+            f"{option('exposure')} is {exposure:g}; expected the share of the frame that the "
+            "shutter is open, 0 to 1: exposure time divided by frame interval.",
+            option="exposure",
         )
 
 

@@ -6,7 +6,7 @@ import difflib
 import math
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 
 def parse_mixture(text: str) -> dict[str, float]:
@@ -55,7 +55,11 @@ def _class_named(word: str) -> str:
         if name.lower() == word.lower():
             return name
     if word.lower() == "immobile":
-        raise SptError("immobile particles come with --immobile SHARE, beside a class or all.")
+        raise SptError(
+            f"immobile particles come with {option('immobile', 'SHARE')}, beside a class or all.",
+            code="conflict",
+            option="immobile",
+        )
     near = difflib.get_close_matches(
         word.lower(), [name.lower() for name in (*CLASS_NAMES, "all")], n=1
     )
@@ -75,6 +79,7 @@ def _share(part: str, text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise SptError(
             f"{part[:60]!r} was not understood: the share of a class is a number above 0, as in "
-            "SubFBM:0.3."
+            "SubFBM:0.3.",
+            code="wrong-kind",
         )
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spt_explain.diffusion.classes import CLASSES
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +103,9 @@ def _paths(
         )
     else:
         raise SptError(
-            f"tracks of {CLASSES[index].name} with α = {alpha[still[0]]:g} and "
-            f"{lengths[still[0]]} points hardly ever move. Ask for a larger --alpha or --length."
+            f"tracks of {CLASSES[index].name} with α = {alpha[still[0]]:g} and {lengths[still[0]]} "
+            f"points hardly ever move. Ask for a larger {option('alpha')} or {option('length')}.",
+            option="alpha",
         )
     steps /= scale[:, None, None]
     path = np.zeros((len(alpha), n_points, 2))

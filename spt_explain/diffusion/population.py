@@ -19,7 +19,7 @@ from spt_explain.diffusion.recording import (
     lost_frames,
     shares_to_counts,
 )
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.tracks.table import Calibration, Source, Tracks
 
 if TYPE_CHECKING:
@@ -244,7 +244,10 @@ def check_seed(seed: int | None) -> int:
 
         return secrets.randbelow(2**31)
     if not 0 <= seed < 2**63:
-        raise SptError(f"--seed is {seed}: expected a whole number from 0 to 2^63 − 1.")
+        raise SptError(
+            f"{option('seed')} is {seed}: expected a whole number from 0 to 2^63 − 1.",
+            option="seed",
+        )
     return seed
 
 

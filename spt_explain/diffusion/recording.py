@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,8 +131,9 @@ class Recording:
         low, high = self.length
         if low != int(low) or high != int(high) or low < 2 or high > MAX_POINTS:
             raise SptError(
-                f"--length is {self.length}: expected whole numbers of points, from 2 to "
-                f"{MAX_POINTS:,}, as in 20-200."
+                f"{option('length')} is {self.length}: expected whole numbers of points, from 2 to "
+                f"{MAX_POINTS:,}, as in 20-200.",
+                option="length",
             )
         for name, least, most, meaning in (
             ("noise", 0.0, 1e3, "the noise in units of a frame's displacement (1/SNR), 0 to 1000"),
@@ -146,12 +147,16 @@ class Recording:
                 raise SptError(f"{option_of(name)} is {span}: expected {meaning}.")
         if not 0 <= self.immobile <= 1:
             raise SptError(
-                f"--immobile is {self.immobile:g}: expected a share of the particles, 0 to 1."
+                f"{option('immobile')} is {self.immobile:g}: expected a share of the particles, 0 "
+                "to 1.",
+                option="immobile",
             )
         if self.immobile and not self.noise.high:
             raise SptError(
-                "--immobile was given without noise: an immobile particle is noise around a fixed "
-                "point. Add --noise, as in --noise 0.5."
+                f"{option('immobile')} was given without noise: an immobile particle is noise "
+                f"around a fixed point. Add {option('noise')}, as in {option('noise', '0.5')}.",
+                code="conflict",
+                option="immobile",
             )
         for name, value, least, most, unit in (
             ("pixel_size_um", self.pixel_size_um, 1e-3, 100.0, "µm"),
@@ -231,9 +236,11 @@ def alpha_range(kind: DiffusionClass, wanted: Span | None) -> Span:
         inside, said = wanted == (1, 1), "exactly 1"
     if not inside:
         raise SptError(
-            f"--alpha {wanted} can't be had from {kind.name}: its exponents are {said}. "
-            f"Leave --alpha out for {Span(kind.alpha_low, kind.alpha_high)}, or simulate one class "
-            "at a time."
+            f"{option('alpha', wanted)} can't be had from {kind.name}: its exponents are {said}. "
+            f"Leave {option('alpha')} out for {Span(kind.alpha_low, kind.alpha_high)}, or simulate "
+            "one class at a time.",
+            option="alpha",
+            code="conflict",
         )
     return wanted
 
@@ -298,13 +305,14 @@ def check_size(tracks: int, length: Span) -> None:
         If `tracks` is below 1, or there would be more than `MAX_ROWS` positions.
     """
     if tracks < 1:
-        raise SptError(f"--tracks is {tracks}: expected 1 or more.")
+        raise SptError(f"{option('tracks')} is {tracks}: expected 1 or more.", option="tracks")
     rows = tracks * sum(length) / 2
     if rows > MAX_ROWS:
         raise SptError(
             f"{tracks:,} tracks of {length} points are about {rows:,.0f} positions: at most "
-            f"{MAX_ROWS:,} are simulated at a time. Lower --tracks or --length, or simulate "
-            "several files with different seeds."
+            f"{MAX_ROWS:,} are simulated at a time. Lower {option('tracks')} or "
+            f"{option('length')}, or simulate several files with different seeds.",
+            option="tracks",
         )
 
 

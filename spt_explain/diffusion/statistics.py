@@ -92,10 +92,7 @@ class _Spans:
 
     def part(self, i: int, n: int) -> _Spans:
         """Return the i-th of n parts of each run."""
-        return _Spans(
-            self.starts + self.counts * i // n,
-            self.starts + self.counts * (i + 1) // n,
-        )
+        return _Spans(self.starts + self.counts * i // n, self.starts + self.counts * (i + 1) // n)
 
     def but_last(self) -> _Spans:
         return _Spans(self.starts, self.stops - 1)

@@ -289,10 +289,7 @@ def _mean(sums: Floats) -> Floats:
 
 
 def _intervals(
-    coefficients: Sequence[_Coefficient],
-    resamples: int,
-    level: float,
-    seed: np.random.SeedSequence,
+    coefficients: Sequence[_Coefficient], resamples: int, level: float, seed: np.random.SeedSequence
 ) -> list[tuple[float, float]]:
     """Return bootstrap intervals of coefficients of the same tracks, drawn together."""
     n = len(coefficients[0].parts) if coefficients else 0

@@ -172,7 +172,9 @@ def erase(
     elif how == "cut":
         kept = ~mask
     else:
-        raise SptError(f"no way to erase is called {how!r}; expected cut, rest or line.")
+        raise SptError(
+            f"no way to erase is called {how!r}; expected cut, rest or line.", code="not-found"
+        )
     total = np.concatenate([[0], np.cumsum(kept)])
     ends = total[offsets - offsets[0]]
     path = np.cumsum(steps[kept], axis=0)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain import erasure
 from spt_explain.explain.methods import Method, check_method
 from spt_explain.explain.scores import ScoreOf
@@ -75,11 +75,13 @@ class How:
         ):
             if value not in known:
                 raise SptError(f"--{name} is {value!r}; expected one of {_or(known)}.")
-        _check_whole("--draws", self.draws, "0 (no check) or more")
-        _check_whole("--seed", self.seed, "0 or more")
+        _check_whole(option("draws"), self.draws, "0 (no check) or more")
+        _check_whole(option("seed"), self.seed, "0 or more")
         if not (isinstance(self.share, (int, float, np.number)) and 0 < self.share < 1):
             raise SptError(
-                f"--share is {self.share!r}; expected a share of the frames, above 0 and below 1."
+                f"{option('share')} is {self.share!r}; expected a share of the frames, above 0 and "
+                "below 1.",
+                option="share",
             )
 
     def notes(self) -> list[str]:
@@ -87,8 +89,8 @@ class How:
         if not 0 < self.draws < FEWEST_DRAWS:
             return []
         return [
-            f"--draws is {self.draws}: of maps that point nowhere, 1 in {self.draws + 1} passes "
-            f"such a check by chance. Expected {FEWEST_DRAWS} or more."
+            f"{option('draws')} is {self.draws}: of maps that point nowhere, 1 in {self.draws + 1} "
+            f"passes such a check by chance. Expected {FEWEST_DRAWS} or more."
         ]
 
 

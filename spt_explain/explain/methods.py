@@ -53,9 +53,13 @@ def check_method(method: str, layer: str) -> None:
     SptError
     """
     if method not in METHODS:
-        raise SptError(f"no method is called {method!r}; there are: {', '.join(METHODS)}.")
+        raise SptError(
+            f"no method is called {method!r}; there are: {', '.join(METHODS)}.", code="not-found"
+        )
     if method in LAYER_METHODS and layer not in BLOCKS:
-        raise SptError(f"no layer is called {layer!r}; there are: {', '.join(BLOCKS)}.")
+        raise SptError(
+            f"no layer is called {layer!r}; there are: {', '.join(BLOCKS)}.", code="not-found"
+        )
 
 
 def maps(

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain import erasure
 from spt_explain.explain.how import LAST, How
-from spt_explain.explain.methods import (
-    LAYER_METHODS,
-    STRIDES,
-    Method,
-    maps,
-    resolution,
-)
+from spt_explain.explain.methods import LAYER_METHODS, STRIDES, Method, maps, resolution
 from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import NODES
@@ -132,9 +126,16 @@ class Explainer:
         for name in (self.how.class_name, self.how.against):
             if name and name not in self.classes:
                 known = ", ".join(self.classes)
-                raise SptError(f"the network knows no class {name!r}; it knows {known}.")
+                raise SptError(
+                    f"the network knows no class {name!r}; it knows {known}.", code="not-found"
+                )
         if self.how.class_name and self.how.class_name == self.how.against:
-            raise SptError(f"--class and --against are both {self.how.against}; give two.")
+            raise SptError(
+                f"{option('class_name')} and {option('against')} are both {self.how.against}; give "
+                "two.",
+                code="conflict",
+                option="class_name",
+            )
 
     def explain(
         self,
@@ -443,7 +444,9 @@ def _rows(examined: Examined, only: Sequence[int]) -> dict[str, Any]:
         if not kept.any():
             row = table[chosen].iloc[0]
             raise SptError(
-                f"particle {row['particle']} was not classified: {row['status']} ({row['reason']})."
+                f"particle {row['particle']} was not classified: {row['status']} "
+                f"({row['reason']}).",
+                code="no-data",
             )
     if not kept.all():
         table = table[kept]
@@ -537,6 +540,6 @@ def _remarks(
         out[these] = (
             f"{n} node{'s' if n > 1 else ''} of {layer} ({STRIDES[layer]} frames each) "
             f"cover{'' if n > 1 else 's'} this track: too coarse to say where. "
-            "--method auto looks closer."
+            f"{option('method', 'auto')} looks closer."
         )
     return out

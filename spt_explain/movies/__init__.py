@@ -71,11 +71,7 @@ def track_stack(
         option can't be used; if there are no spots, or too many to link.
     """
     settings = TrackingSettings(
-        diameter=diameter,
-        minmass=minmass,
-        search_range=search_range,
-        memory=memory,
-        dark=dark,
+        diameter=diameter, minmass=minmass, search_range=search_range, memory=memory, dark=dark
     )
     return track_movie(
         name,

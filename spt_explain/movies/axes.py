@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies.settings import DEFAULT_Z
 
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ def check_choice(channel: int | None, z: str | int) -> None:
     if channel is not None and (
         isinstance(channel, bool) or not isinstance(channel, int) or channel < 1
     ):
-        raise SptError(f"--channel is {channel}: expected a whole number from 1.")
+        raise SptError(
+            f"{option('channel')} is {channel}: expected a whole number from 1.", option="channel"
+        )
     good = z in ("max", "mean") if isinstance(z, str) else isinstance(z, int) and z >= 1
     if not good or isinstance(z, bool):
         raise SptError(
-            f"--z is {z}: expected max (the brightest of all planes), mean, or the number of one "
-            "plane from 1."
+            f"{option('z')} is {z}: expected max (the brightest of all planes), mean, or the "
+            "number of one plane from 1.",
+            option="z",
         )
 
 
@@ -144,7 +147,7 @@ def plan_axes(
         elif i == channels:
             _check_channel(channel, n, name)
             number = number.take([(channel or 1) - 1], axis=i)
-            other = "" if channel else "; --channel picks another"
+            other = "" if channel else f"; {option('channel')} picks another"
             notes.append(f"Channel {channel or 1} of {n} (axis C) was read{other}.")
         else:
             number = number.take([0], axis=i)
@@ -152,7 +155,10 @@ def plan_axes(
             notes.append(f"Only the first of {n} entries of axis {a} ({kind}) was read.")
     if depth is None and isinstance(z, int) and z > 1:
         raise SptError(
-            f"--z {z}: {name} has one plane of depth ({shown}). Leave --z out, or give 1."
+            f"{option('z', z)}: {name} has one plane of depth ({shown}). Leave {option('z')} out, "
+            "or give 1.",
+            option="z",
+            code="conflict",
         )
     colour = None
     if channels is None and channel is not None:
@@ -184,7 +190,8 @@ def _find_time(
         raise SptError(
             f"{name} is a Z-stack without time ({why}{shown}): {n} planes of depth at one moment, "
             "in which no motion can be tracked.\nIf the planes are frames in time, say so in Fiji "
-            "with Image > Properties (swap slices and frames), save it, and track that."
+            "with Image > Properties (swap slices and frames), save it, and track that.",
+            code="wrong-kind",
         )
     if time is None and channel is None:
         time = next((i for i, _, n in outer if n > MAX_CHANNELS), None)
@@ -192,7 +199,8 @@ def _find_time(
         held = f"one frame of {outer[0][2]} channels" if outer else "one frame"
         raise SptError(
             f"{name} holds {held} ({shown}): no motion can be tracked. Expected a time "
-            "series: save the whole stack in one file, time as its frames."
+            "series: save the whole stack in one file, time as its frames.",
+            code="wrong-kind",
         )
     letter, n = next((a, n) for i, a, n in outer if i == time)
     note = (
@@ -215,7 +223,10 @@ def _take_depth(
         notes.append(f"Each frame is the {what} over {n} planes of depth (axis Z).")
         return number
     if z > n:
-        raise SptError(f"--z {z}: {name} has {n} planes of depth. Give 1 to {n}, max or mean.")
+        raise SptError(
+            f"{option('z', z)}: {name} has {n} planes of depth. Give 1 to {n}, max or mean.",
+            option="z",
+        )
     notes.append(f"Plane {z} of {n} planes of depth (axis Z) was read.")
     return number.take([z - 1], axis=axis)
 
@@ -223,8 +234,8 @@ def _take_depth(
 def _check_channel(channel: int | None, there: int, name: str) -> None:
     if channel is not None and channel > there:
         have = "one channel" if there == 1 else f"{there} channels"
-        mend = "Leave --channel out." if there == 1 else f"Give 1 to {there}."
-        raise SptError(f"--channel {channel}: {name} has {have}. {mend}")
+        mend = f"Leave {option('channel')} out." if there == 1 else f"Give 1 to {there}."
+        raise SptError(f"{option('channel', channel)}: {name} has {have}. {mend}", option="channel")
 
 
 def _colour_note(samples: int, colour: int | None) -> str:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spt_explain.errors import option
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -89,14 +91,14 @@ class Bias:
         if abs(self.at[worst]) < 0.25:
             return (
                 f"Positions pile up on the middles of pixels ({head}): the diameter of {diameter} "
-                f"px is too small for these spots. Give a larger one (try --diameter "
+                f"px is too small for these spots. Give a larger one (try {option('diameter')} "
                 f"{diameter + 2}); if that does not help, the spots are smaller than a pixel or "
                 "saturated."
             )
         return (
             f"Positions pile up on the edges of pixels ({head}): spots may be saturated, overlap, "
-            f"or be far smaller than the diameter of {diameter} px. Check the brightest pixels, "
-            "or give another --diameter."
+            f"or be far smaller than the diameter of {diameter} px. Check the brightest pixels, or "
+            f"give another {option('diameter')}."
         )
 
     def _counts(self, axis: int) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from spt_explain.errors import option
 from spt_explain.tracks.table import Calibration
 from spt_explain.tracks.units import check_options, length_factor_um, plain_unit, time_factor_s
 
@@ -54,9 +55,9 @@ class StackUnits:
             time = other
         notes = [*self.notes, *(note for note in other.notes if note not in self.notes)]
         if size.pixel_size_um is not None:
-            notes = [note for note in notes if "--pixel-size-um" not in note]
+            notes = [note for note in notes if option("pixel_size_um") not in note]
         if time.frame_interval_s is not None:
-            notes = [note for note in notes if "--frame-interval-s" not in note]
+            notes = [note for note in notes if option("frame_interval_s") not in note]
         return StackUnits(
             size.pixel_size_um,
             size.pixel_source,
@@ -153,7 +154,7 @@ def ome_units(xml: str, image: int = 0) -> StackUnits:
             where = f"median step of OME DeltaT, {step:g} s"
             interval = _plausible_interval(step, where, notes)
             if interval is not None:
-                notes = [note for note in notes if "--frame-interval-s" not in note]
+                notes = [note for note in notes if option("frame_interval_s") not in note]
     return StackUnits(pixel, source, interval, f"file: {where}", tuple(notes))
 
 
@@ -263,7 +264,7 @@ def settle(
         file.pixel_source,
         pixel_size_um,
         override_units,
-        ("--pixel-size-um", "a pixel size", "µm"),
+        ("pixel_size_um", "a pixel size", "µm"),
         notes,
     )
     interval, time_source = _choose(
@@ -271,7 +272,7 @@ def settle(
         file.time_source,
         frame_interval_s,
         override_units,
-        ("--frame-interval-s", "a frame interval", "s"),
+        ("frame_interval_s", "a frame interval", "s"),
         notes,
     )
     unit = "um" if size is not None else "px"
@@ -286,28 +287,29 @@ def _choose(
     words: tuple[str, str, str],
     notes: list[str],
 ) -> tuple[float | None, str]:
-    option, what, unit = words
+    field, what, unit = words
     if given is None:
         return (held, held_source) if held is not None else (None, "not given")
-    notes[:] = [note for note in notes if option not in note]
+    notes[:] = [note for note in notes if option(field) not in note]
     if held is None:
-        return given, f"{option} {given:g}"
+        return given, option(field, f"{given:g}")
     if override:
         if held != given:
             notes.append(
-                f"--override-units: the file's {what.split(' ', 1)[1]} of {held:g} {unit} was "
-                f"replaced by {given:g} {unit}."
+                f"{option('override_units', True)}: the file's {what.split(' ', 1)[1]} of {held:g} "
+                f"{unit} was replaced by {given:g} {unit}."
             )
-        return given, f"{option} {given:g} (--override-units)"
+        return given, f"{option(field, f'{given:g}')} ({option('override_units', True)})"
     notes.append(
-        f'{option} {given:g} was ignored: the file gives {held:g} {unit} ("{held_source}"). '
-        "To replace that, add --override-units."
+        f"{option(field, f'{given:g}')} was ignored: the file gives {held:g} {unit} "
+        f'("{held_source}"). '
+        f"To replace that, add {option('override_units', True)}."
     )
     return held, held_source
 
 
 def _plausible_pixel(width: float, height: float, where: str, notes: list[str]) -> float | None:
-    mend = "Give --pixel-size-um for results in µm."
+    mend = f"Give {option('pixel_size_um')} for results in µm."
     if not all(MIN_PIXEL_SIZE_UM <= side <= MAX_PIXEL_SIZE_UM for side in (width, height)):
         notes.append(
             f"The pixel size in the file ({width:g} × {height:g} µm, {where}) is not a "
@@ -330,7 +332,7 @@ def _plausible_pixel(width: float, height: float, where: str, notes: list[str]) 
 
 
 def _plausible_interval(seconds: float, where: str, notes: list[str]) -> float | None:
-    mend = "Give --frame-interval-s for results in seconds."
+    mend = f"Give {option('frame_interval_s')} for results in seconds."
     if not MIN_FRAME_INTERVAL_S <= seconds <= MAX_FRAME_INTERVAL_S:
         notes.append(f"The frame interval in the file ({where}) can't be right. {mend}")
         return None

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import printable
+from spt_explain.errors import option, printable
 from spt_explain.movies.calibration import settle
 from spt_explain.movies.compression import faithful_every, find_blocks
 from spt_explain.movies.drift import measure_drift, subtract_drift
@@ -165,7 +165,8 @@ def _shared_motion(
         reach = float(np.hypot(drift["x"], drift["y"]).max())
         if reach > DRIFT_NOTE_PX:
             notes.append(
-                f"All particles drift together, by up to {reach:.2g} px: --drift subtracts that."
+                f"All particles drift together, by up to {reach:.2g} px: {option('drift')} "
+                "subtracts that."
             )
     every = 1
     if blocks is not None:
@@ -174,9 +175,9 @@ def _shared_motion(
         notes.append(blocks.describe())
         if every > 1:
             notes.append(
-                f"Steps correlate over {every} frames, more than an exposure can make them: "
-                f"tracks are judged by every {every} frames (--every {every}, also for a table of "
-                "these tracks)."
+                f"Steps correlate over {every} frames, more than an exposure can make them: tracks "
+                f"are judged by every {every} frames ({option('every', every)}, also for a table "
+                "of these tracks)."
             )
     return drift if subtract else None, every, notes
 

@@ -310,7 +310,8 @@ def check_alike(files: Sequence[str], name: str) -> None:
         if single != first:
             raise SptError(
                 f"{file} is not like {files[0]} ({_words(single)}; expected {_words(first)}): "
-                "frames of one movie have the same size and type."
+                "frames of one movie have the same size and type.",
+                code="wrong-kind",
             )
 
 

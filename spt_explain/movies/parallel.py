@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import Spelling, SptError, current_spelling, option, use_spelling
 from spt_explain.movies.locate import band_pass, engine_for, find_spots
 from spt_explain.movies.quiet import silence
 from spt_explain.movies.stack import Stack
@@ -101,7 +101,7 @@ def locate_movie(
     import pandas as pd
 
     if jobs is not None and jobs < 1:
-        raise SptError(f"--jobs is {jobs}; expected at least 1.")
+        raise SptError(f"{option('jobs')} is {jobs}; expected at least 1.", option="jobs")
     found: list[Found] = []
     n_done = n_spots = 0
     for one in _all(stack, parameters, min(jobs or usable_cores(), MAX_JOBS)):
@@ -174,7 +174,8 @@ def _by_workers(
         inner_max_num_threads=1,
     )
     failed: SptError | None = None
-    coming = pool(delayed(_in_worker)(*task) for task in tasks if failed is None)
+    spelling = current_spelling()
+    coming = pool(delayed(_in_worker)(spelling, *task) for task in tasks if failed is None)
     try:
         for one in coming:
             if isinstance(one, SptError):
@@ -185,8 +186,10 @@ def _by_workers(
     except BrokenProcessPool as error:
         raise SptError(
             f"{name}: the system ended a process that located spots, most often for want of "
-            "memory. Give a smaller --jobs.",
+            f"memory. Give a smaller {option('jobs')}.",
             exit_code=1,
+            code="unavailable",
+            option="jobs",
         ) from error
     finally:
         with warnings.catch_warnings():
@@ -197,11 +200,11 @@ def _by_workers(
 
 
 def _in_worker(
-    options: Any, first: int, n_frames: int, parameters: Parameters, engine: str
+    spelling: Spelling, options: Any, first: int, n_frames: int, parameters: Parameters, engine: str
 ) -> Found | SptError:
     """Work on some frames in a process of its own; what a user can mend is handed back."""
     try:
-        with silence():
+        with silence(), use_spelling(spelling):
             return _some(_opened(options), first, n_frames, parameters, engine)
     except SptError as error:
         return error

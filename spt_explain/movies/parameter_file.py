@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.settings import TrackingSettings
 
@@ -186,13 +186,17 @@ def _parse(path: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise SptError(
             f"the parameter file {path} was not found: expected a file that ends in {ENDING}, as "
-            "spt-explain track writes it. Check --parameters."
+            f"spt-explain track writes it. Check {option('parameters')}.",
+            code="not-found",
+            option="parameters",
         ) from error
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise SptError(
             f"the parameter file {path} can't be opened ({why}): expected a readable file. Check "
-            "--parameters."
+            f"{option('parameters')}.",
+            code="unreadable",
+            option="parameters",
         ) from error
     try:
         if len(data) > MAX_BYTES:
@@ -209,7 +213,9 @@ def _parse(path: str | Path) -> dict[str, Any]:
 def _no_parameters(path: str | Path, why: str) -> SptError:
     return SptError(
         f"{path} can't be read as a parameter file ({why}): expected TOML, as spt-explain track "
-        f"writes it (NAME{ENDING}), with lines such as diameter = 7. Check --parameters."
+        f"writes it (NAME{ENDING}), with lines such as diameter = 7. Check {option('parameters')}.",
+        code="unreadable",
+        option="parameters",
     )
 
 

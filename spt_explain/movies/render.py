@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,20 +55,22 @@ class Optics:
     offset: float = 100.0
 
     def __post_init__(self) -> None:
-        for option, value, least, most, meaning in (
-            ("--spot-sigma-px", self.spot_sigma_px, 0.3, 50.0, "pixels"),
-            ("--photons", self.photons, 1.0, 1e8, "photons of a spot"),
-            ("--background", self.background, 0.0, 1e5, "photons of a pixel"),
-            ("--read-noise", self.read_noise, 0.0, 1e4, "photons"),
-            ("--gain", self.gain, 1e-3, 1e4, "grey values per photon"),
-            ("--offset", self.offset, 0.0, 6e4, "grey values"),
+        for name, value, least, most, meaning in (
+            (option("spot_sigma_px"), self.spot_sigma_px, 0.3, 50.0, "pixels"),
+            (option("photons"), self.photons, 1.0, 1e8, "photons of a spot"),
+            (option("background"), self.background, 0.0, 1e5, "photons of a pixel"),
+            (option("read_noise"), self.read_noise, 0.0, 1e4, "photons"),
+            (option("gain"), self.gain, 1e-3, 1e4, "grey values per photon"),
+            (option("offset"), self.offset, 0.0, 6e4, "grey values"),
         ):
             if not least <= value <= most:
-                raise SptError(f"{option} is {value:g}: expected {least:g} to {most:g} {meaning}.")
+                raise SptError(f"{name} is {value:g}: expected {least:g} to {most:g} {meaning}.")
         if self.peak_grey > _LARGEST:
             raise SptError(
                 f"the middle of a spot would have a grey value of {self.peak_grey:,.0f}: a 16-bit "
-                f"movie holds {_LARGEST:,}. Lower --photons, --background, --gain or --offset."
+                f"movie holds {_LARGEST:,}. Lower {option('photons')}, {option('background')}, "
+                f"{option('gain')} or {option('offset')}.",
+                option="photons",
             )
 
     @property
@@ -89,8 +91,8 @@ def check_movie(n_frames: int, width_px: int, height_px: int) -> None:
     """
     size = 2 * n_frames * width_px * height_px
     mend = (
-        "Ask for fewer --tracks, a shorter --length, a smaller --diffusion-coefficient-um2-s "
-        "or a larger --pixel-size-um."
+        f"Ask for fewer {option('tracks')}, a shorter {option('length')}, a smaller "
+        f"{option('diffusion_coefficient_um2_s')} or a larger {option('pixel_size_um')}."
     )
     what = f"{n_frames:,} frames of {width_px:,} × {height_px:,} px"
     if max(width_px, height_px) > MAX_SIDE_PX:

@@ -120,7 +120,8 @@ def find_movies(names: Sequence[str]) -> Movies:
                 raise SptError(
                     f"{name} is a folder without movies (spt-explain's own results don't count): "
                     "expected TIFF, ND2 or CZI files, or single frames as TIFF.\n"
-                    "Give another folder, or a file by name."
+                    "Give another folder, or a file by name.",
+                    code="wrong-kind",
                 )
         elif _is_there(path):
             given.append(str(path))

@@ -108,12 +108,7 @@ class Stack:
                 "bit, whole numbers or floating-point). Convert it in Fiji with Image > Type."
             )
         plan = plan_axes(
-            layout.axes,
-            layout.shape,
-            self.name,
-            channel=channel,
-            z=z,
-            depth_from=layout.depth_from,
+            layout.axes, layout.shape, self.name, channel=channel, z=z, depth_from=layout.depth_from
         )
         image = {a: n for a, n in zip(layout.axes, layout.shape, strict=True) if a in "YXS"}
         self._image_axes = "".join(a for a in layout.axes if a in image)
@@ -121,7 +116,8 @@ class Stack:
         if self.height * self.width > MAX_FRAME_PIXELS:
             raise SptError(
                 f"{self.name} says its frames have {self.width} × {self.height} pixels, which is "
-                "no camera's: the file is damaged, or not a movie."
+                "no camera's: the file is damaged, or not a movie.",
+                code="unreadable",
             )
         self._plan = plan
         self._numbers, cut = self._without_missing(plan.planes, layout.missing)
@@ -147,7 +143,8 @@ class Stack:
             raise SptError(
                 f"{self.name} holds {there} complete frame{'s' * (there != 1)} of "
                 f"{len(numbers)} that were planned: no motion can be tracked. The recording was "
-                "stopped, or the file was cut short."
+                "stopped, or the file was cut short.",
+                code="wrong-kind",
             )
         later = len(numbers) - there - int(gone.sum())
         more = f" ({later:,} complete ones after that were left out)" if later else ""
@@ -265,7 +262,8 @@ class Stack:
     def _unreadable(self, index: int, error: Exception) -> SptError:
         return SptError(
             f"{self.name} can't be read at frame {index + 1} of {self.n_frames} "
-            f"({reason(error)}): the file is damaged or was cut short. Copy or export it again."
+            f"({reason(error)}): the file is damaged or was cut short. Copy or export it again.",
+            code="unreadable",
         )
 
 

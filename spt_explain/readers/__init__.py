@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from spt_explain.errors import option
 from spt_explain.readers.folders import FoundInput, find_inputs
 from spt_explain.readers.inputs import Input, ReadOptions
 from spt_explain.readers.magic import StackError, refuse_known_binary, refuse_other_text
@@ -55,7 +56,7 @@ FORMATS = (
     Format("Spot-On", "tables", "frame, t, trajectory, x, y"),
     Format("TRAIT2D", "tables", "t, x, y, id"),
     Format("btrack", "tables", "ID, t, x, y, z, parent, root"),
-    Format("any other table", "tables", "column names, or --columns"),
+    Format("any other table", "tables", "column names, or which column is what"),
 )
 """The formats that `read_tracks` reads, in the order in which they are tried."""
 
@@ -119,7 +120,7 @@ def read_tracks(
             tracks: Tracks = reader.read(source, options)
             if columns:
                 tracks = tracks.with_notes(
-                    "--columns was ignored: this format says itself what is what."
+                    f"{option('columns')} was ignored: this format says itself what is what."
                 )
             return tracks
     refuse_other_text(source)

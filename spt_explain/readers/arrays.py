@@ -72,7 +72,8 @@ def guarded(source: Input) -> Iterator[None]:
             raise damaged(source.label, error) from error
         raise SptError(
             f"{source.label} could not be read to its end ({error.strerror or error}). Copy it "
-            "to a local folder and try again."
+            "to a local folder and try again.",
+            code="unreadable",
         ) from error
 
 
@@ -83,7 +84,8 @@ def truncated(source: Input, layout: Layout, row: Sequence[str], line: int | Non
     had = f" ({len(row)} of {layout.width} fields)" if row else ", before its last field"
     return SptError(
         f"{source.label} is truncated: its last line{where} breaks off{after}{had}.\nExport or "
-        "copy it again; to use it as it is, delete that line."
+        "copy it again; to use it as it is, delete that line.",
+        code="unreadable",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import NotTracksError, SptError
+from spt_explain.errors import NotTracksError, SptError, option
 from spt_explain.readers.arrays import MAX_EXACT, Numbers, Words
 from spt_explain.readers.dialects import list_names
 from spt_explain.readers.positions import without_points
@@ -244,7 +244,8 @@ def _drop_untracked(draft: Draft, rows: int) -> None:
             raise SptError(
                 f"{draft.source.label} holds {rows:,} localisations and no tracks: its column "
                 f"{name} is empty in every row.\nLink them first (TrackMate, trackpy), or "
-                "export again after tracking."
+                "export again after tracking.",
+                code="no-data",
             )
         draft.drop(missing, "untracked_spots", f"without a track (no value in {name}): left out.")
     below = draft.dialect.unassigned_below
@@ -255,7 +256,8 @@ def _drop_untracked(draft: Draft, rows: int) -> None:
         raise SptError(
             f"{draft.source.label} holds {rows:,} localisations and no tracks: every "
             f'{name} is negative, which means "not assigned" ({draft.dialect.title}).\n'
-            "Link them first, or track again."
+            "Link them first, or track again.",
+            code="no-data",
         )
     draft.drop(
         unassigned, "unassigned_spots", f"not assigned to a track (negative {name}): left out."
@@ -301,7 +303,8 @@ def _whole_frames(draft: Draft) -> npt.NDArray[np.int64]:
     if max(abs(float(values.max())), abs(float(values.min()))) > MAX_EXACT:
         raise SptError(
             f"{draft.source.label}: the column {name} goes up to {float(values.max()):g}, which "
-            "can't be a frame number.\nName the right column: --columns frame=NAME."
+            f"can't be a frame number.\nName the right column: {option('columns', 'frame=NAME')}.",
+            option="columns",
         )
     if values.dtype.kind == "i":
         return values
@@ -310,7 +313,10 @@ def _whole_frames(draft: Draft) -> npt.NDArray[np.int64]:
     if off.any():
         raise SptError(
             f"{draft.source.label}: the column {name} holds {values[off][0]:g}, where frame "
-            f"numbers (whole numbers) were expected.\nIf it holds times: --columns t={name}."
+            "numbers (whole numbers) were expected.\n"
+            f"If it holds times: {option('columns')} t={name}.",
+            code="wrong-kind",
+            option="columns",
         )
     return whole.astype(np.int64)
 
@@ -392,7 +398,8 @@ def _check_ids(draft: Draft, particle: npt.NDArray[np.int64], frame: npt.NDArray
         raise NotTracksError(
             f"{draft.source.label} holds {rows:,} localisations and no track column ({name} "
             f"numbers the rows; columns: {list_names(draft.every)}).\nLink them first (TrackMate, "
-            "trackpy), or name the column: --columns particle=NAME."
+            f"trackpy), or name the column: {option('columns', 'particle=NAME')}.",
+            option="columns",
         )
     if rows > 3 and particle[0] == particle[-1]:
         distinct = int((np.diff(frame) != 0).sum()) + 1
@@ -401,7 +408,8 @@ def _check_ids(draft: Draft, particle: npt.NDArray[np.int64], frame: npt.NDArray
                 f"{draft.source.label}: every row has the same track number ({name} is "
                 f"{particle[0]}), yet frames repeat ({rows:,} rows in {distinct:,} frames): the "
                 "track numbers were lost.\nExport it again with them, or name another column: "
-                "--columns particle=NAME."
+                f"{option('columns', 'particle=NAME')}.",
+                option="columns",
             )
 
 
@@ -413,8 +421,9 @@ def _units(draft: Draft, interval: float | None) -> FileUnits:
     if (x.unit or "") != (y.unit or "") and length_factor_um(x.unit) != length_factor_um(y.unit):
         raise SptError(
             f"{draft.source.label}: {x.shown} and {y.shown} have different units "
-            f"({x.unit or 'none'} and {y.unit or 'none'}).\nName columns that belong together: "
-            "--columns x=NAME,y=NAME."
+            f"({x.unit or 'none'} and {y.unit or 'none'}).\n"
+            f"Name columns that belong together: {option('columns', 'x=NAME,y=NAME')}.",
+            option="columns",
         )
     if length is None and draft.dialect.length is not None:
         length = draft.dialect.length

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.units import length_factor_um, time_factor_s
 from spt_explain.readers.wording import quoted, some
 
@@ -252,8 +252,8 @@ def _assign_particle(roles: Roles, by_name: Mapping[str, list[Column]]) -> None:
             why = "the other numbers parts of tracks or localisations"
         roles.notes.append(
             f"Columns {taken.shown} and {quoted(others[0])} may both number the tracks: "
-            f"{taken.shown} was taken ({why}); --columns particle={quoted(others[0])} takes the "
-            "other."
+            f"{taken.shown} was taken ({why}); {option('columns')} particle={quoted(others[0])} "
+            "takes the other."
         )
 
 
@@ -329,8 +329,10 @@ def _named(
 ) -> Column:
     if role not in ROLES:
         raise SptError(
-            f"--columns has {quoted(role)}, which is no role: expected one of "
-            f"{', '.join(ROLES)}, as in --columns particle=NAME,frame=NAME,x=NAME,y=NAME."
+            f"{option('columns')} has {quoted(role)}, which is no role: expected one of "
+            f"{', '.join(ROLES)}, as in "
+            f"{option('columns', 'particle=NAME,frame=NAME,x=NAME,y=NAME')}.",
+            option="columns",
         )
     wanted = name.strip()
     for same in (
@@ -350,22 +352,27 @@ def _named(
         if 1 <= int(wanted) <= len(columns):
             return columns[int(wanted) - 1]
         raise SptError(
-            f"{source.label} has {some(len(columns), 'column')}; --columns {role}={wanted} asks "
-            f"for number {wanted} (counted from 1)."
+            f"{source.label} has {some(len(columns), 'column')}; "
+            f"{option('columns', role)}={wanted} asks for number {wanted} (counted from 1).",
+            option="columns",
         )
     if not header:
         raise SptError(
-            f"{source.label} has no header row, so --columns {role}={quoted(wanted)} can't be "
-            f"found.\nGive column numbers counted from 1 to {len(columns)}: --columns "
-            "particle=1,frame=2,x=3,y=4."
+            f"{source.label} has no header row, so {option('columns', role)}={quoted(wanted)} "
+            "can't be found.\n"
+            f"Give column numbers counted from 1 to {len(columns)}: {option('columns')} "
+            "particle=1,frame=2,x=3,y=4.",
+            option="columns",
         )
     close = difflib.get_close_matches(
         wanted.lower(), [column.name.lower() for column in columns], n=1, cutoff=0.5
     )
     meant = next((c.name for c in columns if close and c.name.lower() == close[0]), None)
     raise SptError(
-        f"{source.label} has no column {quoted(wanted)} (--columns {role}=…). Its columns: "
-        f"{list_names(columns)}." + (f"\nDid you mean {role}={quoted(meant)}?" if meant else "")
+        f"{source.label} has no column {quoted(wanted)} ({option('columns', role)}=…). Its "
+        "columns: "
+        f"{list_names(columns)}." + (f"\nDid you mean {role}={quoted(meant)}?" if meant else ""),
+        option="columns",
     )
 
 

@@ -131,7 +131,8 @@ def _expand(name: str, recursive: bool) -> Iterator[FoundInput]:
         if not files:
             raise SptError(
                 f"{name} is a folder without files to read (hidden files and spt-explain's own "
-                "results don't count): expected tracks.\nGive another folder, or a file by name."
+                "results don't count): expected tracks.\nGive another folder, or a file by name.",
+                code="wrong-kind",
             )
         yield from (FoundInput(str(file), False) for file in files)
     elif there:

@@ -112,7 +112,8 @@ class Input:
         if not this.head.strip():
             raise SptError(
                 f"{this.label} is empty: expected tracks. Export it again, and check that the "
-                "export had finished."
+                "export had finished.",
+                code="no-data",
             )
         return this
 

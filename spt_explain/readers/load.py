@@ -59,7 +59,8 @@ def _load(source: Input, layout: Layout, columns: Mapping[str, Column], carefull
             return Careful(source, layout, columns, encoding).load()
     raise SptError(
         f"{source.label} can't be read as text ({layout.encoding} was tried): expected one "
-        "encoding throughout.\nExport it again as CSV, in UTF-8."
+        "encoding throughout.\nExport it again as CSV, in UTF-8.",
+        code="unreadable",
     )
 
 

@@ -7,7 +7,7 @@ import io
 from array import array
 from typing import IO, TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.arrays import (
     Loaded,
     Numbers,
@@ -99,7 +99,8 @@ class Careful:
             except csv.Error as error:
                 raise SptError(
                     f"{self.source.label}: line {first} can't be read as a row ({error}): a quote "
-                    "may lack its end.\nRepair that line, or export the table again."
+                    "may lack its end.\nRepair that line, or export the table again.",
+                    code="unreadable",
                 ) from error
             if row is None:
                 return
@@ -156,7 +157,8 @@ class Careful:
             error = SptError(
                 f"{label}: line {number} has {quoted(row[column.index])} in the column "
                 f"{column.shown}, where a number was expected.\nRepair that line, or name the "
-                "right columns: --columns particle=NAME,frame=NAME,x=NAME,y=NAME."
+                f"right columns: {option('columns', 'particle=NAME,frame=NAME,x=NAME,y=NAME')}.",
+                option="columns",
             )
         return _WrongRowError(error, number, row, at_end=column.index == len(row) - 1)
 

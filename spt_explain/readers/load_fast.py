@@ -126,10 +126,7 @@ def _arrow(
         table = arrow_csv.read_csv(
             file,
             read_options=arrow_csv.ReadOptions(
-                skip_rows=layout.skip,
-                column_names=names,
-                encoding=encoding,
-                block_size=BLOCK_BYTES,
+                skip_rows=layout.skip, column_names=names, encoding=encoding, block_size=BLOCK_BYTES
             ),
             parse_options=arrow_csv.ParseOptions(delimiter=layout.delimiter),
             convert_options=arrow_csv.ConvertOptions(

@@ -16,12 +16,7 @@ from array import array
 from typing import TYPE_CHECKING, NoReturn
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import (
-    drop_missing,
-    sizes_of,
-    table_of,
-    without_points,
-)
+from spt_explain.readers.positions import drop_missing, sizes_of, table_of, without_points
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import quoted, some
 from spt_explain.readers.xmlstream import whole
@@ -80,7 +75,8 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     if not found.frame:
         raise SptError(
             f"{source.label} holds no tracks: it is an MTrackJ data file with "
-            f"{some(len(found.names), 'track')} and no point. Save the tracks in MTrackJ again."
+            f"{some(len(found.names), 'track')} and no point. Save the tracks in MTrackJ again.",
+            code="no-data",
         )
     sizes = sizes_of(found.ends)
     ids, labels = _numbers(found.names)
@@ -92,7 +88,8 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     if table.empty:
         raise SptError(
             f"{source.label} holds no tracks: of {some(len(found.frame), 'point')}, none has a "
-            "position that is a number. Save the tracks in MTrackJ again."
+            "position that is a number. Save the tracks in MTrackJ again.",
+            code="no-data",
         )
     empty = int((sizes == 0).sum())
     if empty:
@@ -163,13 +160,15 @@ class _Points:
         except (EOFError, zlib.error, OSError) as error:
             raise SptError(
                 f"{self.source.label} can't be read to its end ({error}; read {self._progress()} "
-                "until there): expected a complete file. Copy it again, or compress it again."
+                "until there): expected a complete file. Copy it again, or compress it again.",
+                code="unreadable",
             ) from error
         if not complete:
             raise SptError(
                 f"{self.source.label} is cut off after line {number:,} (read {self._progress()} "
                 'until there): expected "End of MTrackJ Data File" as the last line. Save or copy '
-                "it again; if a script wrote it without that line, add the line."
+                "it again; if a script wrote it without that line, add the line.",
+                code="unreadable",
             )
         self._close()
 

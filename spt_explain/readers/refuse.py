@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import NotTracksError, SptError
+from spt_explain.errors import NotTracksError, SptError, option
 from spt_explain.readers.dialects import Roles, columns_of, list_names, plain
 from spt_explain.readers.wording import quoted, some
 
@@ -74,20 +74,26 @@ def missing_role(source: Input, layout: Layout, roles: Roles) -> SptError | None
         return NotTracksError(
             f"{source.label} is a table without positions {listed}: expected columns for the "
             "track, the frame, x and y.\nExport the spots or positions, or name the columns: "
-            "--columns particle=NAME,frame=NAME,x=NAME,y=NAME."
+            f"{option('columns', 'particle=NAME,frame=NAME,x=NAME,y=NAME')}.",
+            option="columns",
         )
     if len(position) == 1:
         axis = ({"x", "y"} - have).pop()
         return SptError(
-            f"{source.label} has no column for {axis} {listed}: tracks need x and y.\nExport it "
-            f"again with {axis}, or name the column: --columns {axis}=NAME."
+            f"{source.label} has no column for {axis} {listed}: tracks need x and y.\n"
+            f"Export it again with {axis}, or name the column: {option('columns', axis)}=NAME.",
+            code="not-found",
+            option="columns",
         )
     if "particle" not in have:
         return _localisations(source, layout, listed)
     if not {"frame", "t"} & have:
         return SptError(
             f"{source.label} has no column for the frame {listed}: tracks need a frame number or "
-            "a time in each row.\nName it: --columns frame=NAME, or for times --columns t=NAME."
+            f"a time in each row.\nName it: {option('columns', 'frame=NAME')}, or for times "
+            f"{option('columns', 't=NAME')}.",
+            code="not-found",
+            option="columns",
         )
     return None
 
@@ -102,12 +108,14 @@ def _localisations(source: Input, layout: Layout, listed: str) -> NotTracksError
     if label is not None:
         return NotTracksError(
             f"{source.label} holds {rows} and no track column {listed}; {quoted(label)} is usually "
-            "a class or a mask, not a track.\nIf it is the track: --columns "
-            f"particle={quoted(label)}. Otherwise link them first (TrackMate, trackpy)."
+            f"a class or a mask, not a track.\nIf it is the track: {option('columns')} "
+            f"particle={quoted(label)}. Otherwise link them first (TrackMate, trackpy).",
+            option="columns",
         )
     return NotTracksError(
         f"{source.label} holds {rows} and no track column {listed}.\nLink them first (TrackMate, "
-        "trackpy), or name the column: --columns particle=NAME."
+        f"trackpy), or name the column: {option('columns', 'particle=NAME')}.",
+        option="columns",
     )
 
 
@@ -116,10 +124,12 @@ def _no_header(source: Input, layout: Layout, have: set[str]) -> SptError:
     lacking = [role for role in ("particle", "frame", "x", "y") if role not in have]
     if "t" in have and "frame" in lacking:
         lacking.remove("frame")
-    said = f"--columns lacks {', '.join(lacking)}" if have else "expected column names"
+    said = f"{option('columns')} lacks {', '.join(lacking)}" if have else "expected column names"
     return SptError(
-        f"{source.label} has no header row (its first line is {first}): {said}.\nSay which of its "
-        f"{layout.width} columns is which, counted from 1: --columns particle=1,frame=2,x=3,y=4."
+        f"{source.label} has no header row (its first line is {first}): {said}.\n"
+        f"Say which of its {layout.width} columns is which, counted from 1: "
+        f"{option('columns', 'particle=1,frame=2,x=3,y=4')}.",
+        option="columns",
     )
 
 

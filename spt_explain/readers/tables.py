@@ -6,16 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.assemble import Draft, assemble
-from spt_explain.readers.dialects import (
-    Dialect,
-    Roles,
-    assign,
-    columns_of,
-    dialect_of,
-    without,
-)
+from spt_explain.readers.dialects import Dialect, Roles, assign, columns_of, dialect_of, without
 from spt_explain.readers.load import load
 from spt_explain.readers.refuse import missing_role, refuse_other_tables
 from spt_explain.readers.text import first_lines, layout_of, not_a_table
@@ -118,7 +111,7 @@ def _frame_or_time(layout: Layout, roles: Roles, dialect: Dialect, options: Read
     changed.notes = [
         *roles.notes,
         f"Column {time.shown} holds whole numbers and was taken for frame numbers; if they are "
-        f"times: --columns t={time.shown}.",
+        f"times: {option('columns')} t={time.shown}.",
     ]
     return changed
 

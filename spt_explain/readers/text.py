@@ -187,7 +187,8 @@ def _look(source: Input) -> Layout:
     if encoding is None:
         raise SptError(
             f"{source.label} is neither text nor a file type known here: expected tracks as text "
-            "(CSV, TSV, XML).\nExport it again as CSV, in UTF-8."
+            "(CSV, TSV, XML).\nExport it again as CSV, in UTF-8.",
+            code="unreadable",
         )
     lines = first_lines(source, encoding)
     delimiter, width = _delimiter(lines)

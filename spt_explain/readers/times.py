@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,8 +102,9 @@ def frames_of(
         off = float(inside[wrong].min()) if wrong.any() else float(inside.min())
         raise SptError(
             f"{label}: the times in column {column} are not multiples of one interval (steps of "
-            f"{step:.6g} and of {off:.6g} occur): expected a camera's regular frames.\nGive a "
-            "column with frame numbers: --columns frame=NAME."
+            f"{step:.6g} and of {off:.6g} occur): expected a camera's regular frames.\n"
+            f"Give a column with frame numbers: {option('columns', 'frame=NAME')}.",
+            option="columns",
         )
     # Frames are counted within each track from its first time on, so that a slightly wrong step
     # can't add up over a long recording.

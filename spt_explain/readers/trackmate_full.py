@@ -6,7 +6,7 @@ import math
 from array import array
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from spt_explain.errors import NotTracksError, SptError
+from spt_explain.errors import NotTracksError, SptError, option
 from spt_explain.readers.positions import drop_missing, sizes_of, without_points
 from spt_explain.readers.trackgraph import Links, paths
 from spt_explain.readers.units import FileUnits, calibrate, length_factor_um
@@ -77,7 +77,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
             "x": np.frombuffer(model.x, dtype=np.float64),
             "y": np.frombuffer(model.y, dtype=np.float64),
             "z": np.frombuffer(model.z, dtype=np.float64),
-        },
+        }
     )
     tracks = np.frombuffer(model.track, dtype=np.int64)
     kept = tracks
@@ -249,8 +249,8 @@ def _left_out(
             "hidden_tracks",
             n_tracks - n_kept,
             "track",
-            f"of {n_tracks:,} hidden by TrackMate's track filters: left out (--all-tracks "
-            "reads them).",
+            f"of {n_tracks:,} hidden by TrackMate's track filters: left out "
+            f"({option('all_tracks', True)} reads them).",
         ),
         (
             "untracked_spots",
@@ -282,12 +282,7 @@ def _left_out(
             "track",
             "without any link to a spot of this file.",
         ),
-        (
-            "repeated_spots",
-            found.n_repeated,
-            "spot",
-            "with the ID of an earlier spot: left out.",
-        ),
+        ("repeated_spots", found.n_repeated, "spot", "with the ID of an earlier spot: left out."),
     ]
     notes = [f"{some(n, thing)} {rest}" for _, n, thing, rest in table if n]
     return notes, {key: n for key, n, _, _ in table if n}
@@ -314,7 +309,10 @@ def _no_tracks(source: Input, model: _Model, n_tracks: int, n_kept: int) -> NoRe
     if n_tracks and not n_kept and model.filtered is not None:
         raise SptError(
             f"{have} and {some(n_tracks, 'track')}, all hidden by its track filters: no tracks to "
-            "read. Loosen the filters in TrackMate and save again, or add --all-tracks."
+            "read. Loosen the filters in TrackMate and save again, or add "
+            f"{option('all_tracks', True)}.",
+            code="no-data",
+            option="all_tracks",
         )
     if n_tracks:
         raise SptError(

@@ -7,12 +7,7 @@ from array import array
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError
-from spt_explain.readers.positions import (
-    drop_missing,
-    sizes_of,
-    table_of,
-    without_points,
-)
+from spt_explain.readers.positions import drop_missing, sizes_of, table_of, without_points
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import some
 from spt_explain.readers.xmlstream import bad_value, number, root_of, walk, whole
@@ -157,7 +152,8 @@ def _no_tracks(source: Input, found: _Detections) -> None:
     raise SptError(
         f"{source.label} holds no tracks: it is TrackMate's tracks export (simple XML) with "
         f"{what}. Check that linking and the track filters left tracks visible in TrackMate, and "
-        "export again."
+        "export again.",
+        code="no-data",
     )
 
 

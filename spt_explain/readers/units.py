@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.wording import quoted
 from spt_explain.tracks.table import Calibration, LengthUnit
 from spt_explain.tracks.units import (
@@ -116,33 +116,36 @@ def _length(
                 f'The unit of length "{word}" is not known: positions are taken as pixels.'
             )
         if given is not None:
-            return given, "um", f"--pixel-size-um {given:g}", given
+            return given, "um", option("pixel_size_um", f"{given:g}"), given
         source = where if is_pixels(word) else "not given"
         return 1.0, "px", source, None
 
     if given is not None and options.override_units:
-        source = f"--pixel-size-um {given:g} (--override-units)"
+        source = f"{option('pixel_size_um', f'{given:g}')} ({option('override_units', True)})"
         if held is not None:
             notes.append(
-                f"--override-units: positions in {word}, made with pixels of {held:g} µm, "
-                f"were rescaled to pixels of {given:g} µm."
+                f"{option('override_units', True)}: positions in {word}, made with pixels of "
+                f"{held:g} µm, were rescaled to pixels of {given:g} µm."
             )
             return factor * given / held, "um", source, given
         notes.append(
-            f'--override-units: the file says its positions are in {word} ("{where}"); they were '
+            f"{option('override_units', True)}: the file says its positions are in {word} "
+            f'("{where}"); they were '
             f"taken as pixels instead and multiplied by {given:g} µm."
         )
         return given, "um", source, given
 
     if given is not None:
         notes.append(
-            f"--pixel-size-um {given:g} was ignored: the file gives positions in {word} "
-            f'("{where}"). To replace that, add --override-units.'
+            f"{option('pixel_size_um', f'{given:g}')} was ignored: the file gives positions in "
+            f"{word} "
+            f'("{where}"). To replace that, add {option("override_units", True)}.'
         )
     elif is_inches(word):
         notes.append(
             "The file's unit is inch, which images without a calibration often say; positions were "
-            "converted. If that is wrong, give --pixel-size-um with --override-units."
+            f"converted. If that is wrong, give {option('pixel_size_um')} with "
+            f"{option('override_units', True)}."
         )
     return factor, "um", where, held
 
@@ -153,23 +156,23 @@ def _time(file: FileUnits, options: ReadOptions, notes: list[str]) -> tuple[floa
     known, problem = _file_interval(file)
     where = file.where_time or f"file: frame interval {file.frame_interval} {file.time}"
     if given is not None and (known is None or options.override_units):
-        source = f"--frame-interval-s {given:g}"
+        source = option("frame_interval_s", f"{given:g}")
         if known is None:
             return given, source
         if known != given:
             notes.append(
-                f"--override-units: the file's frame interval of {known:g} s was replaced by "
-                f"{given:g} s."
+                f"{option('override_units', True)}: the file's frame interval of {known:g} s was "
+                f"replaced by {given:g} s."
             )
-        return given, f"{source} (--override-units)"
+        return given, f"{source} ({option('override_units', True)})"
     if known is None:
         if problem:
             notes.append(problem)
         return None, "not given"
     if given is not None:
         notes.append(
-            f"--frame-interval-s {given:g} was ignored: the file gives {known:g} s "
-            f'("{where}"). To replace that, add --override-units.'
+            f"{option('frame_interval_s', f'{given:g}')} was ignored: the file gives {known:g} s "
+            f'("{where}"). To replace that, add {option("override_units", True)}.'
         )
     return known, where
 
@@ -181,7 +184,7 @@ def _file_interval(file: FileUnits) -> tuple[float | None, str]:
         return None, ""
     word = (file.time or "").strip()
     factor = time_factor_s(word)
-    mend = "Give --frame-interval-s for results in seconds."
+    mend = f"Give {option('frame_interval_s')} for results in seconds."
     if factor is None:
         if value == 1 or not math.isfinite(value) or value <= 0:
             return None, ""

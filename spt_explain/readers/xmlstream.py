@@ -218,12 +218,14 @@ def _run(source: Input, handler: Handler, encoding: str | None) -> bool:
         where = f"at line {error.lineno}" if error.lineno else "at its start"
         raise SptError(
             f"{source.label} is cut off or damaged {where} (read {handler.progress()} until "
-            "there): expected a complete XML file. Export it again, or copy it again."
+            "there): expected a complete XML file. Export it again, or copy it again.",
+            code="unreadable",
         ) from error
     except (EOFError, zlib.error, OSError) as error:
         raise SptError(
             f"{source.label} can't be read to its end ({error}; read {handler.progress()} until "
-            "there): expected a complete file. Copy it again, or compress it again."
+            "there): expected a complete file. Copy it again, or compress it again.",
+            code="unreadable",
         ) from error
     return True
 

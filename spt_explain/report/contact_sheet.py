@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.errors import option
 from spt_explain.report.drawing import (
     coloured_line,
     elided,
@@ -258,7 +259,7 @@ def _left_out(tracks: pd.DataFrame, picks: pd.DataFrame) -> str:
     if immobile:
         first = "Not shown" if len(picks) else "No track to show"
         many = f"{immobile:,} flagged immobile"
-        return f"{first}: {many}; --particle N draws the one of that number."
+        return f"{first}: {many}; {option('only', 'N')} draws the one of that number."
     return "" if len(picks) else "No track to show: none was given a class."
 
 

@@ -276,11 +276,7 @@ def _renderer() -> Any:
 
 
 def wrapped(
-    text: str,
-    width_mm: float,
-    *,
-    points: float = FONT_POINTS,
-    bold: bool = False,
+    text: str, width_mm: float, *, points: float = FONT_POINTS, bold: bool = False
 ) -> list[str]:
     """Break a text into lines no wider than that, between words."""
     whole = " ".join(text.split())
@@ -296,13 +292,7 @@ def wrapped(
     return lines
 
 
-def elided(
-    text: str,
-    width_mm: float,
-    *,
-    points: float = FONT_POINTS,
-    bold: bool = False,
-) -> str:
+def elided(text: str, width_mm: float, *, points: float = FONT_POINTS, bold: bool = False) -> str:
     """Return a text with as much of its middle left out as needed to be no wider than that."""
 
     def fits(some: str) -> bool:

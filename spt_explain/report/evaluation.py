@@ -84,11 +84,7 @@ def provenance(
 
 
 def write_evaluation(
-    run: TestRun,
-    folder: Path,
-    made: dict[str, Any],
-    *,
-    formats: Sequence[str] = ("png", "svg"),
+    run: TestRun, folder: Path, made: dict[str, Any], *, formats: Sequence[str] = ("png", "svg")
 ) -> list[Path]:
     """Write tables, figures and ``evaluation.json``; the folder appears whole or not at all.
 

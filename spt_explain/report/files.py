@@ -6,7 +6,7 @@ import secrets
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,9 +40,11 @@ def appear_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     except OSError as error:
         named = ", ".join(str(path) for path in paths)
         raise SptError(
-            f"{named} could not be written ({error.strerror or error}). "
-            "Check the disk's space and the folder's permissions, or choose another with -o.",
+            f"{named} could not be written ({error.strerror or error}). Check the disk's space and "
+            f"the folder's permissions, or choose another with {option('output')}.",
             exit_code=1,
+            code="unwritable",
+            option="output",
         ) from error
     finally:
         for part in parts:

@@ -10,7 +10,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.report.style import house_style, save_figure
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 
 def refuse_folder(
-    folder: Path,
-    inputs: Iterable[Path] = (),
-    *,
-    overwrite: bool,
-    ours: Callable[[str], bool],
+    folder: Path, inputs: Iterable[Path] = (), *, overwrite: bool, ours: Callable[[str], bool]
 ) -> None:
     """Check, before any work, that a folder can be made without losing anything of the user's.
 
@@ -49,14 +45,24 @@ def refuse_folder(
     """
     parent = folder.absolute().parent
     if folder.exists() and not folder.is_dir():
-        raise SptError(f"the output {folder} is a file; expected a folder. Change -o.")
+        raise SptError(
+            f"the output {folder} is a file; expected a folder. Change {option('output')}.",
+            code="wrong-kind",
+            option="output",
+        )
     if not parent.is_dir():
         raise SptError(
-            f"the folder {parent} for the output is not there. "
-            "Create it, or give another one with -o."
+            f"the folder {parent} for the output is not there. Create it, or give another one with "
+            f"{option('output')}.",
+            code="not-found",
+            option="output",
         )
     if not os.access(parent, os.W_OK):
-        raise SptError(f"the folder {parent} can't be written to. Give another one with -o.")
+        raise SptError(
+            f"the folder {parent} can't be written to. Give another one with {option('output')}.",
+            code="unwritable",
+            option="output",
+        )
     if not folder.is_dir():
         return
     content = sorted(path.name for path in folder.iterdir())
@@ -65,14 +71,23 @@ def refuse_folder(
     if foreign or any(resolved in path.resolve().parents for path in inputs):
         raise SptError(
             f"the folder {folder} holds other files ({foreign[0] if foreign else 'the input'}), "
-            "which would be lost with it: expected a folder of results or a new name. Change -o."
+            "which would be lost with it: expected a folder of results or a new name. Change "
+            f"{option('output')}.",
+            code="unwritable",
+            option="output",
         )
     if content and not overwrite:
         raise SptError(
-            f"{folder} exists and is not written over. Give --overwrite, or another name with -o."
+            f"{folder} exists and is not written over. Give {option('overwrite', True)}, or "
+            f"another name with {option('output')}.",
+            code="exists",
+            option="overwrite",
         )
     if folder.is_symlink() or resolved == parent.resolve() or os.path.ismount(folder):
-        raise SptError(f"{folder} can't be replaced as a whole. Give a new name with -o.")
+        raise SptError(
+            f"{folder} can't be replaced as a whole. Give a new name with {option('output')}.",
+            option="output",
+        )
 
 
 @contextmanager
@@ -99,9 +114,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         part.rename(folder)
     except OSError as error:
         raise SptError(
-            f"{folder} could not be written ({error.strerror or error}). "
-            "Check the disk's space and the folder's permissions, or choose another with -o.",
+            f"{folder} could not be written ({error.strerror or error}). Check the disk's space "
+            f"and the folder's permissions, or choose another with {option('output')}.",
             exit_code=1,
+            code="unwritable",
+            option="output",
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -45,12 +45,7 @@ def alpha_words(track: pd.Series[Any]) -> list[str]:
 
 
 def draw_msd(
-    axes: Axes,
-    frames: pd.DataFrame,
-    alpha: float,
-    *,
-    unit: str,
-    frame_interval_s: float | None,
+    axes: Axes, frames: pd.DataFrame, alpha: float, *, unit: str, frame_interval_s: float | None
 ) -> None:
     """Draw the time-averaged mean squared displacement and the line of slope `alpha`.
 
@@ -148,10 +143,7 @@ def _room(low: float, high: float) -> tuple[float, float]:
     """Return wider ends of a logarithmic axis, at least a factor `_LEAST_RANGE` apart."""
     wider = max(high / low, _LEAST_RANGE) ** 0.06
     narrow = max(1.0, (_LEAST_RANGE / (high / low)) ** 0.5)
-    return (
-        max(low / narrow / wider, 1e-300),
-        min(high * narrow * wider, 1e300),
-    )
+    return (max(low / narrow / wider, 1e-300), min(high * narrow * wider, 1e300))
 
 
 def _number(track: pd.Series[Any], name: str) -> float:

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.movies.stack import Stack
-from spt_explain.report.drawing import (
-    coloured_line,
-    elided,
-    say,
-    scale_bar,
-    text_width_mm,
-    wrapped,
-)
+from spt_explain.report.drawing import coloured_line, elided, say, scale_bar, text_width_mm, wrapped
 from spt_explain.report.placing import (
     Placed,
     Scene,

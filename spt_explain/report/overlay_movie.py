@@ -175,7 +175,8 @@ def find_ffmpeg(out: Path) -> str:
     if program is None:
         raise SptError(
             "an MP4 needs the program ffmpeg, which was not found: install it, or write "
-            f"{out.with_suffix('.gif').name} instead."
+            f"{out.with_suffix('.gif').name} instead.",
+            code="unavailable",
         )
     return program
 
@@ -271,6 +272,7 @@ def write_mp4(
                 f"ffmpeg could not write {out.name} ({reason}). "
                 f"Write {out.with_suffix('.gif').name} instead, or install a complete ffmpeg.",
                 exit_code=1,
+                code="unwritable",
             )
 
 

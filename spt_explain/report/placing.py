@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies.calibration import settle
 from spt_explain.report.style import NEUTRAL, centred, colour_of
 from spt_explain.tracks.units import is_pixels, length_factor_um
@@ -122,12 +122,14 @@ def place(
     if factor is None and not is_pixels(unit):
         raise SptError(
             f"the positions are in {unit or 'an unknown unit'!r}: expected µm or pixels to draw "
-            f"them on {stack.name}. Give --pixel-size-um when classifying the tracks."
+            f"them on {stack.name}. Give {option('pixel_size_um')} when classifying the tracks.",
+            option="pixel_size_um",
         )
     if factor is not None and size is None:
         raise SptError(
             f"{stack.name} does not say how large its pixels are, and the positions are in {unit}: "
-            "give the movie's pixel size with --pixel-size-um."
+            f"give the movie's pixel size with {option('pixel_size_um')}.",
+            option="pixel_size_um",
         )
     scale = 1.0 if factor is None or size is None else factor / size
     paths = _paths(frames, tracks, scale)
@@ -262,11 +264,13 @@ def _outside(paths: list[Placed], stack: Stack, unit: str) -> list[str]:
     ])  # fmt: skip
     movie = f"{stack.name} ({stack.n_frames:,} frames of {stack.width} × {stack.height} pixels)"
     if not len(paths):
-        raise SptError(f"there are no tracks to draw on {movie}.")
+        raise SptError(f"there are no tracks to draw on {movie}.", code="no-data")
     if not inside.any():
         one = len(paths) == 1
         none = "the one track does not lie" if one else f"none of the {len(paths):,} tracks lies"
-        held = "" if is_pixels(unit) else ", and the movie's pixel size (--pixel-size-um)"
+        held = (
+            "" if is_pixels(unit) else f", and the movie's pixel size ({option('pixel_size_um')})"
+        )
         raise SptError(
             f"{none} within {movie}. "
             f"Check that it is the movie of {'this track' if one else 'these tracks'}{held}."

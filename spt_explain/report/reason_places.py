@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies.stack import Stack, is_stack
 from spt_explain.readers.folders import folded
 from spt_explain.report.folders import refuse_folder
@@ -48,7 +48,9 @@ def plan_folders(names: Sequence[str], output: str | None, *, single: bool) -> l
     """
     if output is not None and output.strip() in ("", "-"):
         raise SptError(
-            f"-o is {output!r}; expected a folder. For a summary on standard output give --json."
+            f"{option('output')} is {output!r}; expected a folder. For a summary on standard "
+            f"output give {option('json')}.",
+            option="output",
         )
     if output is not None and single and not output.endswith(("/", "\\")):
         return [Path(output)]
@@ -80,7 +82,10 @@ def made(folder: Path | None) -> Iterator[None]:
             except OSError as error:
                 why = "it is a file" if folder.is_file() else error.strerror
                 raise SptError(
-                    f"the output {folder} can't be made ({why}): expected a folder. Change -o."
+                    f"the output {folder} can't be made ({why}): expected a folder. Change "
+                    f"{option('output')}.",
+                    code="unwritable",
+                    option="output",
                 ) from error
         yield
     finally:
@@ -121,13 +126,18 @@ def refuse(
         return
     if page.suffix.lower() not in PAGE_ENDINGS:
         raise SptError(
-            f"--report {page}: it is an HTML page; expected a name that ends in .html, "
-            f"such as {page.name or 'why'}.html."
+            f"{option('page', page)}: it is an HTML page; expected a name that ends in .html, such "
+            f"as {page.name or 'why'}.html.",
+            option="page",
         )
     if page.resolve() in [folder.resolve() for folder in folders]:
-        raise SptError(f"-o and --report are both {page}; expected two names.")
+        raise SptError(
+            f"{option('output')} and {option('page')} are both {page}; expected two names.",
+            code="conflict",
+            option="output",
+        )
     if not inside:
-        refuse_to_overwrite([page], sources, overwrite=overwrite, option="--report")
+        refuse_to_overwrite([page], sources, overwrite=overwrite, field="page")
 
 
 def _ours(folder: Path, names: set[str]) -> Callable[[str], bool]:
@@ -159,31 +169,39 @@ def check_movie(movie: Path, animate: str, n_inputs: int) -> None:
     """
     if n_inputs > 1:
         raise SptError(
-            f"--movie is the stack of one file of tracks, and there are {n_inputs} inputs: "
-            "expected one."
+            f"{option('movie')} is the stack of one file of tracks, and there are {n_inputs} "
+            "inputs: expected one.",
+            option="movie",
         )
     if not movie.is_file():
         found = "is a folder" if movie.is_dir() else "is not there"
-        raise SptError(f"--movie {movie} {found}: expected the stack that was tracked.")
+        raise SptError(
+            f"{option('movie', movie)} {found}: expected the stack that was tracked.",
+            option="movie",
+        )
     try:
         with movie.open("rb") as stream:
             head = stream.read(16)
     except OSError as error:
         raise SptError(
-            f"--movie {movie} can't be opened ({error.strerror}): expected a readable file. "
-            "Check its permissions."
+            f"{option('movie', movie)} can't be opened ({error.strerror}): expected a readable "
+            "file. Check its permissions.",
+            option="movie",
         ) from error
     if not is_stack(head):
         raise SptError(
-            f"--movie {movie} is no TIFF stack: expected the movie that was tracked. "
-            "Save it as TIFF, from Fiji with File > Save As."
+            f"{option('movie', movie)} is no TIFF stack: expected the movie that was tracked. Save "
+            "it as TIFF, from Fiji with File > Save As.",
+            option="movie",
         )
     with Stack(movie):
         pass  # whatever is wrong with it is said now, not after an hour
     if animate == "mp4" and shutil.which("ffmpeg") is None:
         raise SptError(
-            "--animate mp4 needs the program ffmpeg, which was not found: install it, or give "
-            "--animate gif."
+            f"{option('animate', 'mp4')} needs the program ffmpeg, which was not found: install "
+            f"it, or give {option('animate', 'gif')}.",
+            code="unavailable",
+            option="animate",
         )
 
 

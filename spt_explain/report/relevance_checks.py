@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,7 +104,7 @@ def checks_of_fit(fitted: Fitted, *, kind: str = "number") -> list[Check]:
         Check(
             "mask_steps", "steps in which the mask closed", fitted.mask_steps,
             f"≥ {LEAST_STEPS}", fitted.mask_steps >= LEAST_STEPS,
-            "the mask had no time to close: give --minutes more",
+            f"the mask had no time to close: give more {option('minutes')}",
             {"open_r2": fitted.open_r2, "kept_r2": fitted.kept_r2},
         ),
         Check(

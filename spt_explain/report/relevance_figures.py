@@ -155,11 +155,7 @@ def overlay_figure(
 
 
 def time_course_figure(
-    table: pd.DataFrame,
-    names: Sequence[str],
-    *,
-    threshold: float,
-    per: str = "frame",
+    table: pd.DataFrame, names: Sequence[str], *, threshold: float, per: str = "frame"
 ) -> Figure:
     """Draw the signal, as measured and as predicted, and below it the relevance of each frame.
 

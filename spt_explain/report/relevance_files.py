@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, command, printable
 from spt_explain.resources import shipped
 
 if TYPE_CHECKING:
@@ -120,22 +120,27 @@ def model_folder(model: Path, *, own: bool = False) -> Path:
         names = f", or the name of one that ships: {', '.join(sorted(ships))}" if ships else ""
         raise SptError(
             f"{model} was not found: expected the folder of a model that `spt-explain relevance "
-            f"fit` wrote{names}."
+            f"fit` wrote{names}.",
+            code="not-found",
         )
     if not folder.is_dir():
         raise SptError(
             f"{model} is a file; expected the folder of a model that `spt-explain relevance fit` "
-            "wrote."
+            "wrote.",
+            code="wrong-kind",
         )
     if (folder / TRACK_CARD).is_file() and not (folder / CARD).is_file():
         raise SptError(
             f"{folder} holds a model that was fitted to tracks, and movies were given. Give "
-            "tracks, or fit a model to movies: spt-explain relevance fit MOVIES --signal FILE."
+            "tracks, or fit a model to movies: "
+            f"{command('relevance fit', 'MOVIES', signal='FILE')}.",
+            code="wrong-kind",
         )
     if not (folder / CARD).is_file():
         raise SptError(
             f"the folder {folder} holds no model ({CARD}): expected one that `spt-explain "
-            "relevance fit` finished."
+            "relevance fit` finished.",
+            code="no-data",
         )
     return folder
 
@@ -160,7 +165,9 @@ def write_text(path: Path, text: str) -> None:
         part.replace(path)
     except OSError as error:
         raise SptError(
-            f"{path} could not be written ({error.strerror or error}).", exit_code=1
+            f"{path} could not be written ({error.strerror or error}).",
+            exit_code=1,
+            code="unwritable",
         ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.xddpm.measured import MEASURED
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ def known_signal(
 
 
 def refuse_signal(
-    movie: Movie,
-    model: RelevanceModel,
-    n_frames: int,
-    signal: str | Path,
-    calibration: Calibration,
+    movie: Movie, model: RelevanceModel, n_frames: int, signal: str | Path, calibration: Calibration
 ) -> None:
     """Check, before a movie is looked at, that a signal that is asked for is of it and the model.
 
@@ -240,5 +236,7 @@ def _same_names(model: RelevanceModel, names: tuple[str, ...]) -> None:
     if names != own:
         raise SptError(
             f"the signal here is {', '.join(names)}; the model predicts {', '.join(own)}. Give the "
-            "same columns (FILE:COLUMN), or the same units (--pixel-size-um, --frame-interval-s)."
+            f"same columns (FILE:COLUMN), or the same units ({option('pixel_size_um')}, "
+            f"{option('frame_interval_s')}).",
+            option="pixel_size_um",
         )

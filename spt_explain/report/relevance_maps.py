@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -92,8 +92,10 @@ def map_files(
     if free < size * len(names) + 2**20:
         raise SptError(
             f"the maps need {size * len(names) / 1e9:.3g} GB and {folder.parent} has "
-            f"{free / 1e9:.3g} GB left. Make room, or choose another disk with -o.",
+            f"{free / 1e9:.3g} GB left. Make room, or choose another disk with {option('output')}.",
             exit_code=1,
+            code="unwritable",
+            option="output",
         )
     files = {
         name: tifffile.memmap(

@@ -10,13 +10,7 @@ import numpy as np
 
 from spt_explain.report.drawing import plain
 from spt_explain.report.movie_canvas import NARROWEST_PX, TEXT_PX
-from spt_explain.report.overlay_movie import (
-    FPS,
-    MOST_FRAMES_GIF,
-    find_ffmpeg,
-    write_gif,
-    write_mp4,
-)
+from spt_explain.report.overlay_movie import FPS, MOST_FRAMES_GIF, find_ffmpeg, write_gif, write_mp4
 from spt_explain.report.placing import DARKEST, shades
 from spt_explain.report.relevance_figures import RELEVANCE_COLOURS, painted
 from spt_explain.report.style import INK

@@ -104,11 +104,7 @@ def study_figures(study: Study) -> dict[str, Callable[[], Figure]]:
 
 
 def write_study(
-    study: Study,
-    folder: Path,
-    made: dict[str, Any],
-    *,
-    formats: Sequence[str] = ("png", "svg"),
+    study: Study, folder: Path, made: dict[str, Any], *, formats: Sequence[str] = ("png", "svg")
 ) -> list[Path]:
     """Write tables, figures and ``study.json``; the folder appears whole or not at all.
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.report.files import appear_together
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def sidecar_path(table: Path) -> Path:
 
 
 def refuse_to_overwrite(
-    paths: Iterable[Path], inputs: Iterable[Path], *, overwrite: bool, option: str = "-o"
+    paths: Iterable[Path], inputs: Iterable[Path], *, overwrite: bool, field: str = "output"
 ) -> None:
     """Check, before any work, that nothing of the user's would be lost.
 
@@ -72,7 +72,7 @@ def refuse_to_overwrite(
         What is written, and what is read.
     overwrite : bool
         Whether files that exist are replaced.
-    option : str
+    field : str
         The option that names the outputs, for the messages.
 
     Raises
@@ -85,24 +85,32 @@ def refuse_to_overwrite(
     for path in paths:
         if path.resolve() in sources:
             raise SptError(
-                f"the output {path} is one of the inputs, and inputs are never written over. "
-                f"Give another name with {option}."
+                f"the output {path} is one of the inputs, and inputs are never written over. Give "
+                f"another name with {option(field)}."
             )
         if path.is_dir():
-            raise SptError(f"the output {path} is a folder; expected a file name. Change {option}.")
+            raise SptError(
+                f"the output {path} is a folder; expected a file name. Change {option(field)}.",
+                code="wrong-kind",
+            )
         if not path.parent.is_dir():
             raise SptError(
-                f"the folder {path.parent} for the output is not there. "
-                f"Create it, or give another one with {option}."
+                f"the folder {path.parent} for the output is not there. Create it, or give another "
+                f"one with {option(field)}.",
+                code="not-found",
             )
         if not os.access(path.parent, os.W_OK):
             raise SptError(
-                f"the folder {path.parent} can't be written to. Give another one with {option}."
+                f"the folder {path.parent} can't be written to. Give another one with "
+                f"{option(field)}.",
+                code="unwritable",
             )
         if path.exists() and not overwrite:
             raise SptError(
-                f"{path} exists and is not written over. "
-                f"Give --overwrite, or another name with {option}."
+                f"{path} exists and is not written over. Give {option('overwrite', True)}, or "
+                f"another name with {option(field)}.",
+                code="exists",
+                option="overwrite",
             )
 
 

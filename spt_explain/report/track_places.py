@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.movies.parameter_file import ENDING as PARAMETERS
 from spt_explain.readers.folders import folded, one_spelling
 from spt_explain.report.names import numbered, with_parents
@@ -113,7 +113,12 @@ def plan_places(
         If these contradict each other, or one table is asked for and there are several movies.
     """
     if preview_only and trackmate is not None:
-        raise SptError("--preview-only writes no tracks: leave out --trackmate, or --preview-only.")
+        raise SptError(
+            f"{option('preview_only', True)} writes no tracks: leave out {option('trackmate')}, or "
+            f"{option('preview_only', True)}.",
+            code="conflict",
+            option="preview_only",
+        )
     if output == "-":
         return _to_stdout(names, fmt, preview=preview or preview_only, trackmate=trackmate)
     tables, fmt, folder = _tables(names, output, fmt, pictures=preview_only)
@@ -140,7 +145,10 @@ def plan_places(
     twice = [path for path, n in Counter(map(folded, plan.paths)).items() if n > 1]
     if twice:
         path = next(path for path in plan.paths if folded(path) == twice[0])
-        raise SptError(f"two outputs would both be called {path}: give another name with -o.")
+        raise SptError(
+            f"two outputs would both be called {path}: give another name with {option('output')}.",
+            option="output",
+        )
     return plan
 
 
@@ -148,10 +156,18 @@ def _to_stdout(
     names: Sequence[str], fmt: str | None, *, preview: bool, trackmate: str | None
 ) -> TrackPlan:
     if fmt == "parquet":
-        raise SptError("Parquet can't be written to standard output; give -o FILE.parquet.")
+        raise SptError(
+            f"Parquet can't be written to standard output; give {option('output', 'FILE')}.",
+            option="output",
+        )
     if preview:
-        raise SptError("a preview is a picture beside the table: give -o FILE instead of -o -.")
-    _refuse_several(names, "-o -", "one table")
+        raise SptError(
+            f"a preview is a picture beside the table: give {option('output', 'FILE')} instead of "
+            f"{option('output', '-')}.",
+            code="conflict",
+            option="output",
+        )
+    _refuse_several(names, option("output", "-"), "one table")
     place = TrackPlace(trackmate=_xml_paths(names, [_beside(names[0], "csv")], trackmate)[0])
     folders = () if place.trackmate is None or _is_xml(trackmate) else (place.trackmate.parent,)
     return TrackPlan([place], fmt or "csv", stdout=True, folders=folders)
@@ -164,7 +180,11 @@ def _tables(
     folder = None
     if output is not None:
         if not output.strip():
-            raise SptError("-o is empty: expected the name of a table or of a folder.")
+            raise SptError(
+                f"{option('output')} is empty: expected the name of a table or of a folder.",
+                code="no-data",
+                option="output",
+            )
         if output.endswith(("/", "\\")) or Path(output).is_dir():
             folder = Path(output)
         else:
@@ -177,8 +197,13 @@ def _tables(
                     "exists. Add an ending, or a slash for a new folder."
                 )
             if fmt is not None and fmt != ending and ending != "png":
-                raise SptError(f"--format {fmt} contradicts -o {output}; give one of the two.")
-            _refuse_several(names, f"-o {output}", "one file")
+                raise SptError(
+                    f"{option('format', fmt)} contradicts {option('output')} {output}; give one of "
+                    "the two.",
+                    code="conflict",
+                    option="format",
+                )
+            _refuse_several(names, option("output", output), "one file")
             return [Path(output)], ending, None
     fmt = fmt or "csv"
     plain = [_beside(name, fmt, folder=folder) for name in one_spelling(names)]
@@ -223,10 +248,11 @@ def _xml_paths(
         return list(numbered([Path(trackmate) / f"{base}{TRACKMATE}" for base in bases], TRACKMATE))
     if not _is_xml(trackmate):
         raise SptError(
-            f"--trackmate {trackmate} does not end in .xml, and is not a folder that exists. "
-            "Add the ending, or a slash for a new folder."
+            f"{option('trackmate', trackmate)} does not end in .xml, and is not a folder that "
+            "exists. Add the ending, or a slash for a new folder.",
+            option="trackmate",
         )
-    _refuse_several(names, f"--trackmate {trackmate}", "one file")
+    _refuse_several(names, f"{option('trackmate', trackmate)}", "one file")
     return [Path(trackmate)]
 
 

@@ -150,11 +150,7 @@ def track_features(
     with np.errstate(all="ignore"):
         speed = step / (t[target] - t[source])
     links = pd.DataFrame(
-        {
-            "SPEED": speed,
-            "DISPLACEMENT": step,
-            "EDGE_TIME": (t[source] + t[target]) / 2,
-        }
+        {"SPEED": speed, "DISPLACEMENT": step, "EDGE_TIME": (t[source] + t[target]) / 2}
     )
     later, earlier = (np.bincount(ends, minlength=len(spots)) for ends in (source, target))
     kinds = spots.assign(

@@ -12,7 +12,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.report.files import appear_together
 from spt_explain.report.trackmate_features import (
     EDGE_FEATURES,
@@ -82,10 +82,7 @@ def write_trackmate(
         Also if the file can't be written. An existing file is replaced.
     """
     pieces = trackmate_pieces(tracks, movie, settings, labels=labels, values=values, notes=notes)
-    with (
-        appear_together([path]) as [part],
-        part.open("w", encoding="utf-8", newline="") as out,
-    ):
+    with appear_together([path]) as [part], part.open("w", encoding="utf-8", newline="") as out:
         out.writelines(pieces)
 
 
@@ -227,17 +224,13 @@ def _places(tracks: Tracks) -> tuple[Floats, Floats]:
     if calibration.pixel_size_um is None:
         raise SptError(
             "The tracks are in µm and the size of a pixel is not known: expected one, to place "
-            "them on the movie. Give --pixel-size-um."
+            f"them on the movie. Give {option('pixel_size_um')}.",
+            option="pixel_size_um",
         )
     return x / calibration.pixel_size_um, y / calibration.pixel_size_um
 
 
-def _pieces(
-    model: _Model,
-    movie: FijiView,
-    log: str,
-    labels: Mapping[int, str],
-) -> Iterator[str]:
+def _pieces(model: _Model, movie: FijiView, log: str, labels: Mapping[int, str]) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f"<TrackMate version={quoted(FORMAT_VERSION)}>\n  <Log>{plain(log)}</Log>\n"
     units = f"spatialunits={quoted(movie.unit)} timeunits={quoted(model.time_unit)}"

@@ -44,7 +44,9 @@ def check_card(card: Any, source: str) -> Architecture:
         If it is no card, lacks a version, or describes no network.
     """
     if not isinstance(card, dict):
-        raise SptError(f"{source} is not a card of weights: expected a JSON object.")
+        raise SptError(
+            f"{source} is not a card of weights: expected a JSON object.", code="wrong-kind"
+        )
     version = card.get("version")
     if not isinstance(version, str) or not version.isprintable() or not 0 < len(version) <= 40:
         raise SptError(
@@ -70,7 +72,8 @@ def check_card(card: Any, source: str) -> Architecture:
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise SptError(
             f"{source} describes a network that this version of spt-explain does not know "
-            f"({error}). If a newer version made it, update spt-explain."
+            f"({error}). If a newer version made it, update spt-explain.",
+            code="wrong-kind",
         ) from error
     try:
         from_card(card, architecture)
@@ -95,7 +98,9 @@ def expected_shapes(architecture: Architecture, source: str) -> dict[str, tuple[
         TypeError, KeyError, ValueError, AttributeError, RuntimeError, ArithmeticError, LookupError
     ) as error:  # fmt: skip
         said = (str(error) or type(error).__name__).splitlines()[0]
-        raise SptError(f"{source} describes a network that can't be built ({said}).") from error
+        raise SptError(
+            f"{source} describes a network that can't be built ({said}).", code="wrong-kind"
+        ) from error
 
 
 @lru_cache(maxsize=8)  # weights are checked before they are written, and as they were written
@@ -153,7 +158,8 @@ def check_files(paths: Iterable[Path], architecture: Architecture, source: str) 
                 headers = {n: (p.get_dtype(), tuple(p.get_shape())) for n, p in parts.items()}
         except (SafetensorError, OSError, ValueError) as error:
             raise SptError(
-                f"{source}: {path.name} is not a whole safetensors file ({error})."
+                f"{source}: {path.name} is not a whole safetensors file ({error}).",
+                code="wrong-kind",
             ) from error
         for name, (dtype, shape) in headers.items():
             if name in shapes:
@@ -164,7 +170,8 @@ def check_files(paths: Iterable[Path], architecture: Architecture, source: str) 
             elif dtype not in _FLOATS:
                 raise SptError(
                     f"{source}: the tensor {name!r:.80} holds {dtype}; expected float32, float16, "
-                    "or int8 with a scale."
+                    "or int8 with a scale.",
+                    code="wrong-kind",
                 )
     _compare(shapes, expected | scales, source)
     for path in paths:
@@ -182,7 +189,8 @@ def _compare(
     if missing:
         raise SptError(
             f"{source} lacks {len(missing)} of the {len(expected)} tensors of the network on its "
-            f"card, such as {missing[0]}. It is incomplete, or the card is another network's."
+            f"card, such as {missing[0]}. It is incomplete, or the card is another network's.",
+            code="unreadable",
         )
     extra = [name for name in found if name not in expected]
     if extra:
@@ -202,9 +210,14 @@ def _check_values(name: str, value: NDArray[Any], source: str) -> None:
     with np.errstate(over="ignore"):  # float64 beyond float32 is what is looked for
         value = value.astype(np.float32)
     if not np.isfinite(value).all():
-        raise SptError(f"{source}: the tensor {name} holds values that are not finite numbers.")
+        raise SptError(
+            f"{source}: the tensor {name} holds values that are not finite numbers.",
+            code="wrong-kind",
+        )
     if name.endswith(("running_var", _SCALE)) and (value < 0).any():
-        raise SptError(f"{source}: the tensor {name} holds negative values; expected none.")
+        raise SptError(
+            f"{source}: the tensor {name} holds negative values; expected none.", code="wrong-kind"
+        )
 
 
 def _is_share(value: Any) -> bool:

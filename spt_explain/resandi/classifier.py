@@ -11,7 +11,7 @@ import numpy as np
 
 from spt_explain.clock import Clock
 from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.backends import load_backend
 from spt_explain.resandi.backends.runner import Part, Windows, prepared, rows_at
@@ -171,7 +171,7 @@ class Classifier:
     ) -> None:
         if not 0 <= threshold <= 1:
             raise SptError(f"the threshold is {threshold}; expected a probability, 0 to 1.")
-        for name, value in (("--batch-size", batch_size), ("--jobs", jobs)):
+        for name, value in ((option("batch_size"), batch_size), (option("jobs"), jobs)):
             if value is not None and value < 1:
                 raise SptError(f"{name} is {value}; expected at least 1.")
         if not isinstance(weights, Weights):
@@ -395,10 +395,7 @@ class Classifier:
         return Judge(architecture, self.calibration, self.shares, self.alone, self.jobs)
 
     def inputs(
-        self,
-        positions: NDArray[np.float64],
-        starts: NDArray[np.int64],
-        stops: NDArray[np.int64],
+        self, positions: NDArray[np.float64], starts: NDArray[np.int64], stops: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield batches of windows, by padded length: their indices, and their inputs.
 

@@ -64,7 +64,9 @@ class Confusions:
             systematic = float(values["systematic"])
             n_classes = len(card["architecture"]["classes"])
         except (TypeError, KeyError, ValueError) as error:
-            raise SptError(f"the weights' card: {CARD_KEY!r} can't be read ({error}).") from error
+            raise SptError(
+                f"the weights' card: {CARD_KEY!r} can't be read ({error}).", code="unreadable"
+            ) from error
         shape = (3 + 4 * n_classes, n_classes * len(noise))
         if not noise or coefficients.shape != shape or not np.isfinite(coefficients).all():
             raise SptError(

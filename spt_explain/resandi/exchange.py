@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.check import check_card
 from spt_explain.resandi.manifest import (
     CARD,
@@ -95,9 +95,11 @@ def export_weights(
         part.replace(path)
     except OSError as error:
         raise SptError(
-            f"{path} could not be written ({error.strerror or error}). "
-            "Check the disk's space and the folder's permissions, or choose another with -o.",
+            f"{path} could not be written ({error.strerror or error}). Check the disk's space and "
+            f"the folder's permissions, or choose another with {option('output')}.",
             exit_code=1,
+            code="unwritable",
+            option="output",
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -145,17 +147,21 @@ def import_weights(
             path.open("rb").close()
     except FileNotFoundError as error:
         raise SptError(
-            f"{path} is not there. Expected a file from spt-explain weights export."
+            f"{path} is not there. Expected a file from spt-explain weights export.",
+            code="not-found",
         ) from error
     except (OSError, ValueError) as error:
         said = (error.strerror if isinstance(error, OSError) else None) or error
-        raise SptError(f"{path} can't be read ({said}).") from error
+        raise SptError(f"{path} can't be read ({said}).", code="unreadable") from error
     if stat.S_ISDIR(mode):
         if (path / MANIFEST).is_file():
             return _import_folder(path, name, overwrite, max_bytes)
         return _import_loose(*_loose_in_folder(path), name, overwrite, max_bytes)
     if not stat.S_ISREG(mode):
-        raise SptError(f"{path} is not a file. Expected one from spt-explain weights export.")
+        raise SptError(
+            f"{path} is not a file. Expected one from spt-explain weights export.",
+            code="wrong-kind",
+        )
     if path.suffix.lower() in (".safetensors", ".json"):
         if path.name == MANIFEST:
             return import_weights(path.parent, name=name, overwrite=overwrite, max_bytes=max_bytes)
@@ -169,18 +175,31 @@ def _target(name: str, output: str | Path | None, overwrite: bool) -> Path:
         if path.is_dir() or str(output or "").endswith(("/", "\\")):
             path = path / f"{name}.zip"
         if path.is_dir():
-            raise SptError(f"{path} is a folder; expected a file name. Change -o.")
+            raise SptError(
+                f"{path} is a folder; expected a file name. Change {option('output')}.",
+                code="wrong-kind",
+                option="output",
+            )
         if not path.parent.is_dir():
             raise SptError(
-                f"the folder {path.parent} is not there. Create it, or give another one with -o."
+                f"the folder {path.parent} is not there. Create it, or give another one with "
+                f"{option('output')}.",
+                code="not-found",
+                option="output",
             )
         if path.exists() and not overwrite:
             raise SptError(
-                f"{path} exists and is not written over. Give --overwrite, or another name with -o."
+                f"{path} exists and is not written over. Give {option('overwrite', True)}, or "
+                f"another name with {option('output')}.",
+                code="exists",
+                option="overwrite",
             )
     except OSError as error:
         raise SptError(
-            f"{path} can't be written ({error.strerror or error}). Give another one with -o."
+            f"{path} can't be written ({error.strerror or error}). Give another one with "
+            f"{option('output')}.",
+            code="unwritable",
+            option="output",
         ) from error
     return path
 
@@ -200,11 +219,12 @@ def _import_zip(path: Path, name: str | None, overwrite: bool, max_bytes: int) -
             begins = start.read(4)
         if begins == b"PK\x03\x04":
             raise SptError(
-                f"{path} is an incomplete or damaged zip file. Copy it again."
+                f"{path} is an incomplete or damaged zip file. Copy it again.", code="unreadable"
             ) from error
         raise SptError(
             f"{path} is not a zip file. Expected one from spt-explain weights export, or a "
-            ".safetensors file with a card (.json) beside it."
+            ".safetensors file with a card (.json) beside it.",
+            code="unreadable",
         ) from error
     with archive:
         members = _members(archive, path, max_bytes)
@@ -241,12 +261,14 @@ def _members(archive: zipfile.ZipFile, path: Path, max_bytes: int) -> dict[str, 
     if any(info.filename.endswith("data.pkl") for info in infos):
         raise SptError(
             f"{path} is a checkpoint of PyTorch, which is a program as much as data (pickle) and "
-            "is never loaded. Expected a file from spt-explain weights export, or safetensors."
+            "is never loaded. Expected a file from spt-explain weights export, or safetensors.",
+            code="wrong-kind",
         )
     if MANIFEST not in {info.filename for info in infos}:
         raise SptError(
             f"{path} does not come from spt-explain weights export: it has no {MANIFEST}. "
-            "If it was unpacked and packed again, unpack it and import the folder."
+            "If it was unpacked and packed again, unpack it and import the folder.",
+            code="wrong-kind",
         )
     total = 0
     for info in infos:
@@ -255,16 +277,20 @@ def _members(archive: zipfile.ZipFile, path: Path, max_bytes: int) -> dict[str, 
         if member not in (MANIFEST, CARD) and not is_file_name(member):
             raise SptError(
                 f"{path} holds {member!r:.80}; expected {MANIFEST}, {CARD} and .safetensors "
-                "files, without folders. Nothing was unpacked."
+                "files, without folders. Nothing was unpacked.",
+                code="wrong-kind",
             )
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise SptError(f"{path}: {member} is a link or no plain file. Nothing was unpacked.")
+            raise SptError(
+                f"{path}: {member} is a link or no plain file. Nothing was unpacked.",
+                code="wrong-kind",
+            )
         if info.flag_bits & 0x1:
             raise SptError(f"{path} is encrypted. Expected it without a password.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise SptError(f"{path} is compressed in an unusual way. Expected stored or deflated.")
         if member.casefold() in {known.casefold() for known in members}:
-            raise SptError(f"{path} holds {member} twice. Nothing was unpacked.")
+            raise SptError(f"{path} holds {member} twice. Nothing was unpacked.", code="wrong-kind")
         if member in (MANIFEST, CARD) and info.file_size > MAX_JSON_BYTES:
             raise SptError(f"{path}: {member} is larger than {MAX_JSON_BYTES >> 20} MiB.")
         total += info.file_size
@@ -272,7 +298,7 @@ def _members(archive: zipfile.ZipFile, path: Path, max_bytes: int) -> dict[str, 
             raise _too_large(path, max_bytes)
         members[member] = info
     if CARD not in members:
-        raise SptError(f"{path} lacks {CARD}. Ask for it to be sent again.")
+        raise SptError(f"{path} lacks {CARD}. Ask for it to be sent again.", code="not-found")
     return members
 
 
@@ -314,7 +340,8 @@ def _import_folder(path: Path, name: str | None, overwrite: bool, max_bytes: int
         data = read_limited(path / CARD)
     except OSError as error:
         raise SptError(
-            f"{error.filename or path} can't be read ({error.strerror or error})."
+            f"{error.filename or path} can't be read ({error.strerror or error}).",
+            code="unreadable",
         ) from error
     _check_hash(CARD, hashlib.sha256(data).hexdigest(), manifest.card_sha256, path)
     card = parse_json(data, str(path / CARD))
@@ -354,7 +381,8 @@ def _loose(path: Path) -> tuple[Path, list[Path]]:
     if not files:
         raise SptError(
             f"{path} has no weights beside it: expected {stem}.safetensors, or "
-            f"{stem}-00001-of-00002.safetensors and so on."
+            f"{stem}-00001-of-00002.safetensors and so on.",
+            code="not-found",
         )
     return card, files
 
@@ -364,32 +392,35 @@ def _loose_in_folder(path: Path) -> tuple[Path, list[Path]]:
         cards = sorted(path.glob("*.json"))
         files = sorted(path.glob("*.safetensors"))
     except OSError as error:
-        raise SptError(f"the folder {path} can't be read ({error.strerror or error}).") from error
+        raise SptError(
+            f"the folder {path} can't be read ({error.strerror or error}).", code="unreadable"
+        ) from error
     if not files or not cards:
         what = "safetensors" if cards else "card (.json)" if files else "weights"
         raise SptError(
             f"the folder {path} holds no {what}. Expected the files of spt-explain weights export, "
-            "or safetensors and their card (.json)."
+            "or safetensors and their card (.json).",
+            code="no-data",
         )
     if len(cards) > 1:
         names = ", ".join(card.name for card in cards[:4])
         raise SptError(
-            f"the folder {path} holds several .json files ({names}). Name the one that is the card."
+            f"the folder {path} holds several .json files ({names}). Name the one that is "
+            "the card.",
+            code="wrong-kind",
         )
     return cards[0], files
 
 
 def _import_loose(
-    card_path: Path,
-    files: Sequence[Path],
-    name: str | None,
-    overwrite: bool,
-    max_bytes: int,
+    card_path: Path, files: Sequence[Path], name: str | None, overwrite: bool, max_bytes: int
 ) -> Weights:
     try:
         data = read_limited(card_path)
     except OSError as error:
-        raise SptError(f"{card_path} can't be read ({error.strerror or error}).") from error
+        raise SptError(
+            f"{card_path} can't be read ({error.strerror or error}).", code="unreadable"
+        ) from error
     card: Any = parse_json(data, str(card_path))
     check_card(card, str(card_path))
     stated = card.get("name")
@@ -402,7 +433,9 @@ def _import_loose(
 def _check_sizes(files: Sequence[Path], path: Path, max_bytes: int) -> None:
     for file in files:
         if not file.is_file():
-            raise SptError(f"{path} lacks {file.name}, or it is not a plain file.")
+            raise SptError(
+                f"{path} lacks {file.name}, or it is not a plain file.", code="not-found"
+            )
     if sum(file.stat().st_size for file in files) > max_bytes:
         raise _too_large(path, max_bytes)
 
@@ -411,16 +444,18 @@ def _check_hash(member: str, found: str, expected: str, path: Path) -> None:
     if found != expected:
         raise SptError(
             f"{path}: {member} has SHA-256 {found[:12]}…, its manifest says {expected[:12]}…: it "
-            "is damaged or was changed. Ask for it to be sent again."
+            "is damaged or was changed. Ask for it to be sent again.",
+            code="unreadable",
         )
 
 
 def _damaged(path: Path, info: zipfile.ZipInfo) -> SptError:
-    return SptError(f"{path}: {info.filename} is damaged. Copy the file again.")
+    return SptError(f"{path}: {info.filename} is damaged. Copy the file again.", code="unreadable")
 
 
 def _too_large(path: Path, max_bytes: int) -> SptError:
     return SptError(
         f"{path} holds more than {max_bytes / 2**20:,.0f} MiB, more than is taken in. "
-        "In Python, spt_explain.resandi.exchange.import_weights has max_bytes."
+        "In Python, spt_explain.resandi.exchange.import_weights has max_bytes.",
+        code="wrong-kind",
     )

@@ -253,13 +253,7 @@ class _Direct(nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(
-        self,
-        kernel: torch.Tensor,
-        bias: torch.Tensor,
-        stride: int,
-        nodes: int,
-    ) -> None:
+    def __init__(self, kernel: torch.Tensor, bias: torch.Tensor, stride: int, nodes: int) -> None:
         super().__init__()
         self.stride = stride
         reach = kernel.shape[2] // 2
@@ -390,13 +384,7 @@ class _Fourier(nn.Module):
     synthesis: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(
-        self,
-        kernel: torch.Tensor,
-        bias: torch.Tensor,
-        stride: int,
-        nodes: int,
-    ) -> None:
+    def __init__(self, kernel: torch.Tensor, bias: torch.Tensor, stride: int, nodes: int) -> None:
         super().__init__()
         self.stride = stride
         self.nodes = -(-nodes // stride)

@@ -334,8 +334,7 @@ class _Series:
             inside = builder.halved(inside)
             self.longest = -(-self.longest // 2)
         series = inside and builder.node(
-            "Squeeze",
-            [builder.node("Transpose", [inside], perm=[3, 0, 1, 2]), builder.numbers(3)],
+            "Squeeze", [builder.node("Transpose", [inside], perm=[3, 0, 1, 2]), builder.numbers(3)]
         )
         y = builder.masked(builder.node("Relu", [y]), series)
         y = self._convolution(y, f"{name}.conv2", f"{name}.bn2", kernel, 1)

@@ -198,10 +198,7 @@ def _some(ran: WindowOutputs, chosen: NDArray[np.int64]) -> WindowOutputs:
 
 
 def _take(
-    ran: WindowOutputs,
-    rows: slice | NDArray[np.bool_],
-    owner: NDArray[np.int64],
-    n_segments: int,
+    ran: WindowOutputs, rows: slice | NDArray[np.bool_], owner: NDArray[np.int64], n_segments: int
 ) -> WindowOutputs:
     return replace(
         ran,

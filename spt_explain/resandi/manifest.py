@@ -119,14 +119,14 @@ class Manifest:
         if not isinstance(name, str) or not is_name(name):
             raise SptError(f"{source} has no usable name for the weights ({name!r:.60}).")
         if not isinstance(card, dict) or card.get("file") != CARD or not _is_hash(card):
-            raise SptError(f"{source} does not give the SHA-256 of {CARD}.")
+            raise SptError(f"{source} does not give the SHA-256 of {CARD}.", code="unreadable")
         if not isinstance(files, dict) or not files:
-            raise SptError(f"{source} lists no files of weights.")
+            raise SptError(f"{source} lists no files of weights.", code="no-data")
         for file, sha256 in files.items():
             if not is_file_name(file):
                 raise SptError(f"{source} lists {file!r:.80}; expected bare .safetensors names.")
             if not _is_hash({"sha256": sha256}):
-                raise SptError(f"{source} does not give the SHA-256 of {file}.")
+                raise SptError(f"{source} does not give the SHA-256 of {file}.", code="unreadable")
         if len({file.casefold() for file in files}) < len(files):
             raise SptError(f"{source} lists files that differ in upper and lower case only.")
         return cls(name, card["sha256"], files)
@@ -145,7 +145,8 @@ def parse_json(data: bytes, source: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise SptError(
             f"{source} is not readable as JSON ({type(error).__name__}): it is damaged, or "
-            "something else."
+            "something else.",
+            code="unreadable",
         ) from error
 
 
@@ -161,7 +162,7 @@ def dump_json(value: Any, source: str) -> bytes:
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
         return (text + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise SptError(f"{source} can't be written as JSON: {error}.") from error
+        raise SptError(f"{source} can't be written as JSON: {error}.", code="unreadable") from error
 
 
 def read_limited(path: Path, limit: int = MAX_JSON_BYTES) -> bytes:

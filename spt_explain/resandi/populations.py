@@ -159,7 +159,8 @@ def populations(
     if missing:
         raise SptError(
             f"the table of verdicts has no column {missing[0]!r}; it has: "
-            f"{', '.join(map(str, verdicts.columns))}."
+            f"{', '.join(map(str, verdicts.columns))}.",
+            code="not-found",
         )
     found = find_weights(weights)
     groups: Any = verdicts.groupby(keys, sort=False, dropna=False) if keys else [((), verdicts)]
@@ -198,7 +199,8 @@ def describe_population(
     if missing := [name for name in columns if name not in verdicts]:
         raise SptError(
             f"the table of verdicts has no column {missing[0]!r}, which the weights "
-            f"{weights.name} fill. Name the weights that made the table."
+            f"{weights.name} fill. Name the weights that made the table.",
+            code="not-found",
         )
     p = verdicts[columns].to_numpy(np.float64)
     counts = verdicts["status"].isin(COUNTED).to_numpy() & np.isfinite(p).all(axis=1)

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.check import COUNTER, check_card, check_files, check_tensors
 from spt_explain.resandi.manifest import (
     CARD,
@@ -98,11 +98,7 @@ def install_weights(
 
 
 def install_files(
-    name: str,
-    files: Sequence[str | Path],
-    card: Mapping[str, Any],
-    *,
-    overwrite: bool = False,
+    name: str, files: Sequence[str | Path], card: Mapping[str, Any], *, overwrite: bool = False
 ) -> Weights:
     """Store copies of safetensors files, with their card, under a name.
 
@@ -130,10 +126,12 @@ def install_files(
     refuse(name, overwrite=overwrite)
     paths = [Path(file) for file in files]
     if not paths:
-        raise SptError(f"there are no files to store as weights {name}.")
+        raise SptError(f"there are no files to store as weights {name}.", code="no-data")
     source = str(paths[0].parent if len(paths) > 1 else paths[0])
     if len({path.name.casefold() for path in paths}) < len(paths):
-        raise SptError(f"{source}: two of the files for weights {name} have the same name.")
+        raise SptError(
+            f"{source}: two of the files for weights {name} have the same name.", code="conflict"
+        )
     for path in paths:
         if not is_file_name(path.name):
             raise SptError(
@@ -141,11 +139,13 @@ def install_files(
                 "'-', '_' and '.', ending in .safetensors."
             )
         if not path.is_file():
-            raise SptError(f"{path} is not there, or is not a file.")
+            raise SptError(f"{path} is not there, or is not a file.", code="not-found")
         try:
             path.open("rb").close()
         except OSError as error:
-            raise SptError(f"{path} can't be read ({error.strerror or error}).") from error
+            raise SptError(
+                f"{path} can't be read ({error.strerror or error}).", code="unreadable"
+            ) from error
     check_card(dict(card), source)
     with staging() as stage:
         for path in paths:
@@ -170,6 +170,7 @@ def remove_weights(name: str) -> None:
         raise SptError(
             f"weights {name} could not be removed from {folder} ({error.strerror or error}).",
             exit_code=1,
+            code="unwritable",
         ) from error
     _tidy(folder, trash)
 
@@ -200,8 +201,9 @@ def refuse(name: str, *, overwrite: bool) -> None:
     check_name(name)
     if name.casefold() in {known.casefold() for known in shipped_names()}:
         raise SptError(
-            f"{name} is the name of weights that are part of spt-explain. "
-            "Give another one with --name."
+            f"{name} is the name of weights that are part of spt-explain. Give another one with "
+            f"{option('name')}.",
+            option="name",
         )
     for known in own_names():
         if known == name and not overwrite:
@@ -209,7 +211,8 @@ def refuse(name: str, *, overwrite: bool) -> None:
         if known != name and known.casefold() == name.casefold():
             raise SptError(
                 f"there are weights called {known}, and some systems can't tell {name} from them. "
-                "Give another name with --name."
+                f"Give another name with {option('name')}.",
+                option="name",
             )
 
 
@@ -235,6 +238,7 @@ def staging() -> Iterator[Path]:
             f"the folder's permissions, or name another data folder in the environment variable "
             f"{DATA_VARIABLE}.",
             exit_code=1,
+            code="unwritable",
         ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -352,6 +356,8 @@ def _abandoned(stage: Path) -> bool:
 
 def _exists(name: str) -> SptError:
     return SptError(
-        f"weights called {name} are there already. Give another name with --name, or --overwrite "
-        "to replace them."
+        f"weights called {name} are there already. Give another name with {option('name')}, or "
+        f"{option('overwrite', True)} to replace them.",
+        code="exists",
+        option="name",
     )

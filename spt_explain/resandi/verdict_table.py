@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.errors import option
 from spt_explain.tracks.reasons import worded
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _below(top: NDArray[np.float64], threshold: float) -> NDArray[np.object_]:
     """Word the reasons of undetermined rows, from the probabilities of their best classes."""
 
     def word(value: float) -> str:
-        return f"best class {value:.2f}, below {threshold:g} (--threshold)"
+        return f"best class {value:.2f}, below {threshold:g} ({option('threshold')})"
 
     hundredths = np.rint(top * 100)
     # Near a half, the product may be rounded to the other side of it than the value lies on.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, command
 from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.check import check_card
 from spt_explain.resandi.manifest import CARD, MANIFEST, Manifest, is_name, parse_json, read_limited
@@ -101,7 +101,9 @@ class Weights:
             path = self.folder / name
             if not path.is_file():
                 raise SptError(
-                    f"weights {self.name}: {path} is missing. {_remedy(self.own)}", exit_code=1
+                    f"weights {self.name}: {path} is missing. {_remedy(self.own)}",
+                    exit_code=1,
+                    code="not-found",
                 )
             try:
                 found = file_sha256(path)
@@ -109,12 +111,14 @@ class Weights:
                 raise SptError(
                     f"weights {self.name}: {path} can't be read ({error.strerror or error}).",
                     exit_code=1,
+                    code="unreadable",
                 ) from error
             if found != expected:
                 raise SptError(
                     f"weights {self.name}: {path} has SHA-256 {found[:12]}…, expected "
                     f"{expected[:12]}…: the file is damaged or was changed. {_remedy(self.own)}",
                     exit_code=1,
+                    code="unreadable",
                 )
 
     def load(self) -> dict[str, NDArray[np.float32]]:
@@ -155,6 +159,7 @@ class Weights:
                     f"weights {self.name}: {self.folder / name} can't be read ({error}). "
                     f"{_remedy(self.own)}",
                     exit_code=1,
+                    code="unreadable",
                 ) from error
         return total
 
@@ -181,6 +186,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise SptError(
             f"{path} is missing or damaged ({type(error).__name__}). Install spt-explain again.",
             exit_code=1,
+            code="unreadable",
         ) from error
     return manifest
 
@@ -261,6 +267,7 @@ def own_names() -> list[str]:
             f"({error.strerror or error}). Mend it, or name another data folder in the environment "
             f"variable {DATA_VARIABLE}.",
             exit_code=1,
+            code="unreadable",
         ) from error
 
 
@@ -293,7 +300,9 @@ def find_weights(name: str | None = None) -> Weights:
         card = json.loads(card_path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SptError(
-            f"the card {card_path} is missing or damaged. {_remedy(False)}", exit_code=1
+            f"the card {card_path} is missing or damaged. {_remedy(False)}",
+            exit_code=1,
+            code="unreadable",
         ) from error
     return Weights(name, folder, dict(entry["files"]), card)
 
@@ -325,11 +334,13 @@ def unknown(name: str) -> SptError:
     """Return the error for a name that no weights have."""
     known = list_weights()
     if name.lower().endswith((".zip", ".safetensors")):
-        hint = f" If it is a file: spt-explain weights import {name}"
+        hint = f" If it is a file: {command('weights import', name)}"
     else:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
-    return SptError(f"no weights are called {name!r}; there are: {', '.join(known)}.{hint}")
+    return SptError(
+        f"no weights are called {name!r}; there are: {', '.join(known)}.{hint}", code="not-found"
+    )
 
 
 def _open_own(name: str, folder: Path) -> Weights:
@@ -342,7 +353,9 @@ def _open_own(name: str, folder: Path) -> Weights:
     except (OSError, SptError) as error:
         said = error.strerror if isinstance(error, OSError) else error
         raise SptError(
-            f"weights {name}: {path} is missing or damaged ({said}). {_remedy(True)}", exit_code=1
+            f"weights {name}: {path} is missing or damaged ({said}). {_remedy(True)}",
+            exit_code=1,
+            code="unreadable",
         ) from error
     return Weights(name, folder, manifest.files, card, manifest.card_sha256, own=True)
 
@@ -350,6 +363,7 @@ def _open_own(name: str, folder: Path) -> Weights:
 def _remedy(own: bool) -> str:
     if own:
         return (
-            "Import them again (spt-explain weights import FILE --overwrite), or train them again."
+            f"Import them again ({command('weights import', 'FILE', overwrite=True)}), or train "
+            "them again."
         )
     return "Install spt-explain again."

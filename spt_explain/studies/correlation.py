@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from spt_explain.diffusion.statistics import STATISTICS, Variant
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain.correlation import RESAMPLES, correlations
 from spt_explain.explain.published import MENTIONED, SPEARMAN
 from spt_explain.explain.windows import KEYS, window_table
@@ -133,7 +133,10 @@ def correlation(
     watcher, source = watcher or Watcher(), source or TrackSource()
     chosen = parse_methods(methods, (PAPER_METHOD,))
     if resamples < 0:
-        raise SptError(f"--resamples is {resamples}; expected 0 (no intervals) or more.")
+        raise SptError(
+            f"{option('resamples')} is {resamples}; expected 0 (no intervals) or more.",
+            option="resamples",
+        )
     scorer = Scorer(**network)
     seconds: dict[str, float] = {}
     opened = source.open(scorer.classes, tracks=TRACKS, length=LENGTH, watcher=watcher)

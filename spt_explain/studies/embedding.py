@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.wording import some
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import BLOCKS
@@ -37,11 +37,7 @@ PERPLEXITY = 30.0
 SCORED = 10_000
 """Most tracks, a random choice, that neighbours and silhouettes are measured of."""
 GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "block1": (
-        ("SubFBM",),
-        ("SupFBM", "SupLW"),
-        ("SubATTM", "SubCTRW", "SubSBM", "SupSBM", "BM"),
-    ),
+    "block1": (("SubFBM",), ("SupFBM", "SupLW"), ("SubATTM", "SubCTRW", "SubSBM", "SupSBM", "BM")),
     "block2": (
         ("SubFBM",),
         ("SupFBM",),
@@ -141,7 +137,9 @@ def embedding(
     watcher, source = watcher or Watcher(), source or TrackSource()
     if neighbours < 1 or not perplexity >= 1:
         raise SptError(
-            f"--neighbours {neighbours}, --perplexity {perplexity:g}: expected 1 or more."
+            f"{option('neighbours', neighbours)}, {option('perplexity', f'{perplexity:g}')}: "
+            "expected 1 or more.",
+            option="neighbours",
         )
     classifier = Classifier(**network, jobs=jobs, taps=BLOCKS)
     classes = classifier.weights.architecture.classes
@@ -163,7 +161,8 @@ def embedding(
     if len(np.unique(label)) < 2 or len(label) <= neighbours:
         raise SptError(
             f"found {some(len(label), 'track')}, classes: {len(np.unique(label))}; expected two "
-            f"classes or more, and more than {neighbours} tracks (--neighbours)."
+            f"classes or more, and more than {neighbours} tracks ({option('neighbours')}).",
+            option="neighbours",
         )
     rng = np.random.default_rng(source.seed)
     scored = np.sort(rng.permutation(len(label))[:SCORED])
@@ -334,5 +333,6 @@ def _require_installed() -> None:
         if find_spec(name) is None:
             raise SptError(
                 f"this study needs {package}, which is not installed. "
-                'Install it: pip install "spt-explain[studies]"'
+                'Install it: pip install "spt-explain[studies]"',
+                code="unavailable",
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain import erasure as erasing
 from spt_explain.readers.wording import some
 from spt_explain.studies.erasure_tables import ALL, RANDOM, Tally, tables
@@ -196,9 +196,16 @@ def erasure(
     chosen = parse_methods(methods, ALL_METHODS)
     for protocol in protocols:
         if protocol not in PROTOCOLS:
-            raise SptError(f"--protocol {protocol!r}: expected some of {', '.join(PROTOCOLS)}.")
+            raise SptError(
+                f"{option('protocol', protocol)}: expected some of {', '.join(PROTOCOLS)}.",
+                option="protocol",
+            )
     if draws < 0 or not 0 < share < 1:
-        raise SptError(f"--draws {draws}, --share {share:g}: expected 0 or more, and 0 to 1.")
+        raise SptError(
+            f"{option('draws', draws)}, {option('share', f'{share:g}')}: expected 0 or more, and 0 "
+            "to 1.",
+            option="draws",
+        )
     seconds: dict[str, float] = {}
     scorer = Scorer(**network)
     opened = source.open(scorer.classes, tracks=TRACKS, length=LENGTH, watcher=watcher)

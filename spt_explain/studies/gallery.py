@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain.motion import Settings
 from spt_explain.explain.remarks import COLUMNS, remarks
 from spt_explain.studies.record import Record, record_of, timed
@@ -121,7 +121,10 @@ def gallery(
     watcher, source = watcher or Watcher(), source or TrackSource()
     chosen = parse_methods(methods, (PAPER_METHOD,))
     if samples < 0:
-        raise SptError(f"--samples is {samples}; expected 0 or more tracks of each class.")
+        raise SptError(
+            f"{option('samples')} is {samples}; expected 0 or more tracks of each class.",
+            option="samples",
+        )
     settings = remark_settings or Settings(seed=source.seed)
     scorer = Scorer(**network)
     seconds: dict[str, float] = {}

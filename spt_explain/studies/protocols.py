@@ -73,11 +73,7 @@ def frame_parts(score: Floats, then: Floats, offsets: Ints, parts: int = PARTS) 
 
 
 def subinterval_parts(
-    score: Floats,
-    then: Floats,
-    offsets: Ints,
-    parts: int = PARTS,
-    subintervals: int = SUBINTERVALS,
+    score: Floats, then: Floats, offsets: Ints, parts: int = PARTS, subintervals: int = SUBINTERVALS
 ) -> Ints:
     """Return which tenth each frame is in when whole subintervals of a trajectory are ranked.
 

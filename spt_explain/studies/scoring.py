@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.explain.methods import LAYER_METHODS, METHODS, check_method, maps
 from spt_explain.explain.scores import Maps, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
@@ -102,7 +102,10 @@ def parse_methods(
                 method = ""
             if not method or (colon and method not in LAYER_METHODS):
                 known = ", ".join(one.name for one in ALL_METHODS)
-                raise SptError(f"--method {one!r} is not there; expected all, or some of: {known}.")
+                raise SptError(
+                    f"{option('method', one)} is not there; expected all, or some of: {known}.",
+                    option="method",
+                )
             found.append(ScoreMethod(method, layer))  # type: ignore[arg-type]
     return tuple(dict.fromkeys(found))
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import BLOCKS
@@ -145,9 +145,13 @@ def sensitivity(
     classifier = Classifier(**network, taps=BLOCKS)
     shape = classifier.weights.architecture
     if not 2 <= length <= shape.window:
-        raise SptError(f"--length is {length}; expected 2 to {shape.window} points.")
+        raise SptError(
+            f"{option('length')} is {length}; expected 2 to {shape.window} points.", option="length"
+        )
     if not 1 <= every < length:
-        raise SptError(f"--every is {every}; expected 1 to {length - 1} frames.")
+        raise SptError(
+            f"{option('every')} is {every}; expected 1 to {length - 1} frames.", option="every"
+        )
     at = np.arange(0, length, every)
     words = f"a particle at rest for {length} frames, and a change at {len(at)} of them"
     watcher.ready(classifier, words)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers.wording import some
 from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
 from spt_explain.training.simulated import SEED, Protocol, simulate_test
@@ -85,11 +85,14 @@ class TrackSource:
     def __post_init__(self) -> None:
         if self.noise is not None and not 0 <= self.noise <= _MOST_NOISE:
             raise SptError(
-                f"--noise is {self.noise:g}; expected 0 to {_MOST_NOISE:g}, in units of the "
-                "displacement's standard deviation (1/SNR)."
+                f"{option('noise')} is {self.noise:g}; expected 0 to {_MOST_NOISE:g}, in units of "
+                "the displacement's standard deviation (1/SNR).",
+                option="noise",
             )
         if self.tracks is not None and self.tracks < 1:
-            raise SptError(f"--tracks is {self.tracks}; expected at least 1.")
+            raise SptError(
+                f"{option('tracks')} is {self.tracks}; expected at least 1.", option="tracks"
+            )
         self._protocol(1, (10, 1000))  # refuses what is out of range
 
     def open(
@@ -142,8 +145,11 @@ class TrackSource:
         if self.noise is not None:
             if np.isfinite(files.noise).any() and np.nanmax(files.noise) > 0:
                 raise SptError(
-                    "--noise adds noise to every position, and the data say that theirs have some "
-                    "already (column noise). Leave --noise out, or the column."
+                    f"{option('noise')} adds noise to every position, and the data say that theirs "
+                    f"have some already (column noise). Leave {option('noise')} out, or the "
+                    "column.",
+                    code="conflict",
+                    option="noise",
                 )
             files = files.with_noise(self.noise, self.seed)
         return OpenedTracks(tuple(classes), self.noise or 0.0, None, files, reports)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.track_relevance.inputs import load_model
 from spt_explain.track_relevance.tables import lay_beside, likeness_in_numbers, relevance, segments
 from spt_explain.track_relevance.words import WHAT_IS_REMOVED, explained_in_words, in_words
@@ -132,9 +132,12 @@ def explain_track_relevance(
     if wrong:
         raise SptError(f"figure format {wrong[0]!r}: expected one of {', '.join(FIGURE_FORMATS)}.")
     if not 0 < share < 1:
-        raise SptError(f"--share is {share!r}; expected a share of the frames, between 0 and 1.")
+        raise SptError(
+            f"{option('share')} is {share!r}; expected a share of the frames, between 0 and 1.",
+            option="share",
+        )
     if draws < 1:
-        raise SptError(f"--draws is {draws}; expected at least 1.")
+        raise SptError(f"{option('draws')} is {draws}; expected at least 1.", option="draws")
     folder = None if output is None else Path(output)
     if folder is not None:
         inputs = [Path(tracks)] if isinstance(tracks, (str, Path)) else []
@@ -149,7 +152,8 @@ def explain_track_relevance(
         words = {"um": "µm", "px": "pixels"}
         raise SptError(
             f"{tracks.source.name} is in {words[unit]}, and the model was fitted to tracks in "
-            f"{words[model.unit]}; expected the same unit. Give --pixel-size-um."
+            f"{words[model.unit]}; expected the same unit. Give {option('pixel_size_um')}.",
+            option="pixel_size_um",
         )
     table, frames = segments(tracks, policy, only)
     found = relevance(table, frames, model, share, draws, seed, progress)

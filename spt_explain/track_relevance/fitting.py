@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.track_relevance.inputs import find_recipe
 from spt_explain.track_relevance.words import WHAT_IS_REMOVED, in_words
 from spt_explain.training.processes import pick_device
@@ -126,7 +126,7 @@ def fit_track_relevance(
     if kind != "auto":
         values = recipe.model_dump()
         values["data"]["kind"] = kind
-        recipe = TrackRelevanceRecipe.of(values, "--kind")
+        recipe = TrackRelevanceRecipe.of(values, option("kind"))
     if tracks is None:
         given = simulated(
             signal, tracks=simulate_tracks, length=length, noise=noise, seed=recipe.seed
@@ -177,20 +177,36 @@ def fit_track_relevance(
 
 def _check_model_folder(folder: Path, card: str, *, overwrite: bool, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
-        raise SptError(f"the output {folder} is a file; expected a folder. Change -o.")
+        raise SptError(
+            f"the output {folder} is a file; expected a folder. Change {option('output')}.",
+            code="wrong-kind",
+            option="output",
+        )
     if (folder / card).exists() and not (overwrite or resume):
-        raise SptError(f"{folder} holds a model already. Add --overwrite, or name another folder.")
+        raise SptError(
+            f"{folder} holds a model already. Add {option('overwrite', True)}, or name another "
+            "folder.",
+            code="exists",
+            option="overwrite",
+        )
     if (folder / "relevance.json").exists():
         raise SptError(
-            f"{folder} holds a model of movies; expected an empty folder or a new one. Change -o."
+            f"{folder} holds a model of movies; expected an empty folder or a new one. Change "
+            f"{option('output')}.",
+            code="wrong-kind",
+            option="output",
         )
     if (folder / CHECKPOINT).exists() and not (overwrite or resume):
         raise SptError(
-            f"{folder} holds a fit that was interrupted. Go on with --resume, or start anew with "
-            "--overwrite."
+            f"{folder} holds a fit that was interrupted. Go on with {option('resume', True)}, or "
+            f"start anew with {option('overwrite', True)}.",
+            code="exists",
+            option="resume",
         )
     if not folder.absolute().parent.is_dir():
         raise SptError(
             f"the folder {folder.absolute().parent} for the output is not there. Create it, or "
-            "give another one with -o."
+            f"give another one with {option('output')}.",
+            code="not-found",
+            option="output",
         )

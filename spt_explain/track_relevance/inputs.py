@@ -6,7 +6,7 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, command, option
 from spt_explain.report.relevance_files import CARD as MOVIE_CARD
 from spt_explain.report.relevance_files import TRACK_CARD, shipped_models
 from spt_explain.training.processes import pick_device
@@ -21,11 +21,6 @@ RECIPES = "track-relevance"
 """Folder of those that ship."""
 TABLES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".xml", ".npz", ".mdf")
 """Endings of tables of tracks, which no movie has."""
-RECIPE_HEAD = """\
-Every number of a fit to tracks with its default: spt-explain relevance fit TRACKS --signal class
-Change a copy and give it with --recipe FILE; what is left out stays as it is here.
-"""
-"""What the shipped recipe begins with."""
 
 
 def looks_like_tracks(path: str | Path) -> bool:
@@ -123,14 +118,19 @@ def split_signal(text: str) -> tuple[str, Path | None]:
     if not text.strip():
         raise SptError(
             "no signal was named: expected a column of the tracks' table, such as class or alpha, "
-            "or another table (--signal FILE)."
+            f"or another table ({option('signal', 'FILE')}).",
+            code="not-found",
+            option="signal",
         )
     if Path(text).is_file():
         return "", Path(text)
     if before and after.strip() and Path(before).is_file():
         return after.strip(), Path(before)
     if Path(text).suffix.lower() in TABLES:
-        raise SptError(f"{text} was not found: expected a table with the signal of each track.")
+        raise SptError(
+            f"{text} was not found: expected a table with the signal of each track.",
+            code="not-found",
+        )
     return text, None
 
 
@@ -149,7 +149,9 @@ def load_model(model: str | Path, device: str = "auto") -> TrackRelevanceModel:
     if not is_track_model(folder) and of_movies:
         raise SptError(
             f"{folder} holds a model that was fitted to movies, and tracks were given. Give a "
-            "movie, or fit a model to tracks: spt-explain relevance fit TRACKS --signal class."
+            "movie, or fit a model to tracks: "
+            f"{command('relevance fit', 'TRACKS', signal='class')}.",
+            code="wrong-kind",
         )
     return TrackRelevanceModel.load(folder, device=pick_device(device))
 

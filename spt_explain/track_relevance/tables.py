@@ -42,7 +42,8 @@ def segments(
         if missing:
             raise SptError(
                 f"{tracks.source.name} has no particle {missing[0]} that can be explained; "
-                "expected numbers of its particle column."
+                "expected numbers of its particle column.",
+                code="not-found",
             )
         use &= chosen["particle"].isin(list(only)).to_numpy()
     if not use.any():

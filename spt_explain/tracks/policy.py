@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 GapRule = Literal["fill", "split", "keep", "drop"]
 BranchRule = Literal["skip", "split"]
@@ -61,13 +61,13 @@ class QualityPolicy:
     every: int | None = None
 
     def __post_init__(self) -> None:
-        _whole("--min-length", self.min_length, least=2, what="points")
-        _whole("--max-gap", self.max_gap, least=0, what="missing frames", most=1_000_000)
+        _whole(option("min_length"), self.min_length, least=2, what="points")
+        _whole(option("max_gap"), self.max_gap, least=0, what="missing frames", most=1_000_000)
         _whole("immobile_min_points", self.immobile_min_points, least=3, what="points")
         if self.every is not None:
-            _whole("--every", self.every, least=1, what="frames", most=1_000)
-        _one_of("--gaps", self.gaps, get_args(GapRule))
-        _one_of("--branches", self.branches, get_args(BranchRule))
+            _whole(option("every"), self.every, least=1, what="frames", most=1_000)
+        _one_of(option("gaps"), self.gaps, get_args(GapRule))
+        _one_of(option("branches"), self.branches, get_args(BranchRule))
         if not isinstance(self.flag_immobile, bool):
             raise SptError(f"flag_immobile {self.flag_immobile!r}: expected true or false.")
         if not (_is_number(self.immobile_miss) and 0 < self.immobile_miss < 0.5):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.threads import in_order
 from spt_explain.tracks import reasons
 from spt_explain.tracks.chunks import chunks_of
@@ -20,13 +20,7 @@ from spt_explain.tracks.gaps import fill_gaps
 from spt_explain.tracks.immobile import assess_immobility
 from spt_explain.tracks.policy import QualityPolicy
 from spt_explain.tracks.rows import drop_repeated_rows, rows_of
-from spt_explain.tracks.runs import (
-    distances,
-    offsets_of,
-    run_lengths,
-    run_starts,
-    run_sums,
-)
+from spt_explain.tracks.runs import distances, offsets_of, run_lengths, run_starts, run_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -400,7 +394,8 @@ _MOST_FILLED = 10
 def _refuse_runaway_fill(n_after: int, n_before: int, policy: QualityPolicy) -> None:
     if n_after > max(_MOST_FILLED * n_before, 10_000_000):
         raise SptError(
-            f"--max-gap {policy.max_gap}: filling gaps of up to that many frames would turn "
-            f"{n_before:,} points into {n_after:,}, nearly all of them made up. "
-            "Give a smaller one (the default is 2)."
+            f"{option('max_gap', policy.max_gap)}: filling gaps of up to that many frames would "
+            f"turn {n_before:,} points into {n_after:,}, nearly all of them made up. Give a "
+            "smaller one (the default is 2).",
+            option="max_gap",
         )

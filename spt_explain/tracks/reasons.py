@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.errors import option
 from spt_explain.tracks.runs import run_starts
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def too_short(n_points: Ints, n_filled: Ints, piece: Bools, min_length: int) -> 
             subject += f" ({filled:,} of them filled in)"
         if is_piece:
             subject = f"piece of {subject}"
-        return f"{subject}; at least {min_length:,} are needed (--min-length)"
+        return f"{subject}; at least {min_length:,} are needed ({option('min_length')})"
 
     return worded(word, n_points, n_filled, piece)
 
@@ -66,7 +67,10 @@ def noise_like(ratio: Floats) -> Words:
 def gapped(n_gaps: Ints) -> Words:
     """Word the reasons of tracks with gaps, where those are to be left out."""
     return worded(
-        lambda gaps: f"{number(gaps, 'gap')} in its frames; such tracks are left out (--gaps drop)",
+        lambda gaps: (
+            f"{number(gaps, 'gap')} in its frames; such tracks are left out "
+            f"({option('gaps', 'drop')})"
+        ),
         n_gaps,
     )
 
@@ -74,12 +78,12 @@ def gapped(n_gaps: Ints) -> Words:
 def branched(particle: Ints, tracks: Tracks, policy: QualityPolicy) -> Words:
     """Word the reasons of branched tracks: the reader's, and what could be done."""
     linked = set() if tracks.links is None else set(tracks.links["particle"].tolist())
-    no_cut = "; --branches split can't cut it, as the file holds no links for it"
+    no_cut = f"; {option('branches', 'split')} can't cut it, as the file holds no links for it"
     otherwise = no_cut if policy.branches == "split" else ""
 
     def word(key: int) -> str:
         why = tracks.branching[key].rstrip(" .") or "it splits or merges"
-        cut = "; --branches split classifies its unbranched pieces"
+        cut = f"; {option('branches', 'split')} classifies its unbranched pieces"
         return why + (cut if key in linked else otherwise)
 
     return worded(word, particle)
@@ -127,7 +131,7 @@ def nothing_left(segments: Segments, tracks: Tracks) -> str:
     total = len(per_track)
     kinds = {int(kind): int((per_track == kind).sum()) for kind in np.unique(per_track)}
     if len(kinds) > 1:
-        parts = [_SHORTLY[kind].format(n=n, least=policy.min_length) for kind, n in kinds.items()]
+        parts = [_in_short(kind, n, policy.min_length) for kind, n in kinds.items()]
         return f"{name}: none of its {total:,} tracks can be classified: {', '.join(parts)}."
 
     (kind,) = kinds
@@ -139,36 +143,39 @@ def nothing_left(segments: Segments, tracks: Tracks) -> str:
         return (
             f"{name}: {every} {'stands' if one else 'stand'} still, at identical positions in "
             "every frame: expected motion. Check that x and y are the right columns "
-            "(--columns x=NAME,y=NAME)."
+            f"({option('columns', 'x=NAME,y=NAME')})."
         )
     if kind == GAPPED:
         return (
-            f"{name}: {every} {'has' if one else 'have'} gaps, and --gaps drop leaves such tracks "
-            "out. Give --gaps fill, split or keep."
+            f"{name}: {every} {'has' if one else 'have'} gaps, and {option('gaps', 'drop')} leaves "
+            f"such tracks out. Give {option('gaps', 'fill')}, split or keep."
         )
     if kind == BRANCHED:
         return _all_branched(tracks, policy, name, every, one)
     reason = str(summary["reason"].iloc[0])
     if one:
         return (
-            f"{name} has one track id for all rows, and {reason}: expected one point of a track "
-            "in a frame. If the track ids were lost, name the right column "
-            "(--columns particle=NAME)."
+            f"{name} has one track id for all rows, and {reason}: expected one point of a track in "
+            "a frame. If the track ids were lost, name the right column "
+            f"({option('columns', 'particle=NAME')})."
         )
     return (
         f"{name}: {every} have several points in one frame (track {summary['particle'].iloc[0]}: "
         f"{reason}): expected one. Check that the right column was taken for the track, and name "
-        "it if not (--columns particle=NAME)."
+        f"it if not ({option('columns', 'particle=NAME')})."
     )
 
 
-_SHORTLY = {
-    TOO_SHORT: "{n:,} too short (--min-length {least})",
-    IMMOBILE: "{n:,} without any motion",
-    GAPPED: "{n:,} with gaps (--gaps drop)",
-    DUPLICATE: "{n:,} with several points in one frame",
-    BRANCHED: "{n:,} branched (--branches)",
-}
+def _in_short(kind: int, n: int, least: int) -> str:
+    """Word how many tracks of one kind can't be classified."""
+    why = {
+        TOO_SHORT: f"too short ({option('min_length', least)})",
+        IMMOBILE: "without any motion",
+        GAPPED: f"with gaps ({option('gaps', 'drop')})",
+        DUPLICATE: "with several points in one frame",
+        BRANCHED: f"branched ({option('branches')})",
+    }
+    return f"{n:,} {why[kind]}"
 
 
 def _all_too_short(segments: Segments, name: str, total: int) -> str:
@@ -178,18 +185,20 @@ def _all_too_short(segments: Segments, name: str, total: int) -> str:
     if segments.counts["branched_split"]:
         pieces = " once cut at branches"
     remedy = (
-        f"Give --min-length {longest} or less, or link the tracks again to make longer ones."
+        f"Give {option('min_length', longest)} or less, or link the tracks again to make longer "
+        "ones."
         if longest >= 2
         else "Link them to tracks first; single points can't be classified."
     )
     if total == 1:
         return (
             f"{name}: its only track has at most {number(longest, 'point')}{pieces}, and at least "
-            f"{least:,} are needed (--min-length). {remedy}"
+            f"{least:,} are needed ({option('min_length')}). {remedy}"
         )
     return (
         f"{name}: all its {total:,} tracks are too short{pieces}: the longest has "
-        f"{number(longest, 'point')}, and at least {least:,} are needed (--min-length). {remedy}"
+        f"{number(longest, 'point')}, and at least {least:,} are needed ({option('min_length')}). "
+        f"{remedy}"
     )
 
 
@@ -197,12 +206,12 @@ def _all_branched(tracks: Tracks, policy: QualityPolicy, name: str, every: str, 
     what = f"{name}: {every} {'splits or merges' if one else 'split or merge'}"
     if policy.branches == "skip" and tracks.links is not None and len(tracks.links):
         return (
-            f"{what}: expected unbranched ones. Give --branches split to classify their "
-            "unbranched pieces."
+            f"{what}: expected unbranched ones. Give {option('branches', 'split')} to classify "
+            "their unbranched pieces."
         )
     return (
         f"{what}, and the file does not say which points are linked. Give a file that holds the "
-        "links (TrackMate's full XML: button Save) and --branches split."
+        f"links (TrackMate's full XML: button Save) and {option('branches', 'split')}."
     )
 
 

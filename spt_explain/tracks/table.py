@@ -113,9 +113,7 @@ class Tracks:
     def with_notes(self, *notes: str, **counts: int) -> Tracks:
         """Return the same tracks with further notes and counts on their source."""
         source = replace(
-            self.source,
-            notes=(*self.source.notes, *notes),
-            counts={**self.source.counts, **counts},
+            self.source, notes=(*self.source.notes, *notes), counts={**self.source.counts, **counts}
         )
         return replace(self, source=source)
 

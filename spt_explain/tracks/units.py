@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 _LENGTHS_UM = {
     **dict.fromkeys(["um", "micron", "micrometer", "micrometre", "mu", "mum"], 1.0),
@@ -63,16 +63,18 @@ def check_options(
     SptError
         If a value is not a positive number, or there is nothing to override with.
     """
-    for option, value, unit in (
-        ("--pixel-size-um", pixel_size_um, "µm per pixel"),
-        ("--frame-interval-s", frame_interval_s, "seconds between frames"),
+    for name, value, unit in (
+        (option("pixel_size_um"), pixel_size_um, "µm per pixel"),
+        (option("frame_interval_s"), frame_interval_s, "seconds between frames"),
     ):
         if value is not None and not (math.isfinite(value) and value > 0):
-            raise SptError(f"{option} is {value:g}: expected a number above 0 ({unit}).")
+            raise SptError(f"{name} is {value:g}: expected a number above 0 ({unit}).")
     if override_units and pixel_size_um is None and frame_interval_s is None:
         raise SptError(
-            "--override-units was given without a value to replace the file's units with: "
-            "add --pixel-size-um, --frame-interval-s or both."
+            f"{option('override_units', True)} was given without a value to replace the file's "
+            f"units with: add {option('pixel_size_um')}, {option('frame_interval_s')} or both.",
+            code="conflict",
+            option="override_units",
         )
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,8 +64,10 @@ def load_checkpoint(
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise SptError(
-            f"the checkpoint {path} is damaged or belongs to another recipe ({first}). "
-            "Start anew without --resume."
+            f"the checkpoint {path} is damaged or belongs to another recipe ({first}). Start anew "
+            f"without {option('resume', True)}.",
+            code="unreadable",
+            option="resume",
         ) from error
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})

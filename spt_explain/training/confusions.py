@@ -122,11 +122,7 @@ def simulate_recordings(
         rows = np.flatnonzero(label == kind)
         points = torch.from_numpy(length[rows])
         steps, _ = simulate_steps(
-            int(kind),
-            len(rows),
-            int(length[rows].max()),
-            generator=generator,
-            moves_within=points,
+            int(kind), len(rows), int(length[rows].max()), generator=generator, moves_within=points
         )
         sigma = torch.from_numpy(noise[rows]).float()
         positions = measure(steps, points, sigma, generator).double().numpy()

@@ -11,13 +11,7 @@ import torch
 from spt_explain.diffusion.measurement import lose_frames, measure
 from spt_explain.errors import SptError
 from spt_explain.resandi.windows import place_windows
-from spt_explain.training.batches import (
-    Batch,
-    build_inputs,
-    condition_index,
-    seeded,
-    simulate_pool,
-)
+from spt_explain.training.batches import Batch, build_inputs, condition_index, seeded, simulate_pool
 from spt_explain.training.conditions import Conditions
 from spt_explain.training.labelled import LABEL_COLUMN, join, read_labelled
 

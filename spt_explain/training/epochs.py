@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import distributed
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.network import BatchNorm, ResAnDi
 from spt_explain.training.augment import choose, score, transformed
 from spt_explain.training.batches import seeded
@@ -163,6 +163,7 @@ class _Fit:
                     "the training diverged: the validation loss was never a number. "
                     "Lower learning_rate in [fixed].",
                     exit_code=1,
+                    code="failed",
                 )
             if self.state.phase + 1 == self.schedule.phases:
                 break
@@ -206,12 +207,17 @@ class _Fit:
             state = FitState(**values)
         except (TypeError, ValueError) as error:
             raise SptError(
-                f"the checkpoint {checkpoint} is damaged. Start anew without --resume."
+                f"the checkpoint {checkpoint} is damaged. Start anew without "
+                f"{option('resume', True)}.",
+                code="unreadable",
+                option="resume",
             ) from error
         if state.data != self.state.data:
             raise SptError(
-                f"the checkpoint {checkpoint} was begun with another recipe or other data. "
-                "Give the same ones, or start anew without --resume."
+                f"the checkpoint {checkpoint} was begun with another recipe or other data. Give "
+                f"the same ones, or start anew without {option('resume', True)}.",
+                code="conflict",
+                option="resume",
             )
         self.state = state
         self.state.finished = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers import read_tracks
 from spt_explain.readers.arrays import Numbers, Words
 from spt_explain.readers.dialects import Column, assign, columns_of, list_names, plain
@@ -212,7 +212,8 @@ def read_labelled(
     if not len(known):
         raise SptError(
             f"{source.label}: the column {truth.label_name} names no class for any track that can "
-            f"be classified: expected one of {', '.join(classes)}."
+            f"be classified: expected one of {', '.join(classes)}.",
+            code="no-data",
         )
     without = some(len(label) - len(known), "track")
     note = f"{without} without a class (empty, or {NO_CLASS}): left out of the test."
@@ -245,7 +246,8 @@ class _Truth:
             raise SptError(
                 f"{source.label} is {tracks.source.format}, which has no column of classes: "
                 "expected a table (CSV, TSV) with a row for each position and a column "
-                f"{label_column!r}.\nExport it as a table, and add the column."
+                f"{label_column!r}.\nExport it as a table, and add the column.",
+                code="not-found",
             )
         self.source, self.tracks = source, tracks
         layout = layout_of(source)
@@ -303,7 +305,8 @@ class _Truth:
         if wrong.any():
             raise SptError(
                 f"{self.source.label}: the column {found[role].shown} holds {values[wrong][0]:g}, "
-                "where a number of 0 or more was expected."
+                "where a number of 0 or more was expected.",
+                code="wrong-kind",
             )
         return self._one_each(values, np.isfinite(values), found[role].shown, np.nan)
 
@@ -320,8 +323,10 @@ class _Truth:
             which = self.keys[int(track[differs][0])]
             raise SptError(
                 f"{self.source.label}: track {which} has different values in the column {name}; "
-                "expected the same in all rows of a track.\nGive each part a track number of its "
-                "own, or name another column (--label-column, --columns particle=NAME)."
+                "expected the same in all rows of a track.\n"
+                "Give each part a track number of its own, or name another column "
+                f"({option('label_column')}, {option('columns', 'particle=NAME')}).",
+                option="label_column",
             )
         return out
 
@@ -339,8 +344,10 @@ def _find(source: Input, columns: Sequence[Column], wanted: str, classes: Sequen
         return columns[int(wanted) - 1]
     raise SptError(
         f"{source.label} has no column {quoted(wanted)} with the classes of its tracks "
-        f"({', '.join(classes)}). Its columns: {list_names(columns)}.\nName the right one: "
-        "--label-column NAME."
+        f"({', '.join(classes)}). Its columns: {list_names(columns)}.\n"
+        f"Name the right one: {option('label_column', 'NAME')}.",
+        code="not-found",
+        option="label_column",
     )
 
 
@@ -353,7 +360,10 @@ def _codes(source: Input, words: Words, column: Column, classes: Sequence[str]) 
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise SptError(
             f"{source.label}: the column {column.shown} holds {listed}{more}; expected the names "
-            f"{', '.join(classes)}.\nRename them, or name another column: --label-column NAME."
+            f"{', '.join(classes)}.\n"
+            f"Rename them, or name another column: {option('label_column', 'NAME')}.",
+            code="wrong-kind",
+            option="label_column",
         )
     return np.array([*(number[word.lower()] for word in words.words), -1], dtype=np.int64)
 
@@ -365,7 +375,8 @@ def _read_archive(source: Input, classes: Sequence[str]) -> LabelledTracks:
         return SptError(
             f"{source.label} is a NumPy archive, and {found}; expected arrays positions "
             "(n_points, 2), offsets (m + 1) or lengths (m), label (m), and if known alpha (m) and "
-            "noise (m)."
+            "noise (m).",
+            code="wrong-kind",
         )
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
@@ -68,7 +68,9 @@ class State:
         ):
             raise SptError(
                 f"the checkpoint {source} is damaged: it does not say how far the run has come. "
-                "Start anew without --resume."
+                f"Start anew without {option('resume', True)}.",
+                code="unreadable",
+                option="resume",
             )
         return cls(**values)
 

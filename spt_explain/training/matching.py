@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.diffusion.covariance import estimate_covariance
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.tracks.quality import QualityPolicy, apply_policy
 from spt_explain.tracks.runs import offsets_of
 
@@ -135,9 +135,11 @@ def match_recordings(
     count = sum(map(len, lengths))
     if count < FEWEST:
         raise SptError(
-            f"--match: only {count} tracks of {', '.join(t.source.name for t in recordings)} can "
-            f"be classified; expected at least {FEWEST} to draw lengths, gaps and noise from. "
-            "Give more files, or leave --match out."
+            f"{option('match')}: only {count} tracks of "
+            f"{', '.join(t.source.name for t in recordings)} can be classified; expected at least "
+            f"{FEWEST} to draw lengths, gaps and noise from. Give more files, or leave "
+            f"{option('match')} out.",
+            option="match",
         )
     own_noise = np.concatenate(noise)
     if len(own_noise) < FEWEST:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, command, option
 from spt_explain.training.processes import pick_device
 
 if TYPE_CHECKING:
@@ -94,12 +94,17 @@ def make_plan(
     from spt_explain.training.recipe import Recipe
 
     if minutes is not None and not 0 < minutes < 1e6:
-        raise SptError(f"--minutes is {minutes:g}; expected a time above 0.")
+        raise SptError(
+            f"{option('minutes')} is {minutes:g}; expected a time above 0.", option="minutes"
+        )
     if epochs is not None and epochs < 1:
-        raise SptError(f"--epochs is {epochs}; expected at least 1.")
+        raise SptError(f"{option('epochs')} is {epochs}; expected at least 1.", option="epochs")
     if match and data:
         raise SptError(
-            "--match draws simulated tracks like yours, --data trains on yours: give one."
+            f"{option('match')} draws simulated tracks like yours, {option('data')} trains on "
+            "yours: give one.",
+            code="conflict",
+            option="match",
         )
     target = pick_device(device)
     wanted = recipe or (CPU_RECIPE if target == "cpu" else GPU_RECIPE)
@@ -115,8 +120,10 @@ def make_plan(
     if match:
         if loaded.fixed is not None:
             raise SptError(
-                f"--match needs a recipe that simulates as it trains; {path.name} has a fixed data "
-                "set. Choose default, small or quick."
+                f"{option('match')} needs a recipe that simulates as it trains; {path.name} has a "
+                "fixed data set. Choose default, small or quick.",
+                code="conflict",
+                option="match",
             )
         measured = match_recordings(match, policy, window=loaded.network.window)
         loaded = loaded.model_copy(update={"batch": measured.batch(loaded)})
@@ -158,13 +165,16 @@ def _with_options(
         if own_data or augment not in (None, "none"):
             raise SptError(
                 f"the recipe {recipe.name} simulates as it trains and has no data set to augment "
-                "or replace: --augment and --data need one with a [fixed] section, such as "
-                "resandi-paper or quick-augmented."
+                f"or replace: {option('augment')} and {option('data')} need one with a [fixed] "
+                "section, such as resandi-paper or quick-augmented.",
+                option="augment",
             )
         if epochs is not None:
             raise SptError(
-                "--epochs counts passes over a fixed data set, and this recipe never sees a track "
-                "twice: give --minutes."
+                f"{option('epochs')} counts passes over a fixed data set, and this recipe never "
+                f"sees a track twice: give {option('minutes')}.",
+                code="conflict",
+                option="epochs",
             )
         if minutes is not None:
             schedule = recipe.schedule.model_copy(update={"minutes": minutes, "steps": None})
@@ -198,23 +208,26 @@ def _first(recipe: Recipe, start: str | Path | None) -> tuple[dict[str, torch.Te
             raise SptError(
                 f"no shipped weights have the shape of the recipe {recipe.name} (inputs "
                 f"{recipe.network.inputs}, width {recipe.network.width}): train with "
-                "--from scratch, or choose the recipe default, small or quick."
+                f"{option('start', 'scratch')}, or choose the recipe default, small or quick.",
+                option="start",
             )
         source = find_weights(fitting[0])
     elif wanted in list_weights():
         source = find_weights(wanted)
     elif Path(wanted).exists():
         raise SptError(
-            f"--from {wanted}: a file is imported first, which checks it: "
-            f"spt-explain weights import {wanted} --name NAME, then --from NAME."
+            f"{option('start', wanted)}: a file is imported first, which checks it: "
+            f"{command('weights import', wanted, name='NAME')}, then {option('start', 'NAME')}.",
+            option="start",
         )
     else:
         source = find_weights(wanted)
     if source.architecture != recipe.architecture:
         raise SptError(
-            f"--from {wanted}: the weights {source.name} have another shape than the recipe "
-            f"{recipe.name}: expected inputs {recipe.network.inputs}, width "
-            f"{recipe.network.width}, padding {recipe.network.padding}."
+            f"{option('start', wanted)}: the weights {source.name} have another shape than the "
+            f"recipe {recipe.name}: expected inputs {recipe.network.inputs}, width "
+            f"{recipe.network.width}, padding {recipe.network.padding}.",
+            option="start",
         )
     tensors = {k: torch.from_numpy(v) for k, v in source.load().items()}
     return tensors, source.describe()
@@ -237,8 +250,9 @@ def _check_run(checkpoint: Path, recipe: dict[str, Any], *, resume: bool, overwr
     if not checkpoint.exists():
         if resume:
             raise SptError(
-                f"--resume: there is no unfinished run of {recipe['name']} "
-                f"({checkpoint} is not there). Leave --resume out to start one."
+                f"{option('resume', True)}: there is no unfinished run of {recipe['name']} "
+                f"({checkpoint} is not there). Leave {option('resume', True)} out to start one.",
+                option="resume",
             )
         return
     if not resume:
@@ -246,8 +260,10 @@ def _check_run(checkpoint: Path, recipe: dict[str, Any], *, resume: bool, overwr
             checkpoint.unlink()
             return
         raise SptError(
-            f"a run of {recipe['name']} was interrupted: give --resume to go on with it, "
-            "--overwrite to start anew, or another --name."
+            f"a run of {recipe['name']} was interrupted: give {option('resume', True)} to go on "
+            f"with it, {option('overwrite', True)} to start anew, or another {option('name')}.",
+            code="exists",
+            option="resume",
         )
     try:
         begun = json.loads(note.read_text(encoding="utf-8"))
@@ -256,6 +272,9 @@ def _check_run(checkpoint: Path, recipe: dict[str, Any], *, resume: bool, overwr
     if begun is not None and begun != recipe:
         changed = sorted(k for k in recipe if begun.get(k) != recipe[k])
         raise SptError(
-            f"--resume: the unfinished run of {recipe['name']} was begun with another recipe or "
-            f"other options ({', '.join(changed)} differ). Give the same ones, or --overwrite."
+            f"{option('resume', True)}: the unfinished run of {recipe['name']} was begun with "
+            f"another recipe or other options ({', '.join(changed)} differ). Give the same ones, "
+            f"or {option('overwrite', True)}.",
+            code="conflict",
+            option="resume",
         )

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,14 +95,20 @@ def pick_device(device: str) -> str:
     from spt_explain.resandi.backends.devices import why_not_torch_cuda
 
     if device not in ("auto", "cuda", "cpu"):
-        raise SptError(f"--device {device}: this runs on cuda or cpu; leave it out for either.")
+        raise SptError(
+            f"{option('device', device)}: this runs on cuda or cpu; leave it out for either.",
+            code="conflict",
+            option="device",
+        )
     if device == "cpu":
         return device
     why_not = why_not_torch_cuda()
     if device == "cuda" and why_not:
         raise SptError(
-            f"--device cuda: torch can't use it here: {why_not}. Leave it out, or see "
-            "spt-explain doctor."
+            f"{option('device', 'cuda')}: torch can't use it here: {why_not}. Leave it out, or see "
+            "spt-explain doctor.",
+            code="unavailable",
+            option="device",
         )
     return local_device("cpu" if why_not else "cuda")
 

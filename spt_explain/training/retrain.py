@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.errors import command
 from spt_explain.training.plan import make_plan, note_of
 
 if TYPE_CHECKING:
@@ -332,6 +333,10 @@ def _test(weights: Weights) -> dict[str, Any]:
         "protocol": "simulated, 8 classes, length 10-1000, unit displacements per axis",
         "trajectories": dict.fromkeys(by_noise, tracks),
         "by_noise": by_noise,
-        "measured_with": f"spt-explain evaluate --weights {weights.name} --tracks {tracks} "
-        f"--noise {','.join(f'{v:g}' for v in TEST_NOISE)}",
+        "measured_with": command(
+            "evaluate",
+            weights=weights.name,
+            tracks=tracks,
+            noise=",".join(f"{v:g}" for v in TEST_NOISE),
+        ),
     }

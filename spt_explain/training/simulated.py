@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.training.evaluation import LENGTH_EDGES, length_bands
 from spt_explain.training.labelled import LabelledTracks, join
 
@@ -67,18 +67,30 @@ class Protocol:
     def __post_init__(self) -> None:
         low, high = self.length
         if self.tracks < 1:
-            raise SptError(f"--tracks is {self.tracks}; expected at least 1.")
+            raise SptError(
+                f"{option('tracks')} is {self.tracks}; expected at least 1.", option="tracks"
+            )
         if not 2 <= low <= high <= _LONGEST:
             raise SptError(
-                f"--length is {low}-{high}; expected A-B with 2 ≤ A ≤ B ≤ {_LONGEST:,} points, "
-                "e.g. --length 20-50."
+                f"{option('length')} is {low}-{high}; expected A-B with 2 ≤ A ≤ B ≤ {_LONGEST:,} "
+                f"points, e.g. {option('length', '20-50')}.",
+                option="length",
             )
         if not 0 <= self.exposure <= 1:
-            raise SptError(f"--exposure is {self.exposure:g}; expected a share of a frame, 0 to 1.")
+            raise SptError(
+                f"{option('exposure')} is {self.exposure:g}; expected a share of a frame, 0 to 1.",
+                option="exposure",
+            )
         if not 0 <= self.missing < 1:
-            raise SptError(f"--missing is {self.missing:g}; expected a probability, 0 to below 1.")
+            raise SptError(
+                f"{option('missing')} is {self.missing:g}; expected a probability, 0 to below 1.",
+                option="missing",
+            )
         if not 0 <= self.seed < 2**63:
-            raise SptError(f"--seed is {self.seed}; expected a whole number of 0 or more.")
+            raise SptError(
+                f"{option('seed')} is {self.seed}; expected a whole number of 0 or more.",
+                option="seed",
+            )
 
     @property
     def published(self) -> bool:
@@ -124,8 +136,9 @@ def simulate_test(
     unknown = [name for name in classes if name not in CLASS_NAMES]
     if unknown:
         raise SptError(
-            f"these weights know the class {unknown[0]!r}, which can't be simulated: expected "
-            f"some of {', '.join(CLASS_NAMES)}. Give labelled tracks with --data."
+            f"these weights know the class {unknown[0]!r}, which can't be simulated: expected some "
+            f"of {', '.join(CLASS_NAMES)}. Give labelled tracks with {option('data')}.",
+            option="data",
         )
     stream = np.random.SeedSequence([protocol.seed, round(noise * 1e6)])
     generator = torch.Generator().manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))

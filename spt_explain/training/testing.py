@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi import DEFAULT_THRESHOLD
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.judging import Prediction
@@ -183,8 +183,10 @@ def evaluate(
             files = files.subset(tracks, seed)
         if levels and np.isfinite(files.noise).any() and np.nanmax(files.noise) > 0:
             raise SptError(
-                "--noise adds noise to every position, and the data say that theirs have some "
-                "already (column noise). Leave --noise out, or the column."
+                f"{option('noise')} adds noise to every position, and the data say that theirs "
+                f"have some already (column noise). Leave {option('noise')} out, or the column.",
+                code="conflict",
+                option="noise",
             )
         plan: list[float | None] = list(levels) if levels else [None]
         each = len(files)
@@ -229,13 +231,7 @@ def evaluate(
         clock = time.perf_counter()
     label, lengths, alpha, levels_of = (np.concatenate(c) for c in zip(*truth, strict=True))
     evaluation = evaluate_predictions(
-        _joined(predictions),
-        label,
-        lengths,
-        alpha,
-        levels_of,
-        classes=classes,
-        threshold=threshold,
+        _joined(predictions), label, lengths, alpha, levels_of, classes=classes, threshold=threshold
     )
     found = classifier.weights
     return TestRun(
@@ -263,8 +259,10 @@ def _checked_levels(noise: Sequence[float] | None) -> list[float]:
     for level in levels:
         if not 0 <= level <= _MOST_NOISE:
             raise SptError(
-                f"--noise has {level:g}; expected levels from 0 to {_MOST_NOISE:g}, in units of "
-                "the displacement's standard deviation (1/SNR), e.g. --noise 0,0.5,1."
+                f"{option('noise')} has {level:g}; expected levels from 0 to {_MOST_NOISE:g}, in "
+                "units of the displacement's standard deviation (1/SNR), e.g. "
+                f"{option('noise', '0,0.5,1')}.",
+                option="noise",
             )
     return levels
 

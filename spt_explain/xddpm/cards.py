@@ -102,7 +102,7 @@ class CardKind(Generic[CardT]):
 
         path = folder / self.name
         if path.exists() and not overwrite:
-            raise SptError(f"{folder} holds a {self.what} already. {hint}")
+            raise SptError(f"{folder} holds a {self.what} already. {hint}", code="exists")
         data = to_bytes(
             {
                 f"{part}.{name}": value.detach().cpu().contiguous()
@@ -128,6 +128,7 @@ class CardKind(Generic[CardT]):
             raise SptError(
                 f"the {self.what} can't be written to {folder} ({error.strerror or error}).",
                 exit_code=1,
+                code="unwritable",
             ) from error
         return path
 
@@ -195,6 +196,7 @@ class CardKind(Generic[CardT]):
             f"the {self.what} {path} is damaged or was changed: {said}. Fit it again, or copy it "
             "again.",
             exit_code=1,
+            code="unreadable",
         )
 
     def _card(self, path: Path) -> CardT:
@@ -208,7 +210,9 @@ class CardKind(Generic[CardT]):
                 )
             ) from error
         except OSError as error:
-            raise SptError(f"{path} can't be read ({error.strerror or error}).") from error
+            raise SptError(
+                f"{path} can't be read ({error.strerror or error}).", code="unreadable"
+            ) from error
         try:
             if len(data) > _MOST_BYTES:
                 raise ValueError("it is too large for a card")

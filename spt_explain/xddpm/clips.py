@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.movies.calibration import settle
 from spt_explain.movies.sequence import find_movies
 from spt_explain.movies.stack import Stack
@@ -112,7 +112,8 @@ def find_films(
     movies = [movie for movie in found if not _is_truth(Path(movie.name))]
     if not movies:
         raise SptError(
-            f"{names[0]} holds masks that simulate wrote and no movies. Give the folder above."
+            f"{names[0]} holds masks that simulate wrote and no movies. Give the folder above.",
+            code="wrong-kind",
         )
     films: list[Film] = []
     said: dict[str, list[str]] = {}
@@ -256,7 +257,8 @@ def plan_places(
         few = one.frames if len(films) > 1 or layout.tile else max(1, one.frames // 5)
         raise SptError(
             f"{printable(one.name)} has {one.frames:,} frames{more}; a clip has {layout.frames}. "
-            f"Give --frames {few} or less, or longer movies."
+            f"Give {option('frames', few)} or less, or longer movies.",
+            option="frames",
         )
     if len(films) > 1:
         areas = [
@@ -340,8 +342,9 @@ def _divide(film: Film, layout: Layout) -> tuple[list[_Area], str]:
         return fields, f"by field ({len(fields)} blocks of the frame of {name}, not overlapping)"
     raise SptError(
         f"{name} is one movie of {film.frames:,} frames, too short to hold clips of "
-        f"{layout.frames} frames out. Give --frames {max(1, film.frames // 5)} or less, or several "
-        "movies."
+        f"{layout.frames} frames out. Give {option('frames', max(1, film.frames // 5))} or less, "
+        "or several movies.",
+        option="frames",
     )
 
 
@@ -393,7 +396,8 @@ def read_clips(
         raise SptError(
             f"{len(places):,} clips of {layout.frames} frames with {size[0]} × {size[1]} px take "
             f"{needed / 1e9:.1f} GB; at most {MAX_BYTES / 1e9:g} GB are used. Give a smaller "
-            "--tile, a larger --bin, or fewer clips."
+            f"{option('tile')}, a larger {option('bin')}, or fewer clips.",
+            option="tile",
         )
     clips = np.empty((len(places), layout.frames, *size), np.float32)
     frames_of = [np.flatnonzero(places.movie == i) for i in range(len(films))]

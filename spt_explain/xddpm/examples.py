@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.readers.wording import some
 from spt_explain.xddpm.clips import Film, Places, find_films, opener, plan_places, read_clips
 from spt_explain.xddpm.layout import LEAST_TILE, WHOLE_SIDE, Layout, bin_for
@@ -177,13 +177,16 @@ def gather(
     if most_clips < 2:
         raise SptError(f"the number of clips is at most {most_clips}; expected 2 or more.")
     if tile is not None and tile < 0:
-        raise SptError(f"--tile is {tile}; expected a side in px, or 0 for whole frames.")
+        raise SptError(
+            f"{option('tile')} is {tile}; expected a side in px, or 0 for whole frames.",
+            option="tile",
+        )
     if bin != "auto" and bin < 1:
-        raise SptError(f"--bin is {bin}; expected at least 1, or auto.")
+        raise SptError(f"{option('bin')} is {bin}; expected at least 1, or auto.", option="bin")
     source = signal_source(signal, paths)
     layout = Layout(None, frames, stride or 1, 1, channel, "max" if z is None else z)
     if stride is not None and stride < 1:
-        raise SptError(f"--stride is {stride}; expected at least 1.")
+        raise SptError(f"{option('stride')} is {stride}; expected at least 1.", option="stride")
     films, notes = find_films(
         paths,
         channel=channel,
@@ -195,7 +198,10 @@ def gather(
     )
     layout, size = _settle_layout(layout, films, tile, bin, source.measured is not None, notes)
     if source.measured == "msd-d" and frames < 3:
-        raise SptError(f"--frames is {frames}; msd-d needs clips of at least 3 frames.")
+        raise SptError(
+            f"{option('frames')} is {frames}; msd-d needs clips of at least 3 frames.",
+            option="frames",
+        )
     table = None if source.path is None else _read_table(source, films, kind)
     places, layout, how = plan_places(films, layout, stride=stride, most=_CANDIDATES * most_clips)
     if table is not None:
@@ -208,14 +214,18 @@ def gather(
     if kind == "category" and own_kind == "number":
         raise SptError(
             f"{names[0]} is measured and a number, no category. For categories give a table: "
-            "--signal FILE."
+            f"{option('signal', 'FILE')}.",
+            option="signal",
         )
     if per == "clip" and own_per == "frame":
         values = _over_frames(values, own_kind)
     elif per == "frame" and own_per == "clip":
         raise SptError(
-            f"--per frame: {names[0]} has one value for each "
-            f"{'clip' if source.measured else 'movie'}, not for each frame. Leave --per out."
+            f"{option('per', 'frame')}: {names[0]} has one value for each "
+            f"{'clip' if source.measured else 'movie'}, not for each frame. Leave {option('per')} "
+            "out.",
+            code="conflict",
+            option="per",
         )
     final: Per = "clip" if per == "clip" else own_per
     chosen = _choose(values, places, own_kind, bool(source.measured), most_clips, seed)
@@ -227,7 +237,7 @@ def gather(
     if len(clips) < LEAST_CLIPS:
         notes.append(
             f"{some(len(clips), 'clip')} are few to learn from: 100 and more are better. Give more "
-            "movies, smaller tiles, or a smaller --stride."
+            f"movies, smaller tiles, or a smaller {option('stride')}."
         )
     corners = (places.movie, places.start, places.y * layout.bin, places.x * layout.bin)
     return Examples(
@@ -270,18 +280,19 @@ def _settle_layout(
         layout = layout.changed(tile=tile, bin=_number(bin_))
         if tile > shortest // layout.bin:
             raise SptError(
-                f"--tile {tile}: frames of {printable(small.name)} have {small.width} × "
-                f"{small.height} px"
-                f"{f', {layout.bin} × {layout.bin} averaged to one' if layout.bin > 1 else ''}. "
-                f"Give at most {shortest // layout.bin}, or 0 for whole frames."
+                f"{option('tile', tile)}: frames of {printable(small.name)} have {small.width} × "
+                f"{small.height} "
+                f"px{f', {layout.bin} × {layout.bin} averaged to one' if layout.bin > 1 else ''}. "
+                f"Give at most {shortest // layout.bin}, or 0 for whole frames.",
+                option="tile",
             )
         return layout, (tile, tile)
     size = bin_for(tallest, widest, WHOLE_SIDE) if bin_ == "auto" else bin_
     layout = layout.changed(tile=None, bin=size)
     if size > 1:
         notes.append(
-            f"Whole frames of {widest} × {tallest} px are taken, {size} × {size} px averaged to one"
-            ": what is smaller is not seen. For tiles at full resolution give --tile."
+            f"Whole frames of {widest} × {tallest} px are taken, {size} × {size} px averaged to "
+            f"one: what is smaller is not seen. For tiles at full resolution give {option('tile')}."
         )
     if len({(f.height, f.width) for f in films}) > 1:
         notes.append(
@@ -368,10 +379,7 @@ def _read_table(
 ) -> FileSignals:
     assert source.path is not None
     table = read_signals(
-        source.path,
-        [(film.name, film.frames) for film in films],
-        columns=source.columns,
-        kind=kind,
+        source.path, [(film.name, film.frames) for film in films], columns=source.columns, kind=kind
     )
     if table.per == "movie" and len(films) < LEAST_MOVIES:
         raise SptError(
@@ -418,12 +426,7 @@ def _over_frames(values: NDArray[np.generic], kind: Kind) -> NDArray[np.generic]
 
 
 def _choose(
-    values: NDArray[np.generic],
-    places: Places,
-    kind: Kind,
-    measured: bool,
-    most: int,
-    seed: int,
+    values: NDArray[np.generic], places: Places, kind: Kind, measured: bool, most: int, seed: int
 ) -> NDArray[np.int64]:
     """Return which clips are taken: those with a signal, evenly from all groups, few empty ones."""
     flat = values.reshape(len(values), -1)
@@ -431,7 +434,12 @@ def _choose(
     if not known.any():
         raise SptError(
             "the signal is not known in any clip: expected values for the frames of the movies"
-            + (" (too few tracks to measure it; longer --frames or larger --tile help)." * measured)
+            + (
+                f" (too few tracks to measure it; longer {option('frames')} or larger "
+                f"{option('tile')} help)." * measured
+            ),
+            code="no-data",
+            option="frames",
         )
     rng = np.random.default_rng([seed, 11])
     order = rng.permutation(len(values))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,9 @@ class Layout:
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < LEAST_TILE:
             raise SptError(
-                f"--tile is {self.tile}; expected at least {LEAST_TILE} px (after binning)."
+                f"{option('tile')} is {self.tile}; expected at least {LEAST_TILE} px (after "
+                "binning).",
+                option="tile",
             )
         for name, value, least in (
             ("frames", self.frames, 1),

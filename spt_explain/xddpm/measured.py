@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.xddpm.foreground import SAMPLE_FRAMES, Foreground, find_foreground
 
@@ -316,9 +316,11 @@ def _prepare_cells(
     if dark is None:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         raise SptError(
-            f"no cell stands out from the background in {names[0]}{more}, so its {signal} can't "
-            "be measured. For spots there are --signal spots and msd-d; or check --channel, or "
-            "measure it with another program and give --signal FILE."
+            f"no cell stands out from the background in {names[0]}{more}, so its {signal} can't be "
+            f"measured. For spots there are {option('signal', 'spots')} and msd-d; or check "
+            f"{option('channel')}, or measure it with another program and give "
+            f"{option('signal', 'FILE')}.",
+            option="signal",
         )
     found = tried[dark]
     there = [one for one in found if one is not None]
@@ -404,7 +406,8 @@ def _prepare_spots(
     if len(empty) == len(opened):
         raise SptError(
             f"there are no spots in {empty[0]} and {len(empty) - 1:,} more movies, so {signal} "
-            "can't be measured. Check --channel, or give --signal FILE."
+            f"can't be measured. Check {option('channel')}, or give {option('signal', 'FILE')}.",
+            option="channel",
         )
     if empty:
         notes.append(f"There are no spots in {len(empty):,} of {len(opened):,} movies: {empty[0]}.")

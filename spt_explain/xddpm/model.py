@@ -394,5 +394,6 @@ def _insist_finite(pixels: NDArray[np.generic]) -> None:
     if not np.isfinite(np.asarray(pixels, np.float32)).all():
         raise SptError(
             "the movie holds pixels that are not finite numbers; expected finite values. Export it "
-            "again without NaN or infinity."
+            "again without NaN or infinity.",
+            code="wrong-kind",
         )

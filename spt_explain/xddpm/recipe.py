@@ -94,8 +94,7 @@ class MaskRecipe(Strict):
         "objects apart; else that would stay in the mask.",
     )
     anchor: bool = Field(
-        True,
-        description="thaw: whether it is shown whole clips too, lest it collapse.",
+        True, description="thaw: whether it is shown whole clips too, lest it collapse."
     )
     learning_rate: float = Field(0.015, gt=0, description="Peak rate of AdamW.")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.readers.text import is_missing, is_number
 from spt_explain.readers.wording import quoted, some
 from spt_explain.xddpm.signal_table import TextTable, read_table
@@ -110,7 +110,8 @@ def read_signals(
         if movie_key is None:
             raise SptError(
                 f"{table.path} has no column movie (columns: {', '.join(table.columns)}), and "
-                f"there are {len(movies):,} movies: expected the file name of a movie in each row."
+                f"there are {len(movies):,} movies: expected the file name of a movie in each row.",
+                code="not-found",
             )
         taken.add(movie_key)
     chosen, kind_found = _value_columns(table, taken, columns, kind, notes)
@@ -122,7 +123,8 @@ def read_signals(
                 raise SptError(
                     f"{table.path} has {some(len(own), 'row')} for {printable(name)}, which has "
                     f"{n_frames:,} frames, and no column frame: expected one row for each movie, "
-                    "one for each frame, or the frame's number in a column frame."
+                    "one for each frame, or the frame's number in a column frame.",
+                    code="not-found",
                 )
         notes.append("Rows were taken for frames in their order, as there is no column frame.")
         return FileSignals(chosen, "frame", kind_found, [values[own] for own in rows], tuple(notes))
@@ -153,7 +155,8 @@ def _value_columns(
         if missing:
             raise SptError(
                 f"{table.path} has no column {quoted(missing[0])}; it has "
-                f"{', '.join(table.columns)}."
+                f"{', '.join(table.columns)}.",
+                code="not-found",
             )
         names = [name if name in table.columns else by_name[name.lower()] for name in wanted]
     else:
@@ -168,7 +171,8 @@ def _value_columns(
         if len(names) > 1:
             raise SptError(
                 f"{table.path} has several columns ({', '.join(names)}); a signal of categories is "
-                f"one of them. Name it: --signal {table.path}:{names[0]}."
+                f"one of them. Name it: {option('signal', table.path)}:{names[0]}.",
+                option="signal",
             )
         return tuple(names), "category"
     text = [name for name in names if name not in numbers]
@@ -180,8 +184,10 @@ def _value_columns(
         )
         raise SptError(
             f"{table.path}: column {quoted(text[0])} holds {quoted(said)} in line {at}; expected "
-            "numbers. If these are categories, say so with --kind category and name this column "
-            "alone."
+            f"numbers. If these are categories, say so with {option('kind', 'category')} and name "
+            "this column alone.",
+            code="wrong-kind",
+            option="kind",
         )
     if text:
         notes.append(f"Columns of text are no signal: {', '.join(text)}.")
@@ -274,7 +280,8 @@ def _rows_of(
     if without:
         raise SptError(
             f"{table.path} has no row for {len(without):,} of {len(movies):,} movies: "
-            f"{_listed(without)}. Add their rows, or leave these movies out."
+            f"{_listed(without)}. Add their rows, or leave these movies out.",
+            code="not-found",
         )
     if strangers:
         notes.append(
@@ -295,7 +302,8 @@ def _frame_numbers(table: TextTable, key: str) -> NDArray[np.int64]:
         if not number.is_integer() or not 0 <= number < 2**53:
             raise SptError(
                 f"{table.path}: column {quoted(key)} holds {quoted(value)} in line "
-                f"{table.lines[row]}; expected the number of a frame, from 0."
+                f"{table.lines[row]}; expected the number of a frame, from 0.",
+                code="wrong-kind",
             )
         numbers[row] = int(number)
     return numbers

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spt_explain.errors import SptError, printable
+from spt_explain.errors import SptError, option, printable
 from spt_explain.readers.wording import quoted
 from spt_explain.xddpm.measured import MEASURED
 from spt_explain.xddpm.signal_table import SUFFIXES, read_table
@@ -59,7 +59,10 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     path = Path(text)
     if not text.strip():
         raise SptError(
-            f"no signal was named: expected {', '.join(MEASURED)}, or a table (--signal FILE)."
+            f"no signal was named: expected {', '.join(MEASURED)}, or a table "
+            f"({option('signal', 'FILE')}).",
+            code="not-found",
+            option="signal",
         )
     if _is(path, "file"):
         return SignalSource(path=path)
@@ -75,7 +78,8 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     if path.suffix.lower() in SUFFIXES or "/" in text or "\\" in text:
         raise SptError(
             f"{printable(text)} was not found: expected a table of signals (CSV, TSV or Parquet), "
-            f"or one of {', '.join(MEASURED)}. {_instead(Path(before) if after else path)}"
+            f"or one of {', '.join(MEASURED)}. {_instead(Path(before) if after else path)}",
+            code="not-found",
         )
     folders = [Path(movie) for movie in movies if _is(Path(movie), "dir")]
     with_column = [
@@ -84,7 +88,9 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     if len(with_column) > 1:
         raise SptError(
             f"{quoted(text)} is a column of {with_column[0]} and of {with_column[1]}: name one, "
-            f"--signal {with_column[0]}:{text}."
+            f"{option('signal', with_column[0])}:{text}.",
+            code="wrong-kind",
+            option="signal",
         )
     if with_column:
         names = tuple(part.strip() for part in text.split(","))
@@ -132,12 +138,15 @@ def _only_table(folder: Path) -> Path:
     if not tables:
         raise SptError(
             f"{folder} holds no table of signals: expected a file that ends in "
-            f"{', '.join(SUFFIXES)}, or the table itself."
+            f"{', '.join(SUFFIXES)}, or the table itself.",
+            code="no-data",
         )
     if len(tables) > 1 and tables[0].name != PER_FRAME:
         raise SptError(
             f"{folder} holds {len(tables)} tables ({tables[0].name}, {tables[1].name}): name one, "
-            f"--signal {tables[0]}."
+            f"{option('signal', tables[0])}.",
+            code="wrong-kind",
+            option="signal",
         )
     return tables[0]
 
@@ -147,7 +156,9 @@ def _table_with(folder: Path, columns: tuple[str, ...], text: str) -> Path:
     if len(found) != 1:
         held = "no table" if not found else f"{len(found)} tables"
         raise SptError(
-            f"{printable(text)}: the folder {folder} holds {held} with that column. Name the table."
+            f"{printable(text)}: the folder {folder} holds {held} with that column. Name "
+            "the table.",
+            code="wrong-kind",
         )
     return found[0]
 

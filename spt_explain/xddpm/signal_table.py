@@ -131,7 +131,7 @@ def _parse(text: str, name: str) -> TextTable:
             rows = [(first + reader.line_num, [f.strip() for f in row]) for row in reader]
     except csv.Error as error:
         raise SptError(
-            f"{name} can't be read as a table ({error}): save it as CSV again."
+            f"{name} can't be read as a table ({error}): save it as CSV again.", code="unreadable"
         ) from error
     rows = [(i, row) for i, row in rows if any(row)]
     if not rows:

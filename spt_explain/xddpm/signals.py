@@ -96,7 +96,8 @@ class Signal:
             if len(texts) > 256:
                 raise SptError(
                     f"the signal has {len(texts)} categories; expected at most 256. If it is a "
-                    'number, say so: kind = "number".'
+                    'number, say so: kind = "number".',
+                    code="wrong-kind",
                 )
             return cls(names or ("signal",), per, kind, tuple(texts))
         table = _table(values, per)
@@ -123,11 +124,7 @@ class Signal:
                     "from clip to clip. Add movies in which it differs."
                 )
         return cls(
-            names,
-            per,
-            kind,
-            mean=tuple(map(float, mean.reshape(-1))),
-            std=tuple(map(float, std)),
+            names, per, kind, mean=tuple(map(float, mean.reshape(-1))), std=tuple(map(float, std))
         )
 
     def encode(self, values: ArrayLike) -> NDArray[np.float32]:
@@ -251,7 +248,8 @@ def _table(values: ArrayLike, per: Per) -> NDArray[np.float64]:
         table = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
         raise SptError(
-            'the signal holds text; expected numbers. If these are categories: kind = "category".'
+            'the signal holds text; expected numbers. If these are categories: kind = "category".',
+            code="wrong-kind",
         ) from error
     least = 2 if per == "frame" else 1
     if table.ndim not in (least, least + 1) or 0 in table.shape:

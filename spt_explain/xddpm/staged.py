@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.training.interrupts import Interrupts
 from spt_explain.xddpm.state import Progress, State, peek
@@ -125,7 +125,9 @@ class StagedRun(ABC):
         if state.fingerprint != self.state.fingerprint:
             raise SptError(
                 f"the checkpoint {path} belongs to another recipe or other {self.what}. Start anew "
-                "without --resume."
+                f"without {option('resume', True)}.",
+                code="conflict",
+                option="resume",
             )
         self.state = state
         self.optimizer = self._begin()
@@ -275,6 +277,7 @@ class StagedRun(ABC):
                 f"the fit diverged (stage {state.stage}): its parameters are not finite. Lower the "
                 "learning rate of that stage in the recipe.",
                 exit_code=1,
+                code="failed",
             )
         self._measure()
         following = self.stages[self.stages.index(state.stage) + 1 :]
@@ -307,9 +310,11 @@ class StagedRun(ABC):
             f"{held_out} and {state.shuffled_r2:.2f} with the signal shuffled; expected "
         )
         if state.r2 < least:
-            raise SptError(f"{found}at least {least:g}. {fails}", exit_code=1)
+            raise SptError(f"{found}at least {least:g}. {fails}", exit_code=1, code="failed")
         if state.r2 <= state.chance_r2:
             chance = f"more than chance, which reaches {state.chance_r2:.2f} with so few"
-            raise SptError(f"{found}{chance}. {fails}", exit_code=1)
+            raise SptError(f"{found}{chance}. {fails}", exit_code=1, code="failed")
         if state.r2 - max(state.shuffled_r2, 0.0) < least:
-            raise SptError(f"{found}a lead of at least {least:g}. {leads}", exit_code=1)
+            raise SptError(
+                f"{found}a lead of at least {least:g}. {leads}", exit_code=1, code="failed"
+            )

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,9 @@ class State:
         if not whole or values["stage"] not in STAGES:
             raise SptError(
                 f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
-                "Start anew without --resume."
+                f"Start anew without {option('resume', True)}.",
+                code="unreadable",
+                option="resume",
             )
         return cls(**values)
 
@@ -123,5 +125,7 @@ def peek(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise SptError(
             f"the checkpoint {path} is damaged ({str(error).splitlines()[0]}). Start anew without "
-            "--resume."
+            f"{option('resume', True)}.",
+            code="unreadable",
+            option="resume",
         ) from error

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 
 from spt_explain.device_check import wrong_rows
+from spt_explain.errors import option
 from spt_explain.version import __version__
 from spt_explain.xddpm.bottleneck import Bottleneck
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
@@ -173,7 +174,7 @@ def save(model: RelevanceModel, folder: Path, *, overwrite: bool = False) -> Pat
         "symmetric": model.symmetric,
         "layout": None if model.layout is None else model.layout.to_dict(),
     }
-    hint = "Add --overwrite, or name another folder."
+    hint = f"Add {option('overwrite', True)}, or name another folder."
     return _KIND.write(folder, networks, card, overwrite=overwrite, hint=hint)
 
 

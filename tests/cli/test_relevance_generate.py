@@ -62,7 +62,7 @@ def test_fit_and_generate(home, tmp_path, capsys):
 
 
 def test_no_generator(home, tmp_path):
-    with pytest.raises(SptError, match="--movies MOVIES"):
+    with pytest.raises(SptError, match="movies=MOVIES"):
         call("--model", home, "-o", tmp_path / "s")
 
 

@@ -82,5 +82,5 @@ def test_each_segment_of_a_split_track_has_its_own():
 
 @pytest.mark.parametrize("exposure", [-0.1, 1.5, float("nan")])
 def test_an_exposure_that_is_no_share_is_refused(exposure):
-    with pytest.raises(SptError, match="--exposure"):
+    with pytest.raises(SptError, match="exposure="):
         motion(exposure=exposure)

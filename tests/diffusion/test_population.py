@@ -177,7 +177,7 @@ def test_same_seed_same_tracks_other_seed_other_tracks() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
 def test_seeds_that_cannot_be_are_refused(seed: int) -> None:
-    with pytest.raises(SptError, match=f"--seed is {seed}: expected"):
+    with pytest.raises(SptError, match=f"seed= is {seed}: expected"):
         check_seed(seed)
 
 

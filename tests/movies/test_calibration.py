@@ -147,12 +147,12 @@ def test_a_given_value_silences_the_advice_to_give_it() -> None:
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
 def test_impossible_options_are_refused(value: float) -> None:
-    with pytest.raises(SptError, match="--pixel-size-um"):
+    with pytest.raises(SptError, match="pixel_size_um="):
         check_options(value, None, False)
-    with pytest.raises(SptError, match="--frame-interval-s"):
+    with pytest.raises(SptError, match="frame_interval_s="):
         check_options(None, value, False)
 
 
 def test_override_without_a_value_is_refused() -> None:
-    with pytest.raises(SptError, match="--override-units"):
+    with pytest.raises(SptError, match="override_units=True"):
         check_options(None, None, True)

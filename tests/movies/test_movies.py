@@ -188,7 +188,7 @@ def test_no_spots_names_what_was_tried(short: Path) -> None:
 def test_options_are_checked_before_the_file(tmp_path: Path) -> None:
     with pytest.raises(SptError, match="odd"):
         track_stack(tmp_path / "absent.tif", diameter=8)
-    with pytest.raises(SptError, match="--pixel-size-um"):
+    with pytest.raises(SptError, match="pixel_size_um="):
         track_stack(tmp_path / "absent.tif", pixel_size_um=-1)
 
 

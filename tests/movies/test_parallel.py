@@ -95,7 +95,7 @@ def test_a_worker_that_the_system_ends_is_no_hang(
         os._exit(1)
 
     monkeypatch.setattr(parallel, "_in_worker", dies)
-    with Stack(movie) as stack, pytest.raises(SptError, match="--jobs") as caught:
+    with Stack(movie) as stack, pytest.raises(SptError, match="jobs=") as caught:
         locate_movie(stack, PARAMETERS, jobs=2)
     assert caught.value.exit_code == 1
     assert len(str(caught.value).splitlines()) == 1
@@ -108,5 +108,5 @@ def test_no_spots_names_what_was_tried(movie: Path) -> None:
 
 @pytest.mark.parametrize("jobs", [0, -1])
 def test_jobs_are_checked(movie: Path, jobs: int) -> None:
-    with Stack(movie) as stack, pytest.raises(SptError, match="--jobs"):
+    with Stack(movie) as stack, pytest.raises(SptError, match="jobs="):
         locate_movie(stack, PARAMETERS, jobs=jobs)

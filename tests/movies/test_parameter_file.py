@@ -170,7 +170,7 @@ def test_cut_short_at_any_byte(tmp_path):
 
 
 def test_files_that_are_not_there(tmp_path):
-    with pytest.raises(SptError, match=r"was not found.*--parameters"):
+    with pytest.raises(SptError, match=r"was not found.*parameters="):
         read_parameters(tmp_path / "no.toml")
     with pytest.raises(SptError, match=r"can't be opened"):
         read_parameters(tmp_path)

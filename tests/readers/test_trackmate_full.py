@@ -388,7 +388,7 @@ def test_no_tracks_has_its_own_message(text, words):
 
 def test_hidden_tracks_propose_the_option():
     text = save_file(SPOTS, TRACKS, kept=[])
-    with pytest.raises(SptError, match="--all-tracks"):
+    with pytest.raises(SptError, match="all_tracks=True"):
         read(text)
     assert read(text, all_tracks=True).n_tracks == 2
 

@@ -195,7 +195,7 @@ def test_override_replaces_the_frame_interval_alone():
 
 
 def test_override_without_a_value_is_an_error():
-    with pytest.raises(SptError, match="--pixel-size-um, --frame-interval-s"):
+    with pytest.raises(SptError, match="pixel_size_um=, frame_interval_s="):
         calibrate(table(), FileUnits("micron", "s", 1.0), ReadOptions(override_units=True))
 
 

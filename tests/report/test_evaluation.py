@@ -195,7 +195,7 @@ def test_our_own_folder_may_be_replaced_and_no_other(tmp_path):
     folder = tmp_path / "out"
     report.write_evaluation(a_run(made(n=50)), folder, {}, formats=())
     report.check_folder(folder, [], overwrite=True)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         report.check_folder(folder, [], overwrite=False)
     (folder / "mine.txt").write_text("1")
     with pytest.raises(SptError, match=r"mine\.txt"):

@@ -79,7 +79,7 @@ def test_what_exists_is_refused_without_overwrite(tmp_path):
     target.mkdir()
     refuse_folder(target, overwrite=False, ours=ours)  # empty: nothing to lose
     (target / "a.csv").write_text("1")
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         refuse_folder(target, overwrite=False, ours=ours)
     refuse_folder(target, overwrite=True, ours=ours)
 

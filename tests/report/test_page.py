@@ -382,7 +382,7 @@ def test_the_same_tables_give_the_same_bytes(tmp_path):
 def test_what_exists_is_not_written_over(tmp_path):
     path = tmp_path / "out.html"
     path.write_text("mine")
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         write_page(path, make())
     assert path.read_text() == "mine"
     assert write_page(path, make(), overwrite=True) == path

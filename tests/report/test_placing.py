@@ -61,7 +61,7 @@ def test_paths_carry_class_and_scores():
 
 
 def test_the_pixel_size_is_asked_for(movie):
-    with pytest.raises(SptError, match="--pixel-size-um"):
+    with pytest.raises(SptError, match="pixel_size_um="):
         put(movie, *tables(), unit="µm")
     with pytest.raises(SptError, match=r"parsec.*expected µm or pixels"):
         put(movie, *tables(), unit="parsec")

@@ -99,7 +99,7 @@ def test_inputs_and_existing_files_are_safe(tmp_path):
     here.write_text("x")
     with pytest.raises(SptError, match="is one of the inputs"):
         refuse_to_overwrite([here], [here], overwrite=True)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         refuse_to_overwrite([here], [], overwrite=False)
     refuse_to_overwrite([here], [], overwrite=True)
     with pytest.raises(SptError, match="Create it"):

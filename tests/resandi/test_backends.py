@@ -70,7 +70,7 @@ def test_the_device_is_described(weights, backend):
 @pytest.mark.parametrize("backend", backends.BACKENDS)
 def test_what_fails_inside_a_library_is_one_line(weights, backend):
     loaded = load_backend(weights, backend=backend, device="cpu", jobs=1)
-    with pytest.raises(SptError, match=r"the network failed on cpu.*\n.*--batch-size") as caught:
+    with pytest.raises(SptError, match=r"the network failed on cpu.*\n.*batch_size=") as caught:
         loaded.outputs(np.zeros((1, 3, 64), np.float32))  # two channels too few
     assert caught.value.exit_code == 1
     assert len(str(caught.value).splitlines()) == 2
@@ -111,7 +111,7 @@ def test_a_gpu_that_torch_cannot_use_is_said(weights, machine):
     loaded = load_backend(weights, backend="torch", device="auto", jobs=1)
     assert loaded.device.reason == "built without CUDA"
     for device, words in (("cuda", "built without CUDA"), ("mps", "no Apple GPU")):
-        with pytest.raises(SptError, match=f"--device {device}: torch can't use it here: {words}"):
+        with pytest.raises(SptError, match=f"device= {device}: torch can't use it here: {words}"):
             load_backend(weights, backend="torch", device=device)
 
 
@@ -120,7 +120,7 @@ def test_a_machine_without_a_gpu_has_nothing_to_explain(weights, machine):
     for backend in backends.BACKENDS:
         loaded = load_backend(weights, backend=backend, jobs=1)
         assert (loaded.device.kind, loaded.device.reason, loaded.notes) == ("cpu", "", [])
-        with pytest.raises(SptError, match="--device cuda") as caught:
+        with pytest.raises(SptError, match="device='cuda'") as caught:
             load_backend(weights, backend=backend, device="cuda")
         assert len(str(caught.value).splitlines()) == 1
         assert caught.value.exit_code == 2
@@ -229,7 +229,7 @@ def test_which_ways_are_tried_and_in_which_order(weights, machine, fake, asked, 
     backend, device, precision = asked
     expected = CHOICES[asked].get(name)
     if expected is None:
-        with pytest.raises(SptError, match=r"--backend torch|--device") as caught:
+        with pytest.raises(SptError, match=r"backend='torch'|device=") as caught:
             load_backend(weights, backend=backend, device=device, precision=precision)
         assert len(str(caught.value).splitlines()) == 1
         return
@@ -335,10 +335,10 @@ def test_memory_of_a_gpu_and_other_failures_are_told_apart():
     for text in ("CUDA out of memory. Tried to", "Failed to allocate memory for", "CUBLAS memory"):
         with pytest.raises(OutOfMemoryError), failing_as(gpu):
             raise RuntimeError(text)
-        with pytest.raises(SptError, match="--batch-size") as caught, failing_as(cpu):
+        with pytest.raises(SptError, match="batch_size=") as caught, failing_as(cpu):
             raise RuntimeError(text)
         assert caught.value.exit_code == 1
-    with pytest.raises(SptError, match=r"illegal access.*\n.*--device cpu"), failing_as(gpu):
+    with pytest.raises(SptError, match=r"illegal access.*\n.*device='cpu'"), failing_as(gpu):
         raise RuntimeError("illegal access\nmore")
     with pytest.raises(SptError, match="KeyError"), failing_as(gpu):
         raise KeyError

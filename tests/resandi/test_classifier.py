@@ -159,7 +159,7 @@ def test_unit_origin_and_frame_numbers_do_not_change_the_verdict(classifier):
 
 
 def test_nothing_to_classify_is_an_error_that_says_why(classifier):
-    with pytest.raises(SptError, match="--min-length"):
+    with pytest.raises(SptError, match="min_length="):
         classifier.classify(make_tracks([np.zeros((3, 2)), np.ones((5, 2))]))
 
 
@@ -219,7 +219,7 @@ def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch, tmp_path):
     # and that may have no memory either
     monkeypatch.setattr(TorchRunner, "_network", Full())
     for full in (classifier, Classifier(device="cpu")):
-        with pytest.raises(SptError, match=r"Failed to allocate .*\n.*--batch-size") as caught:
+        with pytest.raises(SptError, match=r"Failed to allocate .*\n.*batch_size=") as caught:
             full.classify(tracks)
         assert caught.value.exit_code == 1
         assert len(str(caught.value).splitlines()) == 2
@@ -229,7 +229,7 @@ def test_memory_that_runs_out_is_one_line_with_a_remedy(monkeypatch, tmp_path):
 def test_cuda_by_name_is_used_or_refused(backend):
     with contextlib.ExitStack() as stack:
         if not torch.cuda.is_available():
-            stack.enter_context(pytest.raises(SptError, match=r"--device cuda.*Leave --device out"))
+            stack.enter_context(pytest.raises(SptError, match=r"device='cuda'.*Leave device= out"))
         assert Classifier(backend=backend, device="cuda").backend.device.kind == "cuda"
 
 

@@ -87,7 +87,7 @@ def test_shipped_weights_go_out_and_come_in_under_another_name(tmp_path):
     name = list_weights()[-1]
     path = export_weights(name, tmp_path)
     assert path == tmp_path / f"{name}.zip"
-    with pytest.raises(SptError, match="--name"):
+    with pytest.raises(SptError, match="name="):
         import_weights(path)
     with zipfile.ZipFile(path) as archive:
         assert json.loads(archive.read("card.json")) == find_weights(name).card
@@ -382,7 +382,7 @@ def test_a_zip_changed_anywhere_installs_the_same_or_nothing(exported, tmp_path)
 
 def test_taken_names_need_overwrite(exported):
     import_weights(exported)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         import_weights(exported)
     assert import_weights(exported, overwrite=True).folder.name == "2"
 
@@ -409,7 +409,7 @@ def test_exports_go_where_they_are_told_and_never_over_a_file(exported, tmp_path
         export_weights("mine")
     assert export_weights("mine", "b.zip") == Path("b.zip")
     before = Path("b.zip").read_bytes()
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         export_weights("mine", "b.zip")
     Path("b.zip").write_bytes(b"x")
     export_weights("mine", "b.zip", overwrite=True)

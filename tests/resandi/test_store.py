@@ -100,7 +100,7 @@ def test_shipped_names_are_never_shadowed(make_network, overwrite, change):
 
 def test_a_taken_name_needs_overwrite(make_network):
     first = install_weights("mine", *make_network(seed=1))
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         install_weights("mine", *make_network(seed=2))
     assert find_weights("mine").sha256 == first.sha256
     second = install_weights("mine", *make_network(seed=2), overwrite=True)

@@ -92,5 +92,5 @@ def test_what_is_missing_is_said_in_one_line_with_a_remedy(networks, monkeypatch
 
 
 def test_too_few_tracks_are_refused(networks):
-    with pytest.raises(SptError, match="--neighbours"):
+    with pytest.raises(SptError, match="neighbours="):
         embedding(TrackSource(tracks=8, length=(30, 30)), weights="masked", device="cpu")

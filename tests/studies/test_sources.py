@@ -69,7 +69,7 @@ def test_noise_is_added_once(labelled, tmp_path, tracks):
     path = tmp_path / "noisy.npz"
     np.savez(path, positions=plain.positions, offsets=plain.offsets, label=plain.label,
              noise=np.full(4, 0.2))  # fmt: skip
-    with pytest.raises(SptError, match="--noise"):
+    with pytest.raises(SptError, match="noise="):
         _open(TrackSource((str(path),), noise=0.5))
 
 

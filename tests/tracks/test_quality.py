@@ -192,7 +192,7 @@ def test_a_gap_of_millions_allocates_nothing_and_too_much_filling_is_refused(mak
     got = apply_policy(make_tracks(walk(1, frames)))
     assert len(got.points) == 20
     ragged = make_tracks(walk(1, range(0, 20_000_000, 900_000)))
-    with pytest.raises(SptError, match="--max-gap 1000000: filling gaps") as error:
+    with pytest.raises(SptError, match="max_gap=1000000: filling gaps") as error:
         apply_policy(ragged, QualityPolicy(max_gap=1_000_000))
     assert "\n" not in str(error.value)
 

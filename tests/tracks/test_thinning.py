@@ -55,5 +55,5 @@ def test_what_was_asked_for_goes_before_what_the_tracks_say() -> None:
 
 @pytest.mark.parametrize("every", [0, -2, 1.5, True])
 def test_what_is_no_number_of_frames_is_refused(every: object) -> None:
-    with pytest.raises(SptError, match="--every"):
+    with pytest.raises(SptError, match="every="):
         QualityPolicy(every=every)  # type: ignore[arg-type]

@@ -226,5 +226,5 @@ def test_a_gpu_is_taken_where_torch_can_use_it(monkeypatch):
     assert [pick_device(device) for device in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
     monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "no driver")
     assert [pick_device(device) for device in ("auto", "cpu")] == ["cpu", "cpu"]
-    with pytest.raises(SptError, match="--device cuda: torch can't use it here: no driver"):
+    with pytest.raises(SptError, match="device='cuda': torch can't use it here: no driver"):
         pick_device("cuda")

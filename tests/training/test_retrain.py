@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on_to_the_same_result(recipe, monkeypatch):
     retrain(recipe, name="straight", device="cpu", seed=5)
     with pytest.raises(KeyboardInterrupt):
         retrain(recipe, name="broken", device="cpu", seed=5, listener=_Interrupter(3))
-    with pytest.raises(SptError, match="was interrupted: give --resume"):
+    with pytest.raises(SptError, match="was interrupted: give resume=True"):
         retrain(recipe, name="broken", device="cpu", seed=5)
     with pytest.raises(SptError, match=r"begun with another recipe.*seed"):
         retrain(recipe, name="broken", device="cpu", seed=6, resume=True)

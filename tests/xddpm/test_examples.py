@@ -124,7 +124,7 @@ def test_categories_of_movies(simulated, tmp_path):
     found = gather([folder], tmp_path / "classes.tsv", frames=5, stride=5)
     assert (found.kind, found.per, found.values.shape) == ("category", "clip", (12,))
     assert found.values[0] == "flat"
-    with pytest.raises(SptError, match="--per frame"):
+    with pytest.raises(SptError, match="per='frame'"):
         gather([folder], tmp_path / "classes.tsv", frames=5, per="frame")
 
 

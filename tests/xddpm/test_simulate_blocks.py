@@ -104,7 +104,7 @@ def test_time_is_looked_at_between_blocks(tmp_path):
     )
     assert not written.finished
     assert (written.done, written.folder) == (4, unfinished_folder(tmp_path / "m"))
-    with pytest.raises(SptError, match="--resume"):
+    with pytest.raises(SptError, match="resume=True"):
         write_movies("spots", 10, tmp_path / "m", **SMALL)
     again = {"stop_after_s": 0, "resume": True, "progress": lambda *at: said.append(at)}
     assert write_movies("spots", 10, tmp_path / "m", **SMALL, **again).done == 8

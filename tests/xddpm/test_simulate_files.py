@@ -56,7 +56,7 @@ def test_files_are_imagej_stacks_and_tables(tmp_path):
 def test_a_folder_is_replaced_only_on_request_and_only_if_it_is_ours(tmp_path):
     target = tmp_path / "movies"
     write_labelled(_made(n=3), target)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         write_labelled(_made(n=2), target)
     write_labelled(_made(n=2), target, overwrite=True)
     assert len(list(target.glob("*.tif"))) == 2

@@ -107,7 +107,7 @@ def test_the_card_holds_the_hash_of_the_parameters(tmp_path):
 
 def test_overwriting_is_asked_for_and_leaves_one_model(tmp_path):
     save(make(1), tmp_path)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         save(make(2), tmp_path)
     save(make(2), tmp_path, overwrite=True)
     assert len(list(tmp_path.iterdir())) == 2

@@ -158,6 +158,7 @@ def _each(
         raise SptError(
             f"not one of {len(found)} movies could be explained; the first: {errors[0][1]}",
             exit_code=2,
+            code="no-data",
         )
     return results, errors
 
@@ -174,7 +175,8 @@ def _folders(found: Sequence[Movie], output: str | None) -> list[Path | None]:
     if len(set(folders)) < len(folders):
         raise SptError(
             "several movies have the same name, so their results in one folder would, too.\n"
-            "Leave -o out, or explain them one by one."
+            "Leave -o out, or explain them one by one.",
+            code="conflict",
         )
     Path(output).mkdir(parents=True, exist_ok=True)
     return folders

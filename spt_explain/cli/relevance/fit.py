@@ -69,10 +69,7 @@ device_option = click.option(
     help="Where the networks run; auto takes the GPU if it can be used.",
 )
 jobs_option = click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="CPU threads. Default: all cores.",
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all cores."
 )
 
 
@@ -188,7 +185,8 @@ def command(
 
         raise SptError(
             "the signal is missing: what is to be explained?\nGive --signal FILE (a table with the "
-            "columns movie and value), or one of area, circumference, intensity, spots, msd-d."
+            "columns movie and value), or one of area, circumference, intensity, spots, msd-d.",
+            code="not-found",
         )
     with (
         make_progress(console) as progress,

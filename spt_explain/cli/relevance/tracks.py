@@ -131,7 +131,9 @@ def explain_tracks(
     for name, wrong in errors:
         click.echo(f"Error: {name}: {wrong}".replace("\n", "\n       "), err=True)
     if not documents:
-        raise SptError(f"not one of {len(tables)} tables of tracks could be explained.")
+        raise SptError(
+            f"not one of {len(tables)} tables of tracks could be explained.", code="no-data"
+        )
     if as_json:
         said = {
             "files": documents,
@@ -172,14 +174,16 @@ def _folders(names: Sequence[str], output: str | None) -> list[Path]:
     if len(set(folders)) < len(folders):
         raise SptError(
             "several tables have the same name, so their results in one folder would, too.\n"
-            "Leave -o out, or explain them one by one."
+            "Leave -o out, or explain them one by one.",
+            code="conflict",
         )
     if output is not None:
         try:
             Path(output).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SptError(
-                f"the folder {output} can't be made ({error.strerror or error}). Change -o."
+                f"the folder {output} can't be made ({error.strerror or error}). Change -o.",
+                code="unwritable",
             ) from error
     return folders
 
@@ -204,7 +208,8 @@ def _refuse_those_of_movies() -> None:
     for name in _OF_MOVIES:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise SptError(
-                f"--{name.replace('_', '-')} is for movies, and tracks were given. Leave it out."
+                f"--{name.replace('_', '-')} is for movies, and tracks were given. Leave it out.",
+                code="conflict",
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.backends import devices
 from spt_explain.resandi.backends.devices import NO_GPU, Device, first_line
 from spt_explain.resandi.backends.runner import PRECISIONS, Output, Precision, Runner
@@ -86,10 +86,15 @@ def load_backend(
         ("precision", precision, ("auto", *get_args(Precision))),
     ):
         if value not in known:
-            raise SptError(f"no {what} is called {value!r}; there are: {', '.join(known)}.")
+            raise SptError(
+                f"no {what} is called {value!r}; there are: {', '.join(known)}.", code="not-found"
+            )
     if device == "mps" and backend != "torch":
         raise SptError(
-            "ONNX Runtime does not run on Apple's GPU (mps): give --backend torch as well."
+            f"ONNX Runtime does not run on Apple's GPU (mps): give {option('backend', 'torch')} as "
+            "well.",
+            code="unavailable",
+            option="backend",
         )
     choice = _Choice(weights, jobs, tuple(taps), batch_size, precision)
     small = points is not None and points < POINTS_A_CORE * (jobs or core_count())
@@ -147,8 +152,10 @@ class _Choice:
             found += self._onnx_gpu(device, reasons, instead=bool(found))
         if device == "cuda" and not found:
             raise SptError(
-                f"--device cuda: {'; '.join(dict.fromkeys(reasons)) or NO_GPU}. "
-                "Leave --device out to run on the CPU; spt-explain doctor says more."
+                f"{option('device', 'cuda')}: {'; '.join(dict.fromkeys(reasons)) or NO_GPU}. Leave "
+                f"{option('device')} out to run on the CPU; spt-explain doctor says more.",
+                code="unavailable",
+                option="device",
             )
         why_not = "" if device == "cpu" or found else "; ".join(dict.fromkeys(reasons))
         return found + self.cpu(backend, why_not)
@@ -173,8 +180,11 @@ class _Choice:
         if not usable:
             if backend == "torch" and device != "auto":
                 raise SptError(
-                    f"--device {device}: torch can't use it here: {why_not[device]}. "
-                    "Leave --device out to run on the CPU; spt-explain doctor says more."
+                    f"{option('device', device)}: torch can't use it here: {why_not[device]}. "
+                    f"Leave {option('device')} out to run on the CPU; spt-explain doctor says "
+                    "more.",
+                    code="unavailable",
+                    option="device",
                 )
             if devices.nvidia_gpus():
                 reasons.append(why_not["cuda"])
@@ -214,7 +224,9 @@ class _Choice:
             try:
                 if name == "torch":
                     if kind == "cuda" and (why := devices.why_not_torch_cuda()):
-                        raise SptError(f"torch can't use it here: {why}.", exit_code=1)
+                        raise SptError(
+                            f"torch can't use it here: {why}.", exit_code=1, code="unavailable"
+                        )
                     from spt_explain.resandi.backends.torch import TorchRunner
 
                     runner = TorchRunner(
@@ -229,7 +241,9 @@ class _Choice:
                         batch_size=batch_size, why_not=why_not,
                     )  # fmt: skip
             except (ImportError, OSError) as error:
-                raise SptError(f"{library} does not load ({error}).", exit_code=1) from error
+                raise SptError(
+                    f"{library} does not load ({error}).", exit_code=1, code="unavailable"
+                ) from error
             if part > 1:
                 runner.batch_size = max(1, runner.batch_size // part)
             return runner

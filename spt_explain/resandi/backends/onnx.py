@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.backends import devices
 from spt_explain.resandi.backends.devices import Device, cpu_device, first_line
 from spt_explain.resandi.backends.runner import AHEAD, Output, failing_as, stream_of
@@ -194,10 +194,16 @@ class OnnxRunner:
             )
         except Exception as error:  # ONNX Runtime has no error type of its own for this
             raise SptError(
-                f"--device cuda: the session could not start: {first_line(error)}.", exit_code=1
+                f"{option('device', 'cuda')}: the session could not start: {first_line(error)}.",
+                exit_code=1,
+                code="unavailable",
+                option="device",
             ) from error
         if not session.get_providers()[0].startswith("CUDA"):
             raise SptError(
-                "--device cuda: ONNX Runtime did not load its CUDA libraries.", exit_code=1
+                f"{option('device', 'cuda')}: ONNX Runtime did not load its CUDA libraries.",
+                exit_code=1,
+                code="unavailable",
+                option="device",
             )
         return session

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.resandi.backends.devices import first_line
 from spt_explain.resandi.inputs import build_inputs
 from spt_explain.threads import in_order
@@ -225,9 +225,11 @@ def failing_as(device: Device) -> Iterator[None]:
         text = first_line(error)
         if device.kind != "cpu" and "memory" in text.lower():
             raise OutOfMemoryError(text) from error
-        elsewhere = "" if device.kind == "cpu" else ", or --device cpu"
+        elsewhere = "" if device.kind == "cpu" else f", or {option('device', 'cpu')}"
         raise SptError(
             f"the network failed on {device.description}: {text}\n"
-            f"If memory ran out, give a smaller --batch-size (e.g. 16){elsewhere}.",
+            f"If memory ran out, give a smaller {option('batch_size')} (e.g. 16){elsewhere}.",
             exit_code=1,
+            code="unavailable",
+            option="batch_size",
         ) from error

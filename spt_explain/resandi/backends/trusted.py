@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, command
 from spt_explain.resandi.backends.devices import first_line
 from spt_explain.resandi.backends.reference import (
     KEY,
@@ -445,8 +445,8 @@ class TrustedBackend:
             self.notes.append(f"{given_up} {why}: {self._candidates[0].name} is used instead.")
             return
         raise SptError(
-            f"{given_up} {why}, and there is no other way left to run the network here. "
-            "Send what spt-explain doctor --verify prints to the developers.",
+            f"{given_up} {why}, and there is no other way left to run the network here. Send what "
+            f"{command('doctor', verify=True)} prints to the developers.",
             exit_code=1,
         )
 

@@ -56,7 +56,9 @@ def checked_truth(truth: ArrayLike) -> NDArray[np.bool_]:
     if found.dtype == np.bool_:
         return found
     if not np.isin(found, (0, 1)).all():
-        raise SptError("a true map holds values other than 0 and 1; it must be a mask.")
+        raise SptError(
+            "a true map holds values other than 0 and 1; it must be a mask.", code="wrong-kind"
+        )
     return found.astype(np.bool_)
 
 
@@ -72,7 +74,8 @@ def checked_clips(clips: ArrayLike) -> NDArray[np.float32]:
     if found.ndim != 4 or not found.size:
         raise SptError(
             f"clips have the shape {found.shape}; "
-            "expected (videos, frames, height, width), none of them 0."
+            "expected (videos, frames, height, width), none of them 0.",
+            code="no-data",
         )
     if not np.isfinite(found).all():
         raise SptError("clips hold values that are no numbers (NaN or infinite).")

@@ -180,10 +180,14 @@ def last_spatial_layer(network: nn.Module, clips: torch.Tensor) -> nn.Module:
 
 def _check(method: str, options: BaselineOptions) -> None:
     if method not in BASELINES:
-        raise SptError(f"no baseline is called {method!r}; there are: {', '.join(BASELINES)}.")
+        raise SptError(
+            f"no baseline is called {method!r}; there are: {', '.join(BASELINES)}.",
+            code="not-found",
+        )
     if options.definition not in DEFINITIONS:
         raise SptError(
-            f"no definition is called {options.definition!r}; there are: {', '.join(DEFINITIONS)}."
+            f"no definition is called {options.definition!r}; there are: {', '.join(DEFINITIONS)}.",
+            code="not-found",
         )
     if options.samples < 1 or options.steps < 1 or not options.sigma > 0:
         raise SptError("samples and steps must be at least 1, and sigma above 0.")
@@ -230,7 +234,8 @@ def _check_output(network: nn.Module, clip: torch.Tensor, output: Output) -> Non
     if not isinstance(output, int) or not 0 <= output < values:
         raise SptError(
             f"the regressor tells {values} values; there is none of number {output} "
-            "(they are counted from 0)."
+            "(they are counted from 0).",
+            code="not-found",
         )
 
 
@@ -345,7 +350,9 @@ def _layer(model: nn.Module, x: torch.Tensor, options: BaselineOptions) -> nn.Mo
     try:
         return model.get_submodule(f"regressor.{options.layer}")
     except AttributeError:
-        raise SptError(f"the regressor has no layer that is called {options.layer!r}.") from None
+        raise SptError(
+            f"the regressor has no layer that is called {options.layer!r}.", code="not-found"
+        ) from None
 
 
 _METHODS: dict[Definition, dict[str, Callable[[Any, Any, BaselineOptions], Any]]] = {

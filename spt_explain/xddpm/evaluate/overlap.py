@@ -51,7 +51,9 @@ def scaled(maps: ArrayLike, scaling: Scaling) -> NDArray[np.float64]:
     """
     found = np.asarray(maps, np.float64)
     if scaling not in SCALINGS:
-        raise SptError(f"no scaling is called {scaling!r}; there are: {', '.join(SCALINGS)}.")
+        raise SptError(
+            f"no scaling is called {scaling!r}; there are: {', '.join(SCALINGS)}.", code="not-found"
+        )
     if scaling == "none":
         return found
     peak = np.abs(found).max(axis=tuple(range(1, found.ndim)), keepdims=True)

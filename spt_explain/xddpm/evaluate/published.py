@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spt_explain.errors import option
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -92,8 +94,8 @@ def beside(
     at = next((i for i, one in enumerate(COLUMNS) if one == (*kinds, signal)), None)
     if at is None:
         return {}, [
-            "--published: the paper has tension and wetting, area and circumference; these movies "
-            "are others."
+            f"{option('published', True)}: the paper has tension and wetting, area and "
+            "circumference; these movies are others."
         ]
     notes = []
     if tuple(shape) != CLIPS:

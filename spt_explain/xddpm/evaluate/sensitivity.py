@@ -143,11 +143,16 @@ def occlude(
     """
     video_clips = checked_clips(clips)
     if n_subsets < 3:
-        raise SptError(f"{n_subsets} sets of pixels give no correlation; at least 3 are needed.")
+        raise SptError(
+            f"{n_subsets} sets of pixels give no correlation; at least 3 are needed.",
+            code="no-data",
+        )
     if not shares or not all(0 < share < 1 for share in shares):
         raise SptError("shares of pixels must be above 0 and below 1, and there must be one.")
     if change not in ("squared", "drop"):
-        raise SptError(f"no change is called {change!r}; there are: squared, drop.")
+        raise SptError(
+            f"no change is called {change!r}; there are: squared, drop.", code="not-found"
+        )
     missing = checked_reference(reference, video_clips.shape[1:])
     before = signals_of(predict, video_clips, batch)
     changes = np.empty((len(video_clips), len(shares), n_subsets))

@@ -81,7 +81,9 @@ class Comparison:
         """
         for name in (method, other):
             if name not in self.values or measure not in self.values[name]:
-                raise SptError(f"there is no {measure!r} of {name!r} in this comparison.")
+                raise SptError(
+                    f"there is no {measure!r} of {name!r} in this comparison.", code="not-found"
+                )
         return bootstrap_ratio(
             self.values[method][measure],
             self.values[other][measure],
@@ -100,7 +102,9 @@ class Comparison:
         """
         rows = self.table[self.table["role"] == role]
         if measure not in rows or rows[measure].isna().all():
-            raise SptError(f"there is no {measure!r} of any {role} in this comparison.")
+            raise SptError(
+                f"there is no {measure!r} of any {role} in this comparison.", code="not-found"
+            )
         rows = rows.sort_values(measure, ascending=measure == "deletion", kind="stable")
         return str(rows["method"].iloc[0])
 

@@ -90,7 +90,9 @@ class Yardstick:
             network.load_state_dict(load(data))
             return cls(network.to(device).eval(), float(said["r2"]), float(said["r2_half"]))
         except (SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
-            raise SptError("the regressor to measure with is damaged; fit it again.") from error
+            raise SptError(
+                "the regressor to measure with is damaged; fit it again.", code="unreadable"
+            ) from error
 
 
 def fit_yardstick(

@@ -247,6 +247,7 @@ class Generator:
                 "the samples are not finite numbers: the generator has not learned enough. Train "
                 "it for more minutes.",
                 exit_code=1,
+                code="failed",
             )
         return Samples(self.range.invert(standard), found, standard, chosen, taken, seed)
 

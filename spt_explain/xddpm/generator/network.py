@@ -103,7 +103,8 @@ def unet_class() -> Any:
     except (ImportError, RuntimeError) as error:  # RuntimeError: its lazy imports raise it
         raise SptError(
             f"the package diffusers can't be imported ({str(error).splitlines()[0]:.120}). "
-            f"Install it anew: {INSTALL}"
+            f"Install it anew: {INSTALL}",
+            code="unavailable",
         ) from error
     return UNet2DModel
 
@@ -123,7 +124,8 @@ def insist_on_diffusers() -> None:
     if not there:
         raise SptError(
             "a generator needs the package diffusers, which is not installed. Install it: "
-            f"{INSTALL}"
+            f"{INSTALL}",
+            code="unavailable",
         )
 
 

@@ -82,7 +82,8 @@ class GeneratorRecipe(RecipeFile):
         if isinstance(values, dict) and any(isinstance(one, dict) for one in values.values()):
             raise SptError(
                 f"{source} is a recipe of a relevance model (it has sections); expected one of a "
-                "generator, such as the one that ships: relevance-generator/default.toml."
+                "generator, such as the one that ships: relevance-generator/default.toml.",
+                code="wrong-kind",
             )
         return super().of(values, source)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.xddpm.generator.clips import Clips
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
@@ -76,7 +76,9 @@ class GeneratorState:
         ):
             raise SptError(
                 f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
-                "Start anew without --resume."
+                f"Start anew without {option('resume', True)}.",
+                code="unreadable",
+                option="resume",
             )
         return cls(**values)
 
@@ -210,7 +212,9 @@ class GeneratorRun:
         if state.fingerprint != self.state.fingerprint:
             raise SptError(
                 f"the checkpoint {path} belongs to another recipe or other movies. Start anew "
-                "without --resume."
+                f"without {option('resume', True)}.",
+                code="conflict",
+                option="resume",
             )
         load_checkpoint(path, self.both, self.optimizer)
         self.state = state
@@ -261,6 +265,7 @@ class GeneratorRun:
                 "the generator diverged: its loss is not finite. Lower learning_rate in the "
                 "recipe.",
                 exit_code=1,
+                code="failed",
             )
         return True
 
@@ -385,13 +390,7 @@ class GeneratorRun:
                     torch.randn(x.shape, generator=generator, device=self.device) for _ in "ab"
                 )
                 made = noised(
-                    self.recipe.objective,
-                    self.recipe.output,
-                    x,
-                    mask,
-                    self.kept[t],
-                    noise,
-                    other,
+                    self.recipe.objective, self.recipe.output, x, mask, self.kept[t], noise, other
                 )
                 with self._autocast():
                     out = self.average(made.x_t, t)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.xddpm.generator.network import spare_imports
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ def steps_of(sampler: Sampler, timesteps: int, steps: int | None) -> int:
         wanted = _STEPS.get(sampler, timesteps)
         return next(n for n in fitting if n >= min(wanted, timesteps))
     if sampler in ("paper", "clip") and steps != timesteps:
-        raise SptError(f"sampler {sampler} takes all {timesteps} steps; leave --steps out.")
+        raise SptError(
+            f"sampler {sampler} takes all {timesteps} steps; leave {option('steps')} out.",
+            code="conflict",
+            option="steps",
+        )
     if not 1 <= steps <= timesteps or timesteps % steps:
         near = sorted(sorted(fitting, key=lambda n: abs(n - steps))[:3])
         raise SptError(

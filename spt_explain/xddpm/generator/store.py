@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
+from spt_explain.errors import option
 from spt_explain.version import __version__
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
@@ -88,8 +89,7 @@ _KIND = CardKind(
     CARD,
     "generator",
     "generator",
-    "the model {folder} has no generator. Fit one beside it:\n"
-    "spt-explain relevance generate --model {quoted} --movies MOVIES",
+    "the model {folder} has no generator. Fit one beside it, with movies: relevance generate.",
 )
 
 
@@ -117,7 +117,7 @@ def save(generator: Generator, folder: Path, *, overwrite: bool = False) -> Path
     networks: dict[str, nn.Module] = {"denoiser": generator.denoiser}
     if generator.mean is not None:
         networks["start"] = Start(generator.mean)
-    hint = "Add --overwrite to replace it."
+    hint = f"Add {option('overwrite', True)} to replace it."
     return _KIND.write(folder, networks, card, overwrite=overwrite, hint=hint)
 
 

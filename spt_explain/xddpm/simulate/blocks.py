@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.diffusion.population import check_seed
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.xddpm.simulate import files
 from spt_explain.xddpm.simulate.kinds import SIZES, checked, simulate
 from spt_explain.xddpm.simulate.settings import Jellyfish
@@ -154,8 +154,10 @@ def write_movies(
         made, done = found["made"], _blocks_done(found, part)
     elif part.exists() and not overwrite:
         raise SptError(
-            f"there is an unfinished simulation for {folder}. Go on with it (--resume), or start "
-            "anew (--overwrite)."
+            f"there is an unfinished simulation for {folder}. Go on with it "
+            f"({option('resume', True)}), or start anew ({option('overwrite', True)}).",
+            code="exists",
+            option="resume",
         )
     each = made["movies_of_a_block"]
     _insist_on_space(part, (n - done * each) * frames * size**2 * _BYTES_PER_PIXEL)
@@ -243,7 +245,9 @@ def _read(path: Path) -> dict[str, Any]:
         reason = " ".join(str(error).split())[:80]
         raise SptError(
             f"{path} can't be read ({reason}): there is nothing to go on with. Start anew, with "
-            "--overwrite instead of --resume."
+            f"{option('overwrite', True)} instead of {option('resume', True)}.",
+            code="unreadable",
+            option="overwrite",
         ) from error
 
 
@@ -255,7 +259,9 @@ def _blocks_done(found: dict[str, Any], part: Path) -> int:
             return done
     raise SptError(
         f"{part} is damaged: it doesn't hold the blocks it should. Start anew, with "
-        "--overwrite instead of --resume."
+        f"{option('overwrite', True)} instead of {option('resume', True)}.",
+        code="unreadable",
+        option="overwrite",
     )
 
 
@@ -274,7 +280,8 @@ def _insist_on_same(found: Any, wanted: dict[str, Any], seed: int | None, where:
         name = "number of movies" if key == "n" else key
         raise SptError(
             f"{where} holds other movies: their {name} is {there}, not {value}. "
-            "Give the options they were begun with, or another folder."
+            "Give the options they were begun with, or another folder.",
+            code="wrong-kind",
         )
 
 
@@ -283,5 +290,6 @@ def _insist_on_space(part: Path, needed: int) -> None:
     if needed > free:
         raise SptError(
             f"the movies need about {needed / 1e9:,.1f} GB, and the disk of {part.parent} has "
-            f"{free / 1e9:,.1f} GB left. Make fewer or smaller ones, or choose another folder."
+            f"{free / 1e9:,.1f} GB left. Make fewer or smaller ones, or choose another folder.",
+            code="unwritable",
         )

@@ -9,13 +9,7 @@ from spt_explain.errors import SptError
 from spt_explain.xddpm.simulate.measures import inside, outline_length, ring
 from spt_explain.xddpm.simulate.outlines import Outlines, draw_outlines
 from spt_explain.xddpm.simulate.phase_field import LARGEST_STEP, PhaseField
-from spt_explain.xddpm.simulate.settings import (
-    Cell,
-    SomeFrames,
-    Textured,
-    TwoCells,
-    Wetting,
-)
+from spt_explain.xddpm.simulate.settings import Cell, SomeFrames, Textured, TwoCells, Wetting
 from spt_explain.xddpm.simulate.texture import drifting_texture
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.xddpm.simulate.labelled import Labelled
 
 if TYPE_CHECKING:
@@ -84,13 +84,19 @@ def read_labelled(folder: str | Path) -> Labelled:
     names = sorted(path.name for path in folder.glob("movie-*.tif"))
     settings = _read_settings(folder / SETTINGS)
     if not names:
-        raise SptError(f"{folder} holds no movie-0000.tif: expected a folder that simulate wrote.")
+        raise SptError(
+            f"{folder} holds no movie-0000.tif: expected a folder that simulate wrote.",
+            code="no-data",
+        )
     signals: dict[str, npt.NDArray[np.float32]] = {}
     for file in (PER_MOVIE, PER_FRAME):
         if (folder / file).exists():
             signals |= _read_table(folder / file, names)
     if not signals:
-        raise SptError(f"{folder} holds neither {PER_FRAME} nor {PER_MOVIE}. Simulate it again.")
+        raise SptError(
+            f"{folder} holds neither {PER_FRAME} nor {PER_MOVIE}. Simulate it again.",
+            code="wrong-kind",
+        )
     clips = _stacks(folder, names)
     truth: dict[str, npt.NDArray[np.bool_]] = {}
     for name in _in_order(signals, settings):
@@ -113,21 +119,29 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
     """
     if folder.exists() or folder.is_symlink():
         if not folder.is_dir() or folder.is_symlink():
-            raise SptError(f"{folder} is no folder: name one that doesn't exist yet.")
+            raise SptError(
+                f"{folder} is no folder: name one that doesn't exist yet.", code="wrong-kind"
+            )
         if not any(folder.iterdir()):
             return
         if not overwrite:
             raise SptError(
-                f"{folder} exists: nothing was written. "
-                "Give another folder, or replace it with --overwrite."
+                f"{folder} exists: nothing was written. Give another folder, or replace it with "
+                f"{option('overwrite', True)}.",
+                code="exists",
+                option="overwrite",
             )
         if not (folder / SETTINGS).exists() or not any(folder.glob("movie-*.tif")):
             raise SptError(
                 f"{folder} holds other things than simulated movies and is left as it is. "
-                "Give another folder."
+                "Give another folder.",
+                code="wrong-kind",
             )
     elif not folder.absolute().parent.is_dir():
-        raise SptError(f"there is no folder {folder.parent}: make it first, or choose another.")
+        raise SptError(
+            f"there is no folder {folder.parent}: make it first, or choose another.",
+            code="not-found",
+        )
 
 
 def unwritable(folder: Path, error: OSError) -> SptError:
@@ -136,6 +150,7 @@ def unwritable(folder: Path, error: OSError) -> SptError:
         f"{folder} could not be written ({error.strerror or error}). "
         "Check the disk's space and the folder's permissions, or choose another folder.",
         exit_code=1,
+        code="unwritable",
     )
 
 
@@ -226,10 +241,13 @@ def _read_settings(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SptError(
             f"{path} can't be read ({error.__class__.__name__}): expected a folder that simulate "
-            "wrote."
+            "wrote.",
+            code="unreadable",
         ) from error
     if not isinstance(settings, dict):
-        raise SptError(f"{path} holds no settings: expected a folder that simulate wrote.")
+        raise SptError(
+            f"{path} holds no settings: expected a folder that simulate wrote.", code="no-data"
+        )
     return settings
 
 
@@ -250,7 +268,8 @@ def _read_table(path: Path, names: Sequence[str]) -> dict[str, npt.NDArray[np.fl
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:80]
         raise SptError(
-            f"{path} can't be read as a table of signals ({reason}). Simulate it again."
+            f"{path} can't be read as a table of signals ({reason}). Simulate it again.",
+            code="unreadable",
         ) from error
     shape = (len(names), -1) if "frame" in keys else (len(names),)
     return {str(name): values[name].to_numpy(np.float32).reshape(shape) for name in values}

@@ -216,7 +216,9 @@ def make_jellyfish(
     if settings.wings == "hidden":
         pull /= 2
     if not np.isfinite(clips).all():
-        raise SptError("jellyfish: the flow grew without bound. Set more steps.", exit_code=1)
+        raise SptError(
+            "jellyfish: the flow grew without bound. Set more steps.", exit_code=1, code="failed"
+        )
     if settings.noise:
         for clip in clips:  # one movie at a time: memory
             clip += settings.noise * rng.standard_normal(clip.shape, np.float32)
@@ -313,7 +315,9 @@ def _flow(
             given = flow.advance(step, chi, velocity)
         except FloatingPointError as error:
             raise SptError(
-                "jellyfish: the flow grew without bound. Set more steps.", exit_code=1
+                "jellyfish: the flow grew without bound. Set more steps.",
+                exit_code=1,
+                code="failed",
             ) from error
         if i < start or (i - start) % substeps:
             continue

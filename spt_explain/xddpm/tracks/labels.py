@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from spt_explain.diffusion.classes import CLASS_NAMES
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.readers import read_tracks
 from spt_explain.readers.arrays import Numbers, Words
 from spt_explain.readers.dialects import TRACK_NAMES, Column, assign, columns_of, list_names, plain
@@ -99,7 +99,8 @@ class SignalTracks:
             wrong = next(value for value in self.values.tolist() if not _is_number(value))
             raise SptError(
                 f"{self.names[0]} holds {quoted(str(wrong), 20)}, where numbers were expected. If "
-                'these are categories: kind = "category" in the recipe.'
+                'these are categories: kind = "category" in the recipe.',
+                code="wrong-kind",
             ) from error
         if not np.isfinite(out).all():
             raise SptError(f"{self.names[0]} has values that are not finite; expected numbers.")
@@ -154,12 +155,15 @@ def simulated(
 
     if signal not in ("class", "alpha"):
         raise SptError(
-            f"--signal is {signal!r}: simulated tracks have a class and alpha; expected one of "
-            "these, or a table of tracks with that column."
+            f"{option('signal')} is {signal!r}: simulated tracks have a class and alpha; expected "
+            "one of these, or a table of tracks with that column.",
+            option="signal",
         )
     if length[0] <= FEWEST_STEPS:
         raise SptError(
-            f"--length is {length[0]}-{length[1]}; expected at least {FEWEST_STEPS + 1} points."
+            f"{option('length')} is {length[0]}-{length[1]}; expected at least {FEWEST_STEPS + 1} "
+            "points.",
+            option="length",
         )
     if not (np.isfinite(noise) and noise >= 0):
         raise SptError(f"the noise is {noise:g}; expected 0 or more (1/SNR).")
@@ -219,11 +223,14 @@ def read_signal_tracks(
     policy = policy or QualityPolicy()
     if policy.min_length <= FEWEST_STEPS:
         raise SptError(
-            f"--min-length is {policy.min_length}; expected {FEWEST_STEPS + 1} or more points to "
-            "tell frames of a track apart."
+            f"{option('min_length')} is {policy.min_length}; expected {FEWEST_STEPS + 1} or more "
+            "points to tell frames of a track apart.",
+            option="min_length",
         )
     if not names:
-        raise SptError("no tracks were given; expected one or several tables of tracks.")
+        raise SptError(
+            "no tracks were given; expected one or several tables of tracks.", code="no-data"
+        )
     if signal_file is not None and len(names) > 1:
         raise SptError(
             f"a table of signals goes with one file of tracks, and there are {len(names)}. Put the "
@@ -234,7 +241,8 @@ def read_signal_tracks(
     if len(units) > 1:
         raise SptError(
             "some of the files are in µm and some in pixels; expected one unit. Give "
-            "--pixel-size-um."
+            f"{option('pixel_size_um')}.",
+            option="pixel_size_um",
         )
     if len(parts) == 1:
         return parts[0]
@@ -315,7 +323,9 @@ def _archive(source: Input, signal: str) -> SignalTracks:
     if signal not in ("class", "alpha"):
         raise SptError(
             f"{source.label} is a NumPy archive with classes and alpha; expected one of these for "
-            f"--signal, and found {quoted(signal)}."
+            f"{option('signal')}, and found {quoted(signal)}.",
+            code="wrong-kind",
+            option="signal",
         )
     if signal == "class":
         values = np.array(CLASS_NAMES, dtype=object)[labelled.label]
@@ -347,7 +357,10 @@ def _own_column(
     if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"MTrackJ")):
         raise SptError(
             f"{source.label} is {tracks.source.format}, which has no column {quoted(signal)}: give "
-            "the signal in a table of its own, with a row for each track (--signal FILE)."
+            "the signal in a table of its own, with a row for each track "
+            f"({option('signal', 'FILE')}).",
+            code="not-found",
+            option="signal",
         )
     layout = layout_of(source)
     found = {
@@ -370,13 +383,15 @@ def _column_apart(path: Path, signal: str) -> tuple[str, dict[str, str]]:
             )
     except FileNotFoundError as error:
         raise SptError(
-            f"{path} was not found: expected a table with the signal of each track."
+            f"{path} was not found: expected a table with the signal of each track.",
+            code="not-found",
         ) from error
     except Exception as error:  # a damaged table fails in many ways
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise SptError(
             f"{path} can't be read as a table of signals ({first}); expected CSV, TSV or Parquet "
-            "with a row for each track."
+            "with a row for each track.",
+            code="unreadable",
         ) from error
     columns = {str(name).strip(): name for name in table.columns}
     named = [c for one in (*TRACK_NAMES, "id") for c in columns if plain(c) == one]
@@ -388,14 +403,16 @@ def _column_apart(path: Path, signal: str) -> tuple[str, dict[str, str]]:
         wanted = others
     if named and not signal and not wanted:
         raise SptError(
-            f"{path} has several columns that the signal may be in: {', '.join(others)}. Name "
-            f"one: --signal {path}:{others[0] if others else 'NAME'}."
+            f"{path} has several columns that the signal may be in: {', '.join(others)}. Name one: "
+            f"{option('signal', path)}:{others[0] if others else 'NAME'}.",
+            option="signal",
         )
     if not named or not wanted:
         missing = "track numbers (particle)" if not named else quoted(signal)
         raise SptError(
             f"{path} has no column of {missing}; expected one of track numbers and one of the "
-            f"signal. Its columns: {', '.join(columns)}."
+            f"signal. Its columns: {', '.join(columns)}.",
+            code="not-found",
         )
     keys = [_key(value) for value in table[columns[named[0]]].fillna("").astype(str)]
     texts = [value.strip() for value in table[columns[wanted[0]]].fillna("").astype(str)]
@@ -419,8 +436,10 @@ def _named(source: Input, columns: Sequence[Column], wanted: str) -> Column:
             return column
     raise SptError(
         f"{source.label} has no column {quoted(wanted)}; expected one that holds the signal, the "
-        f"same in all rows of a track. Its columns: {list_names(columns)}.\nName the right one: "
-        "--signal NAME."
+        f"same in all rows of a track. Its columns: {list_names(columns)}.\n"
+        f"Name the right one: {option('signal', 'NAME')}.",
+        code="not-found",
+        option="signal",
     )
 
 

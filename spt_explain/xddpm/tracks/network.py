@@ -136,7 +136,8 @@ class _UNet(nn.Module):
         except ImportError as error:
             raise SptError(
                 'mask.network = "unet1d" needs the package diffusers, which is not installed. '
-                'Install it (pip install diffusers), or take "dilated".'
+                'Install it (pip install diffusers), or take "dilated".',
+                code="unavailable",
             ) from error
         if width % _HEAD:
             raise SptError(

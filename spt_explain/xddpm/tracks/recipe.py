@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.recipe_file import RecipeFile, Strict
 from spt_explain.xddpm.recipe import ScheduleRecipe
 
@@ -129,7 +129,8 @@ class TrackRelevanceRecipe(RecipeFile):
                 raise
             raise SptError(
                 f"{source} is a recipe for movies; expected one for tracks, such as the one that "
-                "ships: track-relevance/default.toml."
+                "ships: track-relevance/default.toml.",
+                code="wrong-kind",
             ) from error
 
     def with_schedule(
@@ -146,12 +147,8 @@ class TrackRelevanceRecipe(RecipeFile):
         if seed is not None:
             values["seed"] = seed
         if minutes is not None:
-            values["schedule"] |= {
-                "minutes": minutes,
-                "regressor_steps": None,
-                "mask_steps": None,
-            }
-        return self.of(values, "--seed, --minutes")
+            values["schedule"] |= {"minutes": minutes, "regressor_steps": None, "mask_steps": None}
+        return self.of(values, f"{option('seed')}, {option('minutes')}")
 
 
 def _is_for_movies(values: object) -> bool:

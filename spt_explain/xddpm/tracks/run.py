@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
 from spt_explain.xddpm.staged import StagedRun
@@ -191,7 +191,7 @@ class TrackRun(StagedRun):
             self.recipe.regressor.min_r2,
             self.tracks.held_out_words(self.split.held_out),
             fails="Check that each value belongs to its track, take more or longer tracks, or "
-            "train for more minutes (--minutes).",
+            f"train for more minutes ({option('minutes')}).",
             leads="Take more tracks.",
         )
 

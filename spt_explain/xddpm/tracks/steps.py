@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from spt_explain.errors import SptError
+from spt_explain.errors import SptError, option
 from spt_explain.tracks.runs import offsets_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def scaled_steps(
     if len(points) and points.min() <= FEWEST_STEPS:
         raise SptError(
             f"a track has {points.min()} points; expected at least {FEWEST_STEPS + 1}. Leave short "
-            f"ones out (--min-length {FEWEST_STEPS + 1})."
+            f"ones out ({option('min_length', FEWEST_STEPS + 1)}).",
+            option="min_length",
         )
     starts = offsets[:-1]
     bounds = offsets_of(points - 1)

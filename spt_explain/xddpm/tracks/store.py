@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
+from spt_explain.errors import option
 from spt_explain.version import __version__
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
 from spt_explain.xddpm.signals import Signal
@@ -141,7 +142,7 @@ def save(model: TrackRelevanceModel, folder: Path, *, overwrite: bool = False) -
         "fitted": fitted,
     }
     networks = {"regressor": model.regressor, "mask": model.masker}
-    hint = "Add --overwrite, or name another folder."
+    hint = f"Add {option('overwrite', True)}, or name another folder."
     return _KIND.write(folder, networks, card, overwrite=overwrite, hint=hint)
 
 

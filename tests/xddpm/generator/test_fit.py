@@ -163,7 +163,7 @@ def test_a_generator_comes_back_as_it_was(model, clips, recipe, tmp_path):
     assert same(values(made), values(again))
     assert again.trained == made.trained
     np.testing.assert_array_equal(made.generate(1).w, again.generate(1).w)
-    with pytest.raises(SptError, match="--overwrite"):
+    with pytest.raises(SptError, match="overwrite=True"):
         made.save(tmp_path)
     fit_generator(model, clips, recipe.model_copy(update={"seed": 1})).save(
         tmp_path, overwrite=True

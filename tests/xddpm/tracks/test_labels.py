@@ -82,7 +82,7 @@ def test_wrong_columns(tmp_path, signal, said):
 
 def test_refusals(tmp_path):
     path = write(tmp_path, table())
-    with pytest.raises(SptError, match="--min-length is 5"):
+    with pytest.raises(SptError, match="min_length= is 5"):
         read_signal_tracks([path], "dose", policy=QualityPolicy(min_length=5))
     with pytest.raises(SptError, match="goes with one file"):
         read_signal_tracks([path, path], "dose", signal_file=path)

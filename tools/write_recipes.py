@@ -1,12 +1,20 @@
-"""A recipe of a relevance model as TOML, with what each number means."""
+"""Write the default recipes of relevance models, with what each number means.
+
+python tools/write_recipes.py
+"""
 
 from __future__ import annotations
 
 import json
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+from spt_explain.xddpm.generator.recipe import GeneratorRecipe
+from spt_explain.xddpm.recipe import RelevanceRecipe
+from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
 
 if TYPE_CHECKING:
     from spt_explain.recipe_file import RecipeFile
@@ -18,19 +26,41 @@ _BY_SIGNAL = {
     ("regressor", "flips"): "true where the signal is measured from the movie",
 }
 """What depends on the signal where a recipe does not say it, and how."""
-_HEAD = """\
+CHANGE = "Change a copy and give it with --recipe FILE"
+LEFT_OUT = "what is left out stays as it is here."
+HEADS = {
+    "relevance": f"""\
 Every number of a fit with its default: spt-explain relevance fit MOVIES --signal FILE
-Change a copy and give it with --recipe FILE; what is left out stays as it is here.
-"""
-OF_GENERATOR = """\
+{CHANGE}; {LEFT_OUT}
+""",
+    "relevance-generator": f"""\
 Every number of a generator's fit with its default: spt-explain relevance generate --movies MOVIES
-Change a copy and give it with --recipe FILE, or to relevance fit --generator with
---generator-recipe FILE; what is left out stays as it is here.
-"""
-"""What the shipped recipe of a generator begins with."""
+{CHANGE}, or to relevance fit --generator with
+--generator-recipe FILE; {LEFT_OUT}
+""",
+    "track-relevance": f"""\
+Every number of a fit to tracks with its default: spt-explain relevance fit TRACKS --signal class
+{CHANGE}; {LEFT_OUT}
+""",
+}
+"""What each shipped recipe begins with, by its folder."""
 
 
-def recipe_text(recipe: RecipeFile, head: str = _HEAD) -> str:
+def shipped() -> dict[Path, str]:
+    """Return the text of each default recipe, by its path."""
+    recipes: dict[str, RecipeFile] = {
+        "relevance": RelevanceRecipe(),
+        "relevance-generator": GeneratorRecipe(),
+        "track-relevance": TrackRelevanceRecipe(),
+    }
+    root = Path(__file__).parents[1] / "recipes"
+    return {
+        root / kind / "default.toml": recipe_text(recipe, HEADS[kind])
+        for kind, recipe in recipes.items()
+    }
+
+
+def recipe_text(recipe: RecipeFile, head: str) -> str:
     """Return a recipe as TOML with a comment on each number.
 
     Numbers that are nothing (TOML has no word for it) are comments themselves.
@@ -70,3 +100,8 @@ def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
     return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    for path, text in shipped().items():
+        path.write_text(text, encoding="utf-8")
