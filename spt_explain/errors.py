@@ -33,7 +33,7 @@ def _written(value: Any) -> str:
         return value
     pairs = [pair.split("=", 1) for pair in value.split(",")]
     if all(len(pair) == 2 for pair in pairs):
-        return repr(dict(pairs))
+        return repr({key: text.strip('"') for key, text in pairs})
     return repr(value)
 
 

@@ -72,7 +72,7 @@ def gather_test(
         raise SptError(
             f"the signal has {len(examples.names)} values, the model was fitted to "
             f"{len(model.signal.names)} ({', '.join(model.signal.names)}). Name them: "
-            f"{option('signal')} FILE:COLUMN.",
+            f"{option('signal', 'FILE:COLUMN')}.",
             option="signal",
         )
     for own, here in zip(model.signal.names, examples.names, strict=True):

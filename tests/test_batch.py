@@ -72,11 +72,11 @@ def test_standard_input_goes_to_standard_output():
 @pytest.mark.parametrize(
     ("names", "output", "fmt", "words"),
     [
-        (["-", "a.csv"], None, None, "-o"),
+        (["-", "a.csv"], None, None, "output="),
         (["a.csv"], "out.xlsx", None, ".csv, .parquet, .json"),
         (["a.csv"], "out.csv", "json", "contradicts"),
         (["a.csv"], "-", "parquet", "standard output"),
-        (["-"], "folder/", None, "-o FILE"),
+        (["-"], "folder/", None, "output=FILE"),
     ],
 )
 def test_contradictions_are_refused(names, output, fmt, words):

@@ -109,8 +109,8 @@ def test_what_is_wrong_with_the_options_stops_all_at_once(path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"exposure": 3}, "--exposure"),
-        ({"reading": {"pixel_size_um": float("nan")}}, "--pixel-size-um"),
+        ({"exposure": 3}, "exposure="),
+        ({"reading": {"pixel_size_um": float("nan")}}, "pixel_size_um="),
         ({"output": "no/such"}, "not there"),
         ({"only": [7]}, "no particle 7"),
     ],
@@ -126,7 +126,7 @@ def test_a_file_that_fails_stops_no_other(explainer, path):
     results = go(explainer, path, short, output=str(path.with_name("out")))
     assert [r.done for r in results] == [True, False]
     assert results[1].failed
-    assert "--min-length" in str(results[1].error)
+    assert "min_length=" in str(results[1].error)
     assert [p.name for p in path.with_name("out").iterdir()] == ["a.reasons"]
 
 

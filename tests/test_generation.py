@@ -103,10 +103,10 @@ def test_what_can_not_be_used_is_said(home, movies, tmp_path):
     with pytest.raises(SptError, match="has no generator"):
         generate_relevance(home, out, device="cpu")
     for given, said in (
-        ({"n": 0}, "-n is 0"),
-        ({"seed": -1}, "--seed"),
-        ({"minutes": 3.0}, "--movies too"),
-        ({"minutes": 0.0, "movies": movies}, "--minutes is 0"),
+        ({"n": 0}, "n= is 0"),
+        ({"seed": -1}, "seed="),
+        ({"minutes": 3.0}, "movies= too"),
+        ({"minutes": 0.0, "movies": movies}, "minutes= is 0"),
         ({"recipe": tmp_path / "no.toml", "movies": movies}, "not found"),
         ({"recipe": "nice", "movies": movies}, "that ship: default"),
         ({"movies": tmp_path / "nowhere"}, "nowhere"),
@@ -202,7 +202,7 @@ def test_without_diffusers_it_says_what_to_install_before_anything_else(
 
 def test_a_folder_with_a_space_is_quoted_in_what_to_type(movies, tmp_path):
     make_model().save(tmp_path / "my model")
-    with pytest.raises(SptError, match=r"model= '.*my model' movies="):
+    with pytest.raises(SptError, match=r"model='.*my model', movies="):
         generate_relevance(tmp_path / "my model", tmp_path / "s", device="cpu")
 
 

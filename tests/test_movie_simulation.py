@@ -60,7 +60,7 @@ def test_a_recipe_says_all_and_options_go_before_it(tmp_path):
         ("movies = true", "the number of movies is True"),
         ("size = 32.5", "the side of a frame is 32.5"),
         ("seed = 1.5", "seed is 1.5"),
-        ("seed = -1", "--seed is -1"),
+        ("seed = -1", "seed= is -1"),
         ("[settings]\nradius = 3", "radius"),
         ("[settings]\nradius = [0.1, nan]", "radius"),
         ("[settings.radius]\na = 1", "radius"),
@@ -133,7 +133,7 @@ def test_time_and_device_are_checked(tmp_path, monkeypatch):
             simulate_movies("spots", **SMALL, minutes=minutes, output=tmp_path / "m")
     monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "built without CUDA")
     for device, said in (("cuda", "built without CUDA. Leave it out"), ("mps", "cuda or cpu")):
-        with pytest.raises(SptError, match=f"device= {device}: .*{said}"):
+        with pytest.raises(SptError, match=f"device='{device}': .*{said}"):
             simulate_movies("spots", **SMALL, device=device, output=tmp_path / "m")
     with pytest.raises(SptError, match="no new folder"):
         simulate_movies("spots", **SMALL, output="/")

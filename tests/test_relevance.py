@@ -381,9 +381,9 @@ def test_a_signal_that_can_t_be_predicted_leaves_nothing_behind(tmp_path, monkey
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"overlap": 1.0}, "--overlap"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"animation": "avi"}, "--animation"),
+        ({"overlap": 1.0}, "overlap="),
+        ({"batch_size": 0}, "batch_size="),
+        ({"animation": "avi"}, "animation="),
         ({"figure_formats": ("bmp",)}, "figure format"),
         ({"channel": 3}, "channel"),
         ({"signal": "nothing.csv"}, "nothing.csv"),

@@ -121,7 +121,7 @@ def test_movies_fitted_to_are_left_out(folder, models, tmp_path):
     ("changes", "message"),
     [
         ({"signal": "nothing.csv"}, "nothing.csv"),
-        ({"truth": "nowhere"}, "--truth nowhere is no folder"),
+        ({"truth": "nowhere"}, "truth='nowhere' is no folder"),
         ({"movies": "nowhere"}, "nowhere was not found"),
         ({"model": "nowhere"}, "nowhere was not found"),
         ({"model": []}, "no model was named"),

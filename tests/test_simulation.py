@@ -55,7 +55,7 @@ def test_parquet_and_json_hold_the_same_table_and_classify_says_what_to_do(tmp_p
     made = _write(tmp_path).simulated.tracks.table
     for fmt in ("parquet", "json"):
         result = _write(tmp_path, f"u.{fmt}", overwrite=True)
-        assert "classify reads tracks as CSV" in result.notes[0]
+        assert "classify reads simulated tracks as CSV" in result.notes[0]
         path = tmp_path / f"u.{fmt}"
         if fmt == "json":
             back = pd.DataFrame(json.loads(path.read_text(encoding="utf-8"))["tracks"])
@@ -119,9 +119,9 @@ def test_every_column_is_explained(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"output": "t.txt"}, "ends in none of .csv"),
-        ({"output": "t.csv", "fmt": "json"}, "--format json contradicts"),
+        ({"output": "t.csv", "fmt": "json"}, "format='json' contradicts"),
         ({"output": "-", "fmt": "parquet"}, "standard output"),
-        ({"output": "t.csv", "movie": "m.avi"}, "--movie m.avi is no TIFF"),
+        ({"output": "t.csv", "movie": "m.avi"}, "movie='m.avi' is no TIFF"),
         ({"output": "nowhere/t.csv"}, "the folder nowhere"),
         ({"output": "t.csv", "movie": "nowhere/m.tif"}, "the folder nowhere"),
         ({"output": "old.csv"}, "old.csv exists"),
@@ -170,5 +170,5 @@ def test_the_table_goes_to_standard_output_or_to_the_present_folder(
 def test_units_that_a_movie_cannot_tell_are_said(tmp_path: Path) -> None:
     recording = Recording.of(length=5, pixel_size_um=1.0, frame_interval_s=1.0)
     result = _write(tmp_path, recording=recording, movie=str(tmp_path / "m.tif"))
-    assert "--pixel-size-um 1 and --frame-interval-s 1" in result.notes[0]
+    assert "pixel_size_um=1 and frame_interval_s=1" in result.notes[0]
     assert not _write(tmp_path, "u.csv", recording=recording).notes

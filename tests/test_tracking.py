@@ -129,9 +129,9 @@ def test_the_sidecar_says_how_it_was_made(here):
         "mean": 4.0, "median": 4.0, "least": 4, "most": 4, "densest_frame": 0, "frames_without": 0,
     }  # fmt: skip
     assert one["pixel_size_um"] == 0.2
-    assert "--pixel-size-um 0.2" in one["length_source"]
+    assert "pixel_size_um=0.2" in one["length_source"]
     assert len(one["sha256"]) == 64
-    assert "--pixel-size-um 0.2 --override-units" in (here / "m.tracking.toml").read_text("utf-8")
+    assert "pixel_size_um=0.2 override_units=True" in (here / "m.tracking.toml").read_text("utf-8")
 
 
 def test_notes_do_not_repeat_parameters_and_counts(here):
@@ -234,7 +234,7 @@ def test_single_frames_in_a_folder_are_one_movie(here):
         ({"settings": TrackingSettings(diameter=6)}, "odd"),
         ({"settings": TrackingSettings(memory=-1)}, "memory"),
         ({"pixel_size_um": -1.0}, "pixel"),
-        ({"jobs": 0}, "--jobs"),
+        ({"jobs": 0}, "jobs="),
         ({"output": "no/m.csv"}, "is not there"),
         ({"output": "m.tif.csv", "trackmate": "no/x.xml"}, "is not there"),
     ],

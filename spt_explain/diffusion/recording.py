@@ -144,7 +144,7 @@ class Recording:
         ):
             span = getattr(self, name)
             if not least <= span.low <= span.high <= most:
-                raise SptError(f"{option_of(name)} is {span}: expected {meaning}.")
+                raise SptError(f"{option(name)} is {span}: expected {meaning}.", option=name)
         if not 0 <= self.immobile <= 1:
             raise SptError(
                 f"{option('immobile')} is {self.immobile:g}: expected a share of the particles, 0 "
@@ -164,7 +164,7 @@ class Recording:
         ):
             if not least <= value <= most:
                 raise SptError(
-                    f"{option_of(name)} is {value:g}: expected {least:g} to {most:g} {unit}."
+                    f"{option(name)} is {value:g}: expected {least:g} to {most:g} {unit}."
                 )
 
     @classmethod
@@ -183,7 +183,7 @@ class Recording:
         """
         plain = ("immobile", "pixel_size_um", "frame_interval_s", "fill_missing")
         spans = {
-            name: Span.of(value, option_of(name))
+            name: Span.of(value, option(name))
             for name, value in settings.items()
             if name not in plain and value is not None
         }
@@ -204,11 +204,6 @@ class Recording:
             else value
             for name, value in values.items()
         }
-
-
-def option_of(name: str) -> str:
-    """Return the command line's option for a setting: ``pixel_size_um`` → ``--pixel-size-um``."""
-    return "--" + name.replace("_", "-")
 
 
 def alpha_range(kind: DiffusionClass, wanted: Span | None) -> Span:

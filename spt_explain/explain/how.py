@@ -74,9 +74,11 @@ class How:
             ("erase", self.erase, get_args(erasure.Erasure)),
         ):
             if value not in known:
-                raise SptError(f"--{name} is {value!r}; expected one of {_or(known)}.")
-        _check_whole(option("draws"), self.draws, "0 (no check) or more")
-        _check_whole(option("seed"), self.seed, "0 or more")
+                raise SptError(
+                    f"{option(name)} is {value!r}; expected one of {_or(known)}.", option=name
+                )
+        _check_whole("draws", self.draws, "0 (no check) or more")
+        _check_whole("seed", self.seed, "0 or more")
         if not (isinstance(self.share, (int, float, np.number)) and 0 < self.share < 1):
             raise SptError(
                 f"{option('share')} is {self.share!r}; expected a share of the frames, above 0 and "
@@ -100,7 +102,7 @@ def _check_whole(name: str, value: Any, expected: str) -> None:
     except TypeError:
         fine = False
     if not fine:
-        raise SptError(f"{name} is {value!r}; expected {expected}.")
+        raise SptError(f"{option(name)} is {value!r}; expected {expected}.", option=name)
 
 
 def _or(names: tuple[str, ...]) -> str:

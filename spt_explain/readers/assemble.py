@@ -314,7 +314,7 @@ def _whole_frames(draft: Draft) -> npt.NDArray[np.int64]:
         raise SptError(
             f"{draft.source.label}: the column {name} holds {values[off][0]:g}, where frame "
             "numbers (whole numbers) were expected.\n"
-            f"If it holds times: {option('columns')} t={name}.",
+            f"If it holds times: {option('columns', f't={name}')}.",
             code="wrong-kind",
             option="columns",
         )

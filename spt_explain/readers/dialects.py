@@ -252,8 +252,8 @@ def _assign_particle(roles: Roles, by_name: Mapping[str, list[Column]]) -> None:
             why = "the other numbers parts of tracks or localisations"
         roles.notes.append(
             f"Columns {taken.shown} and {quoted(others[0])} may both number the tracks: "
-            f"{taken.shown} was taken ({why}); {option('columns')} particle={quoted(others[0])} "
-            "takes the other."
+            f"{taken.shown} was taken ({why}); "
+            f"{option('columns', f'particle={quoted(others[0])}')} takes the other."
         )
 
 
@@ -353,15 +353,15 @@ def _named(
             return columns[int(wanted) - 1]
         raise SptError(
             f"{source.label} has {some(len(columns), 'column')}; "
-            f"{option('columns', role)}={wanted} asks for number {wanted} (counted from 1).",
+            f"{option('columns', f'{role}={wanted}')} asks for number {wanted} (counted from 1).",
             option="columns",
         )
     if not header:
         raise SptError(
-            f"{source.label} has no header row, so {option('columns', role)}={quoted(wanted)} "
+            f"{source.label} has no header row, so {option('columns', f'{role}={quoted(wanted)}')} "
             "can't be found.\n"
-            f"Give column numbers counted from 1 to {len(columns)}: {option('columns')} "
-            "particle=1,frame=2,x=3,y=4.",
+            f"Give column numbers counted from 1 to {len(columns)}: "
+            f"{option('columns', 'particle=1,frame=2,x=3,y=4')}.",
             option="columns",
         )
     close = difflib.get_close_matches(
@@ -369,7 +369,7 @@ def _named(
     )
     meant = next((c.name for c in columns if close and c.name.lower() == close[0]), None)
     raise SptError(
-        f"{source.label} has no column {quoted(wanted)} ({option('columns', role)}=…). Its "
+        f"{source.label} has no column {quoted(wanted)} ({option('columns', f'{role}=…')}). Its "
         "columns: "
         f"{list_names(columns)}." + (f"\nDid you mean {role}={quoted(meant)}?" if meant else ""),
         option="columns",

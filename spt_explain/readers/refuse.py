@@ -81,7 +81,8 @@ def missing_role(source: Input, layout: Layout, roles: Roles) -> SptError | None
         axis = ({"x", "y"} - have).pop()
         return SptError(
             f"{source.label} has no column for {axis} {listed}: tracks need x and y.\n"
-            f"Export it again with {axis}, or name the column: {option('columns', axis)}=NAME.",
+            f"Export it again with {axis}, or name the column: "
+            f"{option('columns', f'{axis}=NAME')}.",
             code="not-found",
             option="columns",
         )
@@ -108,8 +109,8 @@ def _localisations(source: Input, layout: Layout, listed: str) -> NotTracksError
     if label is not None:
         return NotTracksError(
             f"{source.label} holds {rows} and no track column {listed}; {quoted(label)} is usually "
-            f"a class or a mask, not a track.\nIf it is the track: {option('columns')} "
-            f"particle={quoted(label)}. Otherwise link them first (TrackMate, trackpy).",
+            f"a class or a mask, not a track.\nIf it is the track: "
+            f"{option('columns', f'particle={quoted(label)}')}. Otherwise link them first (TrackMate, trackpy).",
             option="columns",
         )
     return NotTracksError(

@@ -111,7 +111,7 @@ def _frame_or_time(layout: Layout, roles: Roles, dialect: Dialect, options: Read
     changed.notes = [
         *roles.notes,
         f"Column {time.shown} holds whole numbers and was taken for frame numbers; if they are "
-        f"times: {option('columns')} t={time.shown}.",
+        f"times: {option('columns', f't={time.shown}')}.",
     ]
     return changed
 

@@ -133,7 +133,9 @@ def place(
         )
     scale = 1.0 if factor is None or size is None else factor / size
     paths = _paths(frames, tracks, scale)
-    notes = [note for note in notes if note.startswith("--")]  # options ignored, values replaced
+    # options ignored, values replaced
+    given = tuple(map(option, ("pixel_size_um", "frame_interval_s", "override_units")))
+    notes = [note for note in notes if note.startswith(given)]
     notes += _outside(paths, stack, unit)
     known = size if size is not None else 1.0
     return Scene(paths, known, "px" if size is None else "µm",

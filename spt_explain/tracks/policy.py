@@ -61,13 +61,13 @@ class QualityPolicy:
     every: int | None = None
 
     def __post_init__(self) -> None:
-        _whole(option("min_length"), self.min_length, least=2, what="points")
-        _whole(option("max_gap"), self.max_gap, least=0, what="missing frames", most=1_000_000)
+        _whole("min_length", self.min_length, least=2, what="points")
+        _whole("max_gap", self.max_gap, least=0, what="missing frames", most=1_000_000)
         _whole("immobile_min_points", self.immobile_min_points, least=3, what="points")
         if self.every is not None:
-            _whole(option("every"), self.every, least=1, what="frames", most=1_000)
-        _one_of(option("gaps"), self.gaps, get_args(GapRule))
-        _one_of(option("branches"), self.branches, get_args(BranchRule))
+            _whole("every", self.every, least=1, what="frames", most=1_000)
+        _one_of("gaps", self.gaps, get_args(GapRule))
+        _one_of("branches", self.branches, get_args(BranchRule))
         if not isinstance(self.flag_immobile, bool):
             raise SptError(f"flag_immobile {self.flag_immobile!r}: expected true or false.")
         if not (_is_number(self.immobile_miss) and 0 < self.immobile_miss < 0.5):
@@ -88,9 +88,11 @@ def _whole(name: str, value: Any, *, least: int, what: str, most: int | None = N
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or value < least or (most is not None and value > most):
         allowed = f"{least} or more" if most is None else f"{least} to {most:,}"
-        raise SptError(f"{name} {value!r}: expected a whole number of {what}, {allowed}.")
+        raise SptError(
+            f"{option(name, value)}: expected a whole number of {what}, {allowed}.", option=name
+        )
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise SptError(f"{name} {value!r}: expected one of {', '.join(choices)}.")
+        raise SptError(f"{option(name, value)}: expected one of {', '.join(choices)}.", option=name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,7 +16,7 @@ from spt_explain.errors import SptError
 from spt_explain.recipe_file import first_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor, nn
 
@@ -56,16 +55,15 @@ class CardKind(Generic[CardT]):
         What the names of its parameters' files begin with.
     what : str
         What it is called: model, generator.
-    absent : str
-        What is said where there is none; ``{path}`` is the card's, ``{folder}`` its folder,
-        ``{quoted}`` the latter as a shell takes it.
+    absent : callable
+        Returns what is said where there is none, from the card's path.
     """
 
     card: type[CardT]
     name: str
     stem: str
     what: str
-    absent: str
+    absent: Callable[[Path], str]
 
     def write(
         self,
@@ -204,11 +202,7 @@ class CardKind(Generic[CardT]):
             with path.open("rb") as file:
                 data = file.read(_MOST_BYTES + 1)
         except FileNotFoundError as error:
-            raise SptError(
-                self.absent.format(
-                    path=path, folder=path.parent, quoted=shlex.quote(str(path.parent))
-                )
-            ) from error
+            raise SptError(self.absent(path), code="not-found") from error
         except OSError as error:
             raise SptError(
                 f"{path} can't be read ({error.strerror or error}).", code="unreadable"

@@ -60,7 +60,9 @@ class Layout:
             ("bin", self.bin, 1),
         ):
             if value < least:
-                raise SptError(f"--{name} is {value}; expected at least {least}.")
+                raise SptError(
+                    f"{option(name)} is {value}; expected at least {least}.", option=name
+                )
 
     def size_of(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of a binned frame."""

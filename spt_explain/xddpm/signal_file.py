@@ -171,7 +171,7 @@ def _value_columns(
         if len(names) > 1:
             raise SptError(
                 f"{table.path} has several columns ({', '.join(names)}); a signal of categories is "
-                f"one of them. Name it: {option('signal', table.path)}:{names[0]}.",
+                f"one of them. Name it: {option('signal', f'{table.path}:{names[0]}')}.",
                 option="signal",
             )
         return tuple(names), "category"

@@ -88,7 +88,7 @@ def signal_source(signal: str | Path, movies: Sequence[str | Path]) -> SignalSou
     if len(with_column) > 1:
         raise SptError(
             f"{quoted(text)} is a column of {with_column[0]} and of {with_column[1]}: name one, "
-            f"{option('signal', with_column[0])}:{text}.",
+            f"{option('signal', f'{with_column[0]}:{text}')}.",
             code="wrong-kind",
             option="signal",
         )

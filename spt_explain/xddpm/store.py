@@ -141,7 +141,7 @@ _KIND = CardKind(
     CARD,
     "relevance",
     "model",
-    "{path} was not found: expected a model that `spt-explain relevance fit` wrote.",
+    lambda path: f"{path} was not found: expected a model that `spt-explain relevance fit` wrote.",
 )
 
 

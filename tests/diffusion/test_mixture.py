@@ -27,7 +27,7 @@ def test_classes_and_shares_are_read() -> None:
         ("BM:", "above 0"),
         ("BM:inf", "above 0"),
         ("all,BM", "'all' is no class"),
-        ("immobile", "--immobile SHARE"),
+        ("immobile", "immobile=SHARE"),
         ("tension", "'tension' is no class"),
     ],
 )

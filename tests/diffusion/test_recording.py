@@ -59,26 +59,26 @@ def test_any_text_is_a_range_or_refused(text: str) -> None:
 )
 def test_what_is_no_range_is_refused(value: object) -> None:
     with pytest.raises(SptError, match=r"^noise="):
-        Span.of(value, "--noise")  # type: ignore[arg-type]
+        Span.of(value, "noise=")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"length": "1-5"}, "--length is 1-5: expected whole numbers of points, from 2"),
-        ({"length": "10.5"}, "--length"),
+        ({"length": "1-5"}, "length= is 1-5: expected whole numbers of points, from 2"),
+        ({"length": "10.5"}, "length="),
         ({"length": "2-2e6"}, "1,000,000"),
-        ({"exposure": "0-1.5"}, "--exposure is 0-1.5: expected a share of the frame, 0 to 1"),
-        ({"missing": "1"}, "--missing is 1: expected a share"),
-        ({"anisotropy": "0"}, "--anisotropy is 0"),
-        ({"noise": "0-1e5"}, "--noise"),
-        ({"immobile": -0.1, "noise": 1}, "--immobile is -0.1"),
-        ({"immobile": float("nan"), "noise": 1}, "--immobile is nan"),
-        ({"immobile": 0.5}, "--immobile was given without noise"),
-        ({"diffusion_coefficient_um2_s": "0"}, "--diffusion-coefficient-um2-s is 0"),
-        ({"pixel_size_um": 0.0}, "--pixel-size-um is 0"),
-        ({"pixel_size_um": float("nan")}, "--pixel-size-um is nan"),
-        ({"frame_interval_s": -1.0}, "--frame-interval-s is -1"),
+        ({"exposure": "0-1.5"}, "exposure= is 0-1.5: expected a share of the frame, 0 to 1"),
+        ({"missing": "1"}, "missing= is 1: expected a share"),
+        ({"anisotropy": "0"}, "anisotropy= is 0"),
+        ({"noise": "0-1e5"}, "noise="),
+        ({"immobile": -0.1, "noise": 1}, "immobile= is -0.1"),
+        ({"immobile": float("nan"), "noise": 1}, "immobile= is nan"),
+        ({"immobile": 0.5}, "immobile= was given without noise"),
+        ({"diffusion_coefficient_um2_s": "0"}, "diffusion_coefficient_um2_s= is 0"),
+        ({"pixel_size_um": 0.0}, "pixel_size_um= is 0"),
+        ({"pixel_size_um": float("nan")}, "pixel_size_um= is nan"),
+        ({"frame_interval_s": -1.0}, "frame_interval_s= is -1"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(settings: dict, said: str) -> None:
@@ -116,7 +116,7 @@ def test_exponents_outside_of_a_model_are_refused(
     if possible:
         assert alpha_range(kind, Span(*alpha)) == alpha
         return
-    with pytest.raises(SptError, match=f"alpha= .* can't be had from {name}: its exponents are"):
+    with pytest.raises(SptError, match=f"alpha=.* can't be had from {name}: its exponents are"):
         alpha_range(kind, Span(*alpha))
 
 

@@ -135,16 +135,16 @@ def test_a_flat_map_is_said(explain, monkeypatch):
     [
         ({"method": "magic"}, "no method is called 'magic'"),
         ({"method": "gradcam", "layer": "block7"}, "no layer"),
-        ({"draws": -1}, "--draws"),
-        ({"draws": 2.5}, r"--draws is 2\.5; expected 0"),
-        ({"draws": "20"}, "--draws"),
-        ({"share": 1.0}, r"--share is 1\.0; .*above 0 and below 1"),
+        ({"draws": -1}, "draws="),
+        ({"draws": 2.5}, r"draws= is 2\.5; expected 0"),
+        ({"draws": "20"}, "draws="),
+        ({"share": 1.0}, r"share= is 1\.0; .*above 0 and below 1"),
         ({"share": float("nan")}, "above 0 and below 1"),
         ({"share": "a fifth"}, "above 0 and below 1"),
-        ({"of": "odds"}, "--of is 'odds'; expected one of log-odds, probability or logit"),
-        ({"erase": None}, "--erase is None; expected one of cut, rest or line"),
-        ({"seed": -1}, "--seed is -1; expected 0 or more"),
-        ({"seed": 1.5}, "--seed"),
+        ({"of": "odds"}, "of= is 'odds'; expected one of log-odds, probability or logit"),
+        ({"erase": None}, "erase= is None; expected one of cut, rest or line"),
+        ({"seed": -1}, "seed= is -1; expected 0 or more"),
+        ({"seed": 1.5}, "seed="),
         ({"layer": "block2"}, "method 'auto'.*'gradcam' or 'layercam'"),
         ({"class_name": "Sub"}, "no class 'Sub'"),
         ({"class_name": "BM", "against": "BM"}, "both"),
@@ -159,7 +159,7 @@ def test_what_cannot_be_asked_is_refused(install, keys, said):
 @pytest.mark.parametrize(("draws", "chance"), [(1, 2), (18, 19)])
 def test_few_draws_are_noted(draws, chance):
     (note,) = How(draws=draws).notes()
-    assert note.startswith(f"--draws is {draws}: ")
+    assert note.startswith(f"draws= is {draws}: ")
     assert f"1 in {chance} " in note
     assert How(draws=0).notes() == How(draws=20).notes() == []
 

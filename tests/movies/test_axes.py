@@ -59,7 +59,7 @@ def test_channel_and_plane_are_counted_from_one(
     assert plan.planes.tolist() == planes
     said = " ".join(plan.notes)
     assert f"Channel {channel or 1} of 3" in said
-    assert ("--channel" in said) == (channel is None)
+    assert ("channel=" in said) == (channel is None)
     assert {"max": "brightest", "mean": "mean over 2", 2: "Plane 2 of 2"}[z] in said
     assert plan.projection == ("mean" if z == "mean" else "max")
 
@@ -68,13 +68,13 @@ def test_channel_and_plane_are_counted_from_one(
     ("axes", "shape", "channel", "z", "message"),
     [
         ("TCYX", (4, 2, 8, 8), 3, "max", "has 2 channels. Give 1 to 2"),
-        ("TYX", (4, 8, 8), 2, "max", "has one channel. Leave --channel out"),
+        ("TYX", (4, 8, 8), 2, "max", "has one channel. Leave channel= out"),
         ("TYXS", (4, 8, 8, 4), 4, "max", "has 3 channels"),
         ("TZYX", (4, 5, 8, 8), None, 6, "has 5 planes of depth. Give 1 to 5"),
         ("TYX", (4, 8, 8), None, 2, "one plane of depth"),
-        ("TYX", (4, 8, 8), 0, "max", "--channel is 0: expected a whole number from 1"),
-        ("TYX", (4, 8, 8), None, 0, "--z is 0"),
-        ("TYX", (4, 8, 8), None, "min", "--z is min: expected max"),
+        ("TYX", (4, 8, 8), 0, "max", "channel= is 0: expected a whole number from 1"),
+        ("TYX", (4, 8, 8), None, 0, "z= is 0"),
+        ("TYX", (4, 8, 8), None, "min", "z= is min: expected max"),
         ("CYX", (9, 8, 8), 2, "max", "one frame of 9 channels"),
         ("ZYX", (9, 8, 8), None, 2, "Z-stack without time"),
     ],

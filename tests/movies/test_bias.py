@@ -36,7 +36,7 @@ def test_a_diameter_too_small_is_warned_about_with_its_remedy(sigma, diameter):
     bias = measure_bias(rendered(sigma, diameter, 5 if diameter == 3 else 60))
     said = bias.warning(diameter)
     assert "middles of pixels" in said
-    assert f"--diameter {diameter + 2}" in said
+    assert f"diameter= {diameter + 2}" in said
     assert "along x and y" in said
     assert "drawn by up to" in bias.describe()
 

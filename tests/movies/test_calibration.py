@@ -69,8 +69,8 @@ def test_imagej_frame_interval_is_taken_where_plausible(
 
 def test_what_is_not_believed_is_said_with_the_option_that_mends_it() -> None:
     units = imagej_units({"unit": "micron", "finterval": 5e-37}, 1.0, 1.0)
-    assert any("exactly 1 µm" in note and "--pixel-size-um" in note for note in units.notes)
-    assert any("5e-37" in note and "--frame-interval-s" in note for note in units.notes)
+    assert any("exactly 1 µm" in note and "pixel_size_um=" in note for note in units.notes)
+    assert any("5e-37" in note and "frame_interval_s=" in note for note in units.notes)
 
 
 def test_pixels_that_are_not_square_are_not_used() -> None:
@@ -117,7 +117,7 @@ def test_broken_ome_xml_gives_no_units(xml: str) -> None:
 def test_options_fill_in_what_the_file_lacks() -> None:
     calibration, notes = settle(StackUnits(), pixel_size_um=0.11, frame_interval_s=0.02)
     assert calibration.length_unit == "um"
-    assert calibration.length_source == "--pixel-size-um 0.11"
+    assert calibration.length_source == "pixel_size_um=0.11"
     assert calibration.frame_interval_s == 0.02
     assert notes == []
 
@@ -127,14 +127,14 @@ def test_the_file_comes_first_and_the_option_ignored_is_said() -> None:
     calibration, notes = settle(file, pixel_size_um=0.2)
     assert calibration.pixel_size_um == 0.1
     assert calibration.frame_interval_s == 0.05
-    assert "--override-units" in notes[0]
+    assert "override_units=True" in notes[0]
 
 
 def test_override_replaces_only_what_is_given() -> None:
     file = StackUnits(0.1, "file: ImageJ", 0.05, "file: finterval")
     calibration, notes = settle(file, pixel_size_um=0.2, override_units=True)
     assert calibration.pixel_size_um == 0.2
-    assert "(--override-units)" in calibration.length_source
+    assert "(override_units=True)" in calibration.length_source
     assert calibration.frame_interval_s == 0.05
     assert "0.1 µm was replaced by 0.2 µm" in notes[0]
 

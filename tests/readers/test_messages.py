@@ -70,7 +70,7 @@ def test_thunderstorm(message):
         "3 localisations and no track column",
         "x [nm]",
         "Link them first",
-        "--columns particle=NAME",
+        "columns={'particle': 'NAME'",
         kind=NotTracksError,
     )
 
@@ -92,14 +92,16 @@ def test_label_is_a_class(message):
     message(
         "label,frame,x,y\n1,0,1,2\n1,1,3,4\n",
         '"label" is usually a class',
-        "--columns particle=",
+        "columns={'particle': ",
         kind=NotTracksError,
     )
 
 
 def test_lost_ids(message):
     rows = "".join(f"0,{i // 2},{i},1\n" for i in range(20))
-    message(NAMES + rows, "same track number", "20 rows in 10 frames", "--columns particle=NAME")
+    message(
+        NAMES + rows, "same track number", "20 rows in 10 frames", "columns={'particle': 'NAME'"
+    )
 
 
 def test_own_verdicts(message):
@@ -144,7 +146,7 @@ def test_excel(message):
 
 
 def test_no_header(message):
-    message(ROWS, "no header row", "0, 0, 1.5, 2", "particle=1,frame=2,x=3,y=4")
+    message(ROWS, "no header row", "0, 0, 1.5, 2", "columns={'particle': '1', 'frame': '2', ")
 
 
 def test_no_header_and_columns_by_name(message):
@@ -152,7 +154,7 @@ def test_no_header_and_columns_by_name(message):
 
 
 def test_no_header_and_columns_incomplete(message):
-    message(ROWS, "--columns lacks x, y", columns={"particle": "1", "frame": "2"})
+    message(ROWS, "columns= lacks x, y", columns={"particle": "1", "frame": "2"})
 
 
 def test_text_in_a_number_column(message):
@@ -220,12 +222,15 @@ def test_damaged_gzip(message):
 
 
 def test_missing_y(message):
-    message("particle,frame,x\n0,0,1\n", "no column for y", "--columns y=NAME")
+    message("particle,frame,x\n0,0,1\n", "no column for y", "columns={'y': 'NAME'")
 
 
 def test_missing_frame(message):
     message(
-        "particle,x,y\n0,0,1\n0,1,2\n", "no column for the frame", "frame=NAME", "--columns t=NAME"
+        "particle,x,y\n0,0,1\n0,1,2\n",
+        "no column for the frame",
+        "columns={'frame': 'NAME'}",
+        "columns={'t': 'NAME'",
     )
 
 
@@ -239,7 +244,7 @@ def test_no_positions_at_all(message):
 
 
 def test_frames_that_are_times(message):
-    message(NAMES + "0,0.5,1,2\n0,1.0,1,2\n", '"frame" holds 0.5', "--columns t=")
+    message(NAMES + "0,0.5,1,2\n0,1.0,1,2\n", '"frame" holds 0.5', "columns={'t': 'frame'}")
 
 
 def test_frames_beyond_reason(message):

@@ -99,7 +99,7 @@ def test_every_file_of_the_folder_is_found(shared_tracks):
 
 def test_columns_are_ignored_where_the_format_is_plain(shared_tracks):
     tracks = read_tracks(shared_tracks / "trackmate-v4-simple.xml", columns={"x": "a"})
-    assert any("--columns was ignored" in note for note in tracks.source.notes)
+    assert any("columns= was ignored" in note for note in tracks.source.notes)
 
 
 def test_formats_are_told_with_their_readers():

@@ -239,7 +239,7 @@ def test_options_fill_in_units(tmp_path):
     tracks = read(tmp_path, text, pixel_size_um=0.1, frame_interval_s=0.05)
     assert tracks.table["x"].tolist() == pytest.approx([1, 1.1])
     assert tracks.calibration.frame_interval_s == 0.05
-    assert tracks.calibration.length_source == "--pixel-size-um 0.1"
+    assert tracks.calibration.length_source == "pixel_size_um=0.1"
 
 
 def test_pixels_and_nm_are_not_scaled_twice(tmp_path):

@@ -192,7 +192,7 @@ def test_only_filtered_tracks_are_read():
     tracks = read(text)
     assert tracks.table["particle"].unique().tolist() == [3]
     assert tracks.source.counts["hidden_tracks"] == 1
-    assert "--all-tracks" in tracks.source.notes[0]
+    assert "all_tracks=True" in tracks.source.notes[0]
     everything = read(text, all_tracks=True)
     assert everything.table["particle"].unique().tolist() == [3, 7]
     assert "hidden_tracks" not in everything.source.counts

@@ -182,7 +182,7 @@ def test_empty_particles_keep_their_place_in_the_order():
 def test_pixels_with_the_option(length):
     tracks = read(export(TWO, length=length, dt="1.0", time="frame"), pixel_size_um=0.1)
     assert tracks.table["x"].tolist() == pytest.approx([0.1, 0.15, 0.2, 0.5, 0.6])
-    assert tracks.calibration.length_source == "--pixel-size-um 0.1"
+    assert tracks.calibration.length_source == "pixel_size_um=0.1"
     assert tracks.calibration.frame_interval_s is None
 
 

@@ -162,4 +162,4 @@ def test_immobile_tracks_are_counted_where_they_are_not_shown():
     assert any(text.get_text().startswith("Not shown: 3 flagged immobile") for text in some.texts)
     (said,) = [text.get_text() for text in none.texts]
     assert said.startswith("No track to show: 20 flagged immobile")
-    assert "--particle" in said
+    assert "only=" in said

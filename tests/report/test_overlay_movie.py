@@ -98,7 +98,7 @@ def test_long_gifs_leave_frames_out_and_say_so(movie, tmp_path):
         ({"most_frames": 0}, "at most 0"),
         ({"colour_by": "length"}, "class or score"),
         ({"fmt": "avi"}, "'avi'.*.gif or .mp4"),
-        ({"unit": "µm"}, "--pixel-size-um"),
+        ({"unit": "µm"}, "pixel_size_um="),
     ],
 )
 def test_what_can_be_mended(movie, tmp_path, options, match):

@@ -104,7 +104,7 @@ def test_a_parameter_file_that_is_read_is_not_written(here):
         (["a.tif", "B.tif"], {"trackmate": "c.xml"}, "there are 2 movies"),
         (["a.tif"], {"output": "c.txt"}, "none of .csv, .parquet, .json"),
         (["a.tif"], {"output": "c.png"}, "none of .csv, .parquet, .json"),
-        (["a.tif"], {"output": " "}, "-o is empty"),
+        (["a.tif"], {"output": " "}, "output= is empty"),
         (["a.tif"], {"output": "c.csv", "fmt": "json"}, "contradicts"),
         (["a.tif"], {"output": "-", "fmt": "parquet"}, "standard output"),
         (["a.tif"], {"output": "-", "preview": True}, "a picture"),

@@ -358,7 +358,7 @@ def test_another_reader_reads_it(tmp_path):
         ([(4, 2, 1, 1), (4, 2, 2, 2)], {}, "Particle 4 has two positions in frame 2"),
         ([(4, -2, 1, 1), (4, 2, 2, 2)], {}, "frame -2"),
         ([(4, 1, 1, 1), (4, 2, 2, 2)], {"branching": {4: "it splits"}}, "Particle 4 splits"),
-        ([(4, 1, 1, 1)], {"calibration": Calibration("um")}, "--pixel-size-um"),
+        ([(4, 1, 1, 1)], {"calibration": Calibration("um")}, "pixel_size_um="),
     ],
 )
 def test_what_has_no_place_in_trackmate(rows, more, words):

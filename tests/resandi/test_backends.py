@@ -111,7 +111,7 @@ def test_a_gpu_that_torch_cannot_use_is_said(weights, machine):
     loaded = load_backend(weights, backend="torch", device="auto", jobs=1)
     assert loaded.device.reason == "built without CUDA"
     for device, words in (("cuda", "built without CUDA"), ("mps", "no Apple GPU")):
-        with pytest.raises(SptError, match=f"device= {device}: torch can't use it here: {words}"):
+        with pytest.raises(SptError, match=f"device='{device}': torch can't use it here: {words}"):
             load_backend(weights, backend="torch", device=device)
 
 

@@ -178,11 +178,11 @@ def test_progress_ends_at_the_total(classifier):
     ("options", "words"),
     [
         ({"threshold": 1.5}, "probability, 0 to 1"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"jobs": -1}, "--jobs"),
+        ({"batch_size": 0}, "batch_size="),
+        ({"jobs": -1}, "jobs="),
         ({"backend": "tensorflow"}, "onnx, torch"),
         ({"device": "tpu"}, "auto, cuda, mps, cpu"),
-        ({"device": "mps"}, "--backend torch"),
+        ({"device": "mps"}, "backend='torch'"),
         ({"weights": "nothing"}, "there are: resandi-"),
     ],
 )

@@ -17,13 +17,13 @@ def test_defaults_are_the_stated_policy():
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("min_length", 1, "--min-length 1: expected a whole number of points, 2 or more."),
-        ("min_length", 10.0, "--min-length 10.0"),
-        ("min_length", True, "--min-length True"),
-        ("max_gap", -1, "--max-gap -1: expected a whole number of missing frames, 0 to 1,000,000."),
+        ("min_length", 1, "min_length=1: expected a whole number of points, 2 or more."),
+        ("min_length", 10.0, "min_length=10.0"),
+        ("min_length", True, "min_length=True"),
+        ("max_gap", -1, "max_gap=-1: expected a whole number of missing frames, 0 to 1,000,000."),
         ("max_gap", 10**30, "0 to 1,000,000"),
         ("gaps", "interpolate", "expected one of fill, split, keep, drop."),
-        ("branches", "keep", "--branches 'keep': expected one of skip, split."),
+        ("branches", "keep", "branches='keep': expected one of skip, split."),
         ("flag_immobile", 1, "expected true or false"),
         ("immobile_miss", 0.5, "between 0 and 0.5"),
         ("immobile_miss", float("nan"), "between 0 and 0.5"),

@@ -73,7 +73,7 @@ def test_columns_types_and_offsets(make_tracks):
         "n_gaps": 0,
         "n_filled": 0,
         "status": "too short",
-        "reason": "4 points; at least 10 are needed (--min-length)",
+        "reason": "4 points; at least 10 are needed (min_length=)",
         "segment_id": -1,
     }
     assert (got.counts["tracks"], got.counts["segments"], got.counts["too_short"]) == (3, 2, 1)
@@ -102,7 +102,7 @@ def test_minimum_length(make_tracks, points, status):
     got = apply_policy(make_tracks(walk(7, range(points))))
     assert statuses(got) == [status]
     if points == 1:
-        assert rows_of(got)[0]["reason"] == "1 point; at least 10 are needed (--min-length)"
+        assert rows_of(got)[0]["reason"] == "1 point; at least 10 are needed (min_length=)"
 
 
 def test_filled_frames_count_towards_the_length(make_tracks):
@@ -143,7 +143,7 @@ def test_split_cuts_at_every_gap(make_tracks):
     assert statuses(got) == ["", "too short", ""]
     assert got.summary["segment"].tolist() == [0, 1, 2]
     assert got.summary["segment_id"].tolist() == [0, -1, 1]
-    assert rows_of(got)[1]["reason"] == "piece of 6 points; at least 10 are needed (--min-length)"
+    assert rows_of(got)[1]["reason"] == "piece of 6 points; at least 10 are needed (min_length=)"
     assert not got.points["interpolated"].any()
     assert got.counts["too_short_tracks"] == 0
 
@@ -259,7 +259,7 @@ def test_branched_tracks_are_left_out_with_a_hint(make_tracks):
     assert (row["status"], row["n_observed"], row["n_points"]) == ("branched", 36, 36)
     assert (row["first_frame"], row["last_frame"], row["n_gaps"]) == (0, 23, 0)
     assert row["reason"] == (
-        "splits at frame 11; --branches split classifies its unbranched pieces"
+        "splits at frame 11; branches='split' classifies its unbranched pieces"
     )
     assert (got.counts["branched"], got.counts["branch_pieces"]) == (1, 0)
 
@@ -305,7 +305,7 @@ def test_without_links_a_branched_track_stays_out(make_tracks):
         (row,) = rows_of(got)
         assert row["status"] == "branched"
         assert row["reason"] == (
-            "it merges; --branches split can't cut it, as the file holds no links for it"
+            "it merges; branches='split' can't cut it, as the file holds no links for it"
         )
 
 

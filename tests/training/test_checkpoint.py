@@ -138,7 +138,7 @@ def _refused(path, network=None, optimizer=None):
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert str(path) in message
-    assert "Start anew without --resume" in message
+    assert "Start anew without resume=True" in message
 
 
 def test_another_networks_checkpoint_is_refused(saved):

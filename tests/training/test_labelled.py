@@ -104,7 +104,7 @@ def test_tracks_without_a_class_are_left_out_and_said(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        (["BM", "Brownian"], ['"Brownian"', *CLASS_NAMES, "--label-column"]),
+        (["BM", "Brownian"], ['"Brownian"', *CLASS_NAMES, "label_column="]),
         (["a", "b"], ['"a", "b"', "SubATTM"]),
     ],
 )
@@ -117,7 +117,7 @@ def test_unknown_classes_are_named_with_the_eight(tmp_path, labels, words):
 
 def test_no_such_column(tmp_path):
     path = write(tmp_path / "a.csv", paths([12]), ["BM"], header="particle,frame,x,y,kind")
-    with pytest.raises(SptError, match=r"no column \"class\".*\n.*--label-column"):
+    with pytest.raises(SptError, match=r"no column \"class\".*\n.*label_column="):
         read_labelled(path)
     assert len(read_labelled(path, label_column="KIND")) == 1
     assert len(read_labelled(path, label_column="5")) == 1

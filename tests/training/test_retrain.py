@@ -140,9 +140,9 @@ def test_a_fixed_data_set_is_trained_on(home):
 
 def test_what_can_t_be_is_refused_before_any_work(recipe, home):
     refused = [
-        ({"minutes": 0}, "--minutes is 0"),
-        ({"epochs": 0}, "--epochs is 0"),
-        ({"epochs": 3}, "--epochs counts passes"),
+        ({"minutes": 0}, "minutes= is 0"),
+        ({"epochs": 0}, "epochs= is 0"),
+        ({"epochs": 3}, "epochs= counts passes"),
         ({"augment": "gradcam"}, "has no data set to augment"),
         ({"data": ["x.csv"]}, "has no data set to augment"),
         ({"name": "../up"}, "name"),

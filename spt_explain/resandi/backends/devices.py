@@ -131,7 +131,7 @@ def _nvidia_smi(what: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            [tool, f"--query-gpu={what}", "--format=csv,noheader"],
+            [tool, *(f"--{flag}" for flag in (f"query-gpu={what}", "format=csv,noheader"))],
             capture_output=True,
             text=True,
             timeout=10,

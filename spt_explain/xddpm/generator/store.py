@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from spt_explain.errors import option
+from spt_explain.errors import command, option
 from spt_explain.version import __version__
 from spt_explain.xddpm.cards import CardKind, FilesCard, StrictCard
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
@@ -89,7 +89,10 @@ _KIND = CardKind(
     CARD,
     "generator",
     "generator",
-    "the model {folder} has no generator. Fit one beside it, with movies: relevance generate.",
+    lambda path: (
+        f"the model {path.parent} has no generator. Fit one beside it:\n"
+        + command("relevance generate", model=str(path.parent), movies="MOVIES")
+    ),
 )
 
 

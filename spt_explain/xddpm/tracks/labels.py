@@ -402,9 +402,10 @@ def _column_apart(path: Path, signal: str) -> tuple[str, dict[str, str]]:
     if not signal and len(others) == 1:
         wanted = others
     if named and not signal and not wanted:
+        first = others[0] if others else "NAME"
         raise SptError(
             f"{path} has several columns that the signal may be in: {', '.join(others)}. Name one: "
-            f"{option('signal', path)}:{others[0] if others else 'NAME'}.",
+            f"{option('signal', f'{path}:{first}')}.",
             option="signal",
         )
     if not named or not wanted:

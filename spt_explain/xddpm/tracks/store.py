@@ -113,7 +113,9 @@ _KIND = CardKind(
     CARD,
     "track-relevance",
     "model",
-    "{path} was not found: expected a model that `spt-explain relevance fit` wrote for tracks.",
+    lambda path: (
+        f"{path} was not found: expected a model that `spt-explain relevance fit` wrote for tracks."
+    ),
 )
 
 
