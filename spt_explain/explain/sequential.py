@@ -7,7 +7,7 @@ frames. Most maps need fewer draws:
 - From 19 to 38 draws, where none may, a map passes early if its loss lies far above what the draws
   so far let expect of the next one, and fails if it lies hardly above: see `excess` and `LOOKS`.
 
-Measured by ``python benchmarks/explanation_check.py --backend torch`` (H200, float32): share of
+Measured by ``benchmarks/explanation_check.py`` with torch (H200, float32): share of
 maps that pass the full test of 20 draws and this one, and its mean number of draws, on 1,920
 simulated tracks of all classes and 1/SNR 0, 0.3 and 1 in each row, with the default weights and
 method and other seeds than the thresholds were chosen with. "Nowhere" is the map moved round its

@@ -17,8 +17,8 @@ SubCTRW and the regimes of SubATTM have no scale, so a longer track has longer o
 another class.
 
 Measured on simulated tracks (resandi-robust 2.0; 160 to 400 of one mechanism, 56 to 280 that switch
-between any two halfway; ``python benchmarks/timeline.py --tracks 50``, ``--points 400 --pairs 3
---seed 200``, ``--points 2000 --tracks 20 --pairs 1 --noise 0.5 --seed 300``):
+between any two halfway; ``benchmarks/timeline.py`` with 50 tracks; with 400 points, 3 pairs and
+seed 200; with 2000 points, 20 tracks, 1 pair, noise 0.5 and seed 300):
 
 ====== ===== ============ ===== ===== =====
 points 1/SNR false alarms found local other

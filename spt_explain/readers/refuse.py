@@ -109,8 +109,9 @@ def _localisations(source: Input, layout: Layout, listed: str) -> NotTracksError
     if label is not None:
         return NotTracksError(
             f"{source.label} holds {rows} and no track column {listed}; {quoted(label)} is usually "
-            f"a class or a mask, not a track.\nIf it is the track: "
-            f"{option('columns', f'particle={quoted(label)}')}. Otherwise link them first (TrackMate, trackpy).",
+            "a class or a mask, not a track.\nIf it is the track: "
+            f"{option('columns', f'particle={quoted(label)}')}. Otherwise link them "
+            "first (TrackMate, trackpy).",
             option="columns",
         )
     return NotTracksError(
