@@ -125,7 +125,7 @@ def test_x_and_y_are_named_alike(tmp_path):
 def test_two_track_columns_are_said(tmp_path):
     roles = roles_of(tmp_path, "particle,track_id,frame,x,y")
     assert roles.columns["particle"].name == "track_id"
-    assert any('columns= particle="particle"' in note for note in roles.notes)
+    assert any("columns={'particle': 'particle'}" in note for note in roles.notes)
 
 
 def test_label_is_no_track(tmp_path):

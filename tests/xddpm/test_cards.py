@@ -14,7 +14,7 @@ class Card(FilesCard):
     answer: int
 
 
-KIND = CardKind(Card, "thing.json", "thing", "thing", "{folder} has no thing.")
+KIND = CardKind(Card, "thing.json", "thing", "thing", lambda path: f"{path.parent} has no thing.")
 
 
 def network():
