@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_folder
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError, option
 from spt_explain.many import InputResult, Listener, NetworkRun
 from spt_explain.readers import find_inputs
 from spt_explain.readers.folders import one_spelling
-from spt_explain.report.folders import whole_folder
 from spt_explain.report.reason_counts import count_reasons
 from spt_explain.report.reason_files import SIDECAR, TABLES
 from spt_explain.report.reason_places import check_movie, check_place, made, plan_folders, refuse
@@ -229,7 +229,7 @@ class _Run(NetworkRun["Explainer", Explained]):
 
         pictures, said = self.pictures, self.listener.progress
         started = time.perf_counter()
-        with whole_folder(folder) as part:
+        with atomic_folder(folder, option="output") as part:
             if pictures.tracks:
                 with _apart(part, result, "the figures"):
                     result.report["figures"] = draw_tracks(

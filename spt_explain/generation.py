@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option, printable
-from spt_explain.report.folders import refuse_folder, whole_folder
+from spt_explain.report.folders import refuse_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
     GENERATOR_CARD,
@@ -455,7 +456,7 @@ def _write(
 ) -> list[Path]:
     from spt_explain.report.relevance_samples import samples_figure, write_samples
 
-    with whole_folder(folder) as part:
+    with atomic_folder(folder, option="output") as part:
         write_samples(part, samples.w, samples.masks, units)
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
         (part / SIDECAR).write_bytes(text.encode())

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option, printable
-from spt_explain.report.folders import refuse_folder, whole_folder
+from spt_explain.report.folders import refuse_folder
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_files import (
     RelevanceListener,
@@ -184,7 +185,10 @@ def explain_relevance(
     channel = cutting.channel if channel is None else channel
     z = cutting.z if z is None else z
     began = time.monotonic()
-    with Stack(one.source, channel=channel, z=z) as stack, whole_folder(folder) as part:
+    with (
+        Stack(one.source, channel=channel, z=z) as stack,
+        atomic_folder(folder, option="output") as part,
+    ):
         calibration, notes = settle(
             stack.units, pixel_size_um=pixel_size_um, frame_interval_s=frame_interval_s,
             override_units=override_units,

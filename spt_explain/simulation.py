@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spt_explain import __version__
+from spt_explain.core.files import atomic_files
 from spt_explain.diffusion.population import check_seed, simulate_recording
 from spt_explain.diffusion.recording import Recording
 from spt_explain.errors import SptError, option
 from spt_explain.movies.render import Optics, check_movie, render_movie
-from spt_explain.report.files import appear_together
 from spt_explain.report.tables import FORMATS, refuse_to_overwrite, sidecar_path
 from spt_explain.report.tracks import encode_tracks
 
@@ -164,7 +164,7 @@ def simulate_files(
     }
     provenance = _provenance(report, settings, command)
     data = encode_tracks(simulated.tracks, fmt, provenance)
-    with appear_together(paths) as parts:
+    with atomic_files(paths, option="output") as parts:
         for path, part in zip(paths, parts, strict=True):
             if path == stack:
                 render_movie(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_files
 from spt_explain.errors import NotTracksError, SptError, command, option, printable
 from spt_explain.many import InputResult, Listener, Run
 from spt_explain.movies import track_movie
@@ -19,7 +20,6 @@ from spt_explain.movies.sequence import find_movies
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.movies.stack import Stack
 from spt_explain.readers.folders import FoundInput
-from spt_explain.report.files import appear_together
 from spt_explain.report.reason_places import made
 from spt_explain.report.tables import refuse_to_overwrite
 from spt_explain.report.track_places import TrackPlace, plan_places
@@ -232,7 +232,7 @@ class _MovieRun(Run[Any, TrackedFile]):
     def written(self, result: TrackedFile) -> None:
         """Write all files of a movie; they appear together."""
         contents, self._contents = self._contents, {}
-        with appear_together(list(contents)) as parts:
+        with atomic_files(list(contents), option="output") as parts:
             for part, data in zip(parts, contents.values(), strict=True):
                 part.write_bytes(data)
         result.outputs = list(contents)

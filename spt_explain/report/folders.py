@@ -1,20 +1,18 @@
-"""A folder of results that appears whole or not at all."""
+"""A folder of results: whether it may be written, and its document, tables and figures."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import secrets
-import shutil
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option
 from spt_explain.report.style import house_style, save_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -90,43 +88,6 @@ def refuse_folder(
         )
 
 
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder to write to; when all is written, it takes its real name and place.
-
-    A folder of that name is replaced: check with `refuse_folder` first. After an error or an
-    interruption there is no trace of the new one, and the old one is as it was.
-
-    Raises
-    ------
-    SptError
-        If the disk is full or the place can't be written to.
-    """
-    token = secrets.token_hex(4)
-    folder = folder.absolute()
-    part = folder.with_name(f".{folder.name}.{token}.part")
-    old = folder.with_name(f".{folder.name}.{token}.old")
-    try:
-        part.mkdir()
-        yield part
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-    except OSError as error:
-        raise SptError(
-            f"{folder} could not be written ({error.strerror or error}). Check the disk's space "
-            f"and the folder's permissions, or choose another with {option('output')}.",
-            exit_code=1,
-            code="unwritable",
-            option="output",
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if old.exists() and not folder.exists():  # interrupted between the two renames
-            old.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def write_results(
     folder: Path,
     name: str,
@@ -166,7 +127,7 @@ def write_results(
     SptError
         If the disk is full or the place can't be written to.
     """
-    with whole_folder(folder) as part:
+    with atomic_folder(folder, option="output") as part:
         for title, table in tables.items():
             buffer = io.StringIO()
             table.to_csv(buffer, index=False, float_format=digits, lineterminator="\n")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError
 from spt_explain.movies.stack import Stack
-from spt_explain.report.files import appear_together
 from spt_explain.report.movie_canvas import Canvas
 from spt_explain.report.placing import check_colour_by, contrast, place
 
@@ -131,7 +131,7 @@ def overlay_movie(
                 if progress:
                     progress(done, len(shown))
 
-        with appear_together([out]) as (part,):
+        with atomic_file(out, option="output") as part:
             if kind == "gif":
                 write_gif(part, drawn(), canvas.palette(), fps)
             else:

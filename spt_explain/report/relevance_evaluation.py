@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.report.folders import refuse_folder, whole_folder
+from spt_explain.core.files import atomic_folder
+from spt_explain.report.folders import refuse_folder
 from spt_explain.report.relevance_files import write_json, write_text
 from spt_explain.report.style import ACCENT, FAINT, INK, new_figure
 
@@ -73,7 +74,7 @@ def write_evaluation(
     """
     from spt_explain.report.style import house_style, save_figure
 
-    with whole_folder(folder) as part:
+    with atomic_folder(folder, option="output") as part:
         comparison.table.to_csv(part / TABLE, index=False, float_format="%.5g")
         lines = ["# Relevance maps, measured", "", *_head(document), ""]
         lines += table_lines(comparison.table, paper)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, command, printable
 from spt_explain.resources import shipped
 
@@ -158,23 +159,13 @@ def read_sidecar(folder: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text; the file is the old one or the new one, whole."""
-    part = path.with_name(f".{path.name}.part")
-    try:
+    """Write a text atomically; see `atomic_file`."""
+    with atomic_file(path, single_writer=True) as part:
         part.write_bytes(printable(text).encode())
-        part.replace(path)
-    except OSError as error:
-        raise SptError(
-            f"{path} could not be written ({error.strerror or error}).",
-            exit_code=1,
-            code="unwritable",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write values as JSON; the file is the old one or the new one, whole."""
+    """Write values as JSON, atomically; see `atomic_file`."""
     write_text(path, json.dumps(values, indent=1, ensure_ascii=False, default=str) + "\n")
 
 

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from spt_explain.core.files import atomic_files
 from spt_explain.errors import SptError, option
-from spt_explain.report.files import appear_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -143,7 +143,7 @@ def write_table(
     """
     fmt = format_of(path)
     places = [path] if fmt == "json" else [path, sidecar_path(path)]
-    with appear_together(places) as parts:
+    with atomic_files(places, option="output") as parts:
         with parts[0].open("wb") as stream:  # pyarrow takes no names that are not UTF-8
             if fmt == "parquet":
                 table.to_parquet(stream, index=False)

@@ -12,8 +12,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, option
-from spt_explain.report.files import appear_together
 from spt_explain.report.trackmate_features import (
     EDGE_FEATURES,
     SPOT_FEATURES,
@@ -82,7 +82,10 @@ def write_trackmate(
         Also if the file can't be written. An existing file is replaced.
     """
     pieces = trackmate_pieces(tracks, movie, settings, labels=labels, values=values, notes=notes)
-    with appear_together([path]) as [part], part.open("w", encoding="utf-8", newline="") as out:
+    with (
+        atomic_file(path, option="output") as part,
+        part.open("w", encoding="utf-8", newline="") as out,
+    ):
         out.writelines(pieces)
 
 

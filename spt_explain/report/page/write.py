@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.report.files import appear_together
+from spt_explain.core.files import atomic_file
 from spt_explain.report.page.content import STATISTICS, pack_reasons
 from spt_explain.report.page.words import (
     correlations_html,
@@ -84,7 +84,7 @@ def write_page(
     page = build_page(
         reasons, populations=populations, provenance=provenance, title=title, y_down=y_down
     )
-    with appear_together([path]) as (part,):
+    with atomic_file(path, option="output") as part:
         # a lone surrogate from an odd file name is shown as "?"
         part.write_bytes(page.encode("utf-8", errors="replace"))
     return path
