@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spt_explain.core.files import atomic_file, report_unwritable
 from spt_explain.errors import SptError
 from spt_explain.recipe_file import first_fault
 
@@ -112,7 +113,7 @@ class CardKind(Generic[CardT]):
         digest = hashlib.sha256(data).hexdigest()
         file = f"{self.stem}-{digest[:12]}.safetensors"
         checked = self.card.model_validate({**card, "files": {file: digest}})
-        try:
+        with report_unwritable(f"the {self.what} in {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             _put(folder / file, data)
             text = json.dumps(
@@ -122,12 +123,6 @@ class CardKind(Generic[CardT]):
             for old in folder.glob(f"{self.stem}-*.safetensors"):
                 if old.name != file:
                     old.unlink(missing_ok=True)
-        except OSError as error:
-            raise SptError(
-                f"the {self.what} can't be written to {folder} ({error.strerror or error}).",
-                exit_code=1,
-                code="unwritable",
-            ) from error
         return path
 
     def read(self, folder: Path) -> tuple[CardT, dict[str, dict[str, Tensor]], Path]:
@@ -233,12 +228,8 @@ class CardKind(Generic[CardT]):
 
 
 def _put(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
+    with atomic_file(path, single_writer=True) as part:
         part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -46,6 +47,30 @@ def test_one_model_at_a_time(tmp_path):
         write(tmp_path)
     write(tmp_path, overwrite=True, seed=2)
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("failing", [1, 2])  # the parameters, the card
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_save_that_fails_leaves_the_old_model(tmp_path, monkeypatch, failing, error):
+    write(tmp_path)
+    old, calls, plain = KIND.read(tmp_path)[0], [], Path.replace
+
+    def renamed(self, to):
+        calls.append(to)
+        if len(calls) == failing:
+            raise error
+        return plain(self, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", renamed)
+        with pytest.raises((SptError, KeyboardInterrupt)) as caught:
+            write(tmp_path, overwrite=True, seed=2)
+    if isinstance(error, OSError):
+        assert caught.value.code == "unwritable"
+        assert f"the thing in {tmp_path} could not be written (No space" in str(caught.value)
+    assert len(calls) == failing
+    assert KIND.read(tmp_path)[0] == old
     assert not list(tmp_path.glob("*.part"))
 
 

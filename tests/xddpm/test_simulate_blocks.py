@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,39 @@ def test_what_was_killed_in_its_first_block_keeps_its_seed(tmp_path, monkeypatch
     assert written.made["seed"] == SMALL["seed"]
     assert written.made["movies_of_a_block"] == 4
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_where_the_last_rename_fails_nothing_is_lost(tmp_path, monkeypatch):
+    def full(self, to):
+        if Path(to).name == "m" and self.name.endswith(".unfinished"):
+            raise OSError(5, "Input/output error")
+        return plain(self, to)
+
+    target = tmp_path / "m"
+    write_movies("spots", 3, target, **SMALL)
+    old, plain = _files(target), Path.rename
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", full)
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(SptError, match=r"m could not be written \(Input/output") as caught:
+            write_movies("spots", 5, target, **SMALL, overwrite=True)
+    assert caught.value.code == "unwritable"
+    assert _files(target) == old
+    # all new movies are there too: only the name is wanting
+    written = write_movies("spots", 5, target, **SMALL, overwrite=True, resume=True)
+    assert (written.made_now, written.finished) == (0, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_where_progress_can_not_be_kept_the_folder_is_named(tmp_path, monkeypatch):
+    def full(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(SptError) as caught:
+        write_movies("spots", 3, tmp_path / "m", **SMALL)
+    assert str(caught.value).startswith(f"{tmp_path / 'm'} could not be written (No space left")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_time_is_looked_at_between_blocks(tmp_path):

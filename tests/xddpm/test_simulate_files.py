@@ -1,5 +1,6 @@
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,6 +85,24 @@ def test_nothing_stays_after_a_failure(tmp_path, monkeypatch):
     with pytest.raises(SptError, match="No space left"):
         write_labelled(_made(n=2), target, overwrite=True)
     assert len(list(target.glob("*.tif"))) == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["movies"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=repr)
+def test_the_old_movies_stay_where_the_last_rename_fails(tmp_path, monkeypatch, error):
+    def renamed(self, to):
+        if Path(to).name == "movies" and self.name.endswith(".part"):
+            raise error
+        return plain(self, to)
+
+    target = tmp_path / "movies"
+    write_labelled(_made(n=3), target)
+    plain = Path.rename
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with pytest.raises(SptError if isinstance(error, OSError) else KeyboardInterrupt):
+        write_labelled(_made(n=2), target, overwrite=True)
+    assert len(read_labelled(target)) == 3
     assert [p.name for p in tmp_path.iterdir()] == ["movies"]
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_file, replace_folder, report_unwritable
 from spt_explain.diffusion.population import check_seed
 from spt_explain.errors import SptError, option
 from spt_explain.xddpm.simulate import files
@@ -164,29 +165,28 @@ def write_movies(
     names = files.movie_names(n)
     blocks = -(-n // each)
     first = done
-    try:
-        if not done:
-            shutil.rmtree(part, ignore_errors=True)
-            (part / ROWS).mkdir(parents=True)
-            _save(part / PROGRESS, {"blocks": 0, "made": made})
-        while done < blocks and (done == first or time.monotonic() - started < stop_after_s):
-            begin = done * each
-            some = names[begin : begin + each]
-            labelled = simulate(
-                kind, len(some), frames=frames, size=size, seed=made["seed"], block=done,
-                settings=made["settings"], device=device, progress=_shifted(progress, begin, n),
-            )  # fmt: skip
-            _write_block(labelled, part, some, done)
-            done += 1
-            made["signals"] = list(labelled.signals)
-            _save(part / PROGRESS, {"blocks": done, "made": made})
-        if done == blocks:
-            _finish(part, folder, {**(provenance or {}), **made}, blocks)
-    except OSError as error:
-        raise files.unwritable(folder, error) from error
-    finally:
-        if not done:
-            shutil.rmtree(part, ignore_errors=True)
+    with report_unwritable(folder):
+        try:
+            if not done:
+                shutil.rmtree(part, ignore_errors=True)
+                (part / ROWS).mkdir(parents=True)
+                _save(part / PROGRESS, {"blocks": 0, "made": made})
+            while done < blocks and (done == first or time.monotonic() - started < stop_after_s):
+                begin = done * each
+                some = names[begin : begin + each]
+                labelled = simulate(
+                    kind, len(some), frames=frames, size=size, seed=made["seed"], block=done,
+                    settings=made["settings"], device=device, progress=_shifted(progress, begin, n),
+                )  # fmt: skip
+                _write_block(labelled, part, some, done)
+                done += 1
+                made["signals"] = list(labelled.signals)
+                _save(part / PROGRESS, {"blocks": done, "made": made})
+            if done == blocks:
+                _finish(part, folder, {**(provenance or {}), **made}, blocks)
+        finally:
+            if not done:
+                shutil.rmtree(part, ignore_errors=True)
     there = min(done * each, n)
     where = folder if done == blocks else part
     return Written(where, there, n, made, there - min(first * each, n))
@@ -206,10 +206,9 @@ def _write_block(labelled: Labelled, part: Path, names: list[str], number: int) 
 
 
 def _save(path: Path, values: dict[str, Any]) -> None:
-    """Replace a file at once."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    new.replace(path)
+    """Write a file atomically."""
+    with atomic_file(path, single_writer=True) as part:
+        part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _finish(part: Path, folder: Path, settings: dict[str, Any], blocks: int) -> None:
@@ -226,9 +225,7 @@ def _finish(part: Path, folder: Path, settings: dict[str, Any], blocks: int) -> 
                         joined.write(header)
                     shutil.copyfileobj(stream, joined)
     files.write_settings(settings, part)
-    if folder.exists():
-        shutil.rmtree(folder)
-    part.replace(folder)
+    replace_folder(part, folder)
     # Only now: without them, what was left unfinished here could not be gone on with.
     with contextlib.suppress(OSError):
         shutil.rmtree(folder / ROWS)

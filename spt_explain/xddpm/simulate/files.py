@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import secrets
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option
 from spt_explain.xddpm.simulate.labelled import Labelled
 
@@ -56,17 +55,8 @@ def write_labelled(
     """
     folder = Path(folder)
     check_target(folder, overwrite=overwrite)
-    part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.mkdir()
+    with atomic_folder(folder) as part:
         written = _write(labelled, part)
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.replace(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return [folder / path.relative_to(part) for path in written]
 
 
@@ -142,16 +132,6 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
             f"there is no folder {folder.parent}: make it first, or choose another.",
             code="not-found",
         )
-
-
-def unwritable(folder: Path, error: OSError) -> SptError:
-    """Return what is raised where a folder can't be written."""
-    return SptError(
-        f"{folder} could not be written ({error.strerror or error}). "
-        "Check the disk's space and the folder's permissions, or choose another folder.",
-        exit_code=1,
-        code="unwritable",
-    )
 
 
 def movie_names(n: int) -> list[str]:
