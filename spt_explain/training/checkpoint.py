@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
@@ -23,17 +24,20 @@ _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 def save_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]
 ) -> None:
-    """Write a checkpoint; it appears whole or not at all."""
+    """Write a checkpoint atomically.
+
+    Raises
+    ------
+    SptError
+        If the disk is full or the folder can't be written to; the former checkpoint stays.
+    """
     tensors = {f"network.{k}": v.contiguous().cpu() for k, v in network.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
             tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value).contiguous().cpu()
-    part = path.with_name(path.name + ".part")
-    try:
+    # safetensors reports a full disk by an error of its own
+    with atomic_file(path, errors=(OSError, SafetensorError), single_writer=True) as part:
         save_file(tensors, part, metadata={"state": json.dumps(state)})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_checkpoint(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from spt_explain.errors import SptError
@@ -91,7 +91,15 @@ def test_a_run_that_has_not_begun_can_be_saved(tmp_path):
 
 
 @pytest.mark.parametrize("failing", ["save_file", "replace"])
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_a_save_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, failing, error):
     path = tmp_path / "c.safetensors"
     save_checkpoint(path, *_run(), STATE)
@@ -106,8 +114,14 @@ def test_a_save_that_fails_leaves_the_last_checkpoint(tmp_path, monkeypatch, fai
         monkeypatch.setattr(module, "save_file", fail)
     else:
         monkeypatch.setattr(type(path), "replace", fail)
-    with pytest.raises(type(error)):
+    with pytest.raises(
+        KeyboardInterrupt if type(error) is KeyboardInterrupt else SptError
+    ) as caught:
         save_checkpoint(path, *_run(seed=1), STATE | {"step": 4})
+    if caught.type is not KeyboardInterrupt:
+        assert caught.value.code == "unwritable"
+        assert f"{path} could not be written" in str(caught.value)
+        assert "No space left on device" in str(caught.value)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
 
@@ -125,9 +139,16 @@ def test_a_save_replaces_at_one_stroke(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "save_file", slow)
     save_checkpoint(path, *_run(seed=1), STATE | {"step": 4})
-    assert seen == [("c.safetensors.part", 3)]
+    assert seen == [(".c.safetensors.part", 3)]
     assert load_checkpoint(path, *_run(steps=0))["step"] == 4
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(SptError, match=r"c could not be written \(.*No such file") as caught:
+        save_checkpoint(tmp_path / "absent" / "c", *_run(), STATE)
+    assert caught.value.code == "unwritable"
+    assert "\n" not in str(caught.value)
 
 
 def _refused(path, network=None, optimizer=None):
