@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError
 from spt_explain.resandi.weights import data_folder
 
@@ -36,15 +36,11 @@ def remember(inputs: Sequence[str], settings: dict[str, Any]) -> None:
     if not paths:
         return
     text = json.dumps({"inputs": paths, "settings": settings}, indent=1) + "\n"
-    part = folder / f".{NAME}.{secrets.token_hex(4)}.part"
     # a read-only home is no reason for classify to fail
-    with suppress(OSError):
+    with suppress(OSError, SptError):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_file(folder / NAME) as part:
             part.write_text(text, "utf-8")
-            part.replace(folder / NAME)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def recall() -> tuple[list[str], dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
 import shutil
 import stat
 import struct
@@ -13,6 +12,7 @@ import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, option
 from spt_explain.resandi.check import check_card
 from spt_explain.resandi.manifest import (
@@ -82,27 +82,17 @@ def export_weights(
     weights.verify()
     card = dump_json({**weights.card, "name": weights.name}, f"the card of {weights.name}")
     manifest = Manifest(weights.name, hashlib.sha256(card).hexdigest(), weights.files)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED) as archive:
-            for member, data in ((MANIFEST, manifest.to_bytes()), (CARD, card)):
-                archive.writestr(_info(member), data)
-            for file in weights.files:
-                info = _info(file)
-                info.file_size = (weights.folder / file).stat().st_size
-                with (weights.folder / file).open("rb") as source, archive.open(info, "w") as out:
-                    shutil.copyfileobj(source, out, _CHUNK)
-        part.replace(path)
-    except OSError as error:
-        raise SptError(
-            f"{path} could not be written ({error.strerror or error}). Check the disk's space and "
-            f"the folder's permissions, or choose another with {option('output')}.",
-            exit_code=1,
-            code="unwritable",
-            option="output",
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        atomic_file(path, option="output") as part,
+        zipfile.ZipFile(part, "x", zipfile.ZIP_STORED) as archive,
+    ):
+        for member, data in ((MANIFEST, manifest.to_bytes()), (CARD, card)):
+            archive.writestr(_info(member), data)
+        for file in weights.files:
+            info = _info(file)
+            info.file_size = (weights.folder / file).stat().st_size
+            with (weights.folder / file).open("rb") as source, archive.open(info, "w") as out:
+                shutil.copyfileobj(source, out, _CHUNK)
     return path
 
 

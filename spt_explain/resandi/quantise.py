@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spt_explain.core.files import atomic_file
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -72,7 +74,13 @@ def write_weights(tensors: dict[str, NDArray[np.float32]], folder: Path, name: s
     -------
     list of pathlib.Path
         The files, in order. Each appears whole.
+
+    Raises
+    ------
+    SptError
+        If the disk is full or the folder can't be written to.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     shards: list[dict[str, NDArray[np.generic]]] = [{}]
@@ -86,8 +94,7 @@ def write_weights(tensors: dict[str, NDArray[np.float32]], folder: Path, name: s
     files = []
     for index, shard in enumerate(shards, 1):
         path = folder / f"{name}-{index:05d}-of-{len(shards):05d}.safetensors"
-        part = path.with_name(path.name + ".part")
-        save_file(shard, part)
-        part.replace(path)
+        with atomic_file(path, errors=(OSError, SafetensorError), single_writer=True) as part:
+            save_file(shard, part)
         files.append(path)
     return files

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.files import report_unwritable
 from spt_explain.errors import SptError, option
 from spt_explain.resandi.check import COUNTER, check_card, check_files, check_tensors
 from spt_explain.resandi.manifest import (
@@ -226,22 +227,18 @@ def staging() -> Iterator[Path]:
 
     parent = own_folder()
     stage = parent / f"{_STAGE}{secrets.token_hex(6)}"
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        _sweep(parent)
-        stage.mkdir()
-        yield stage
-    except (OSError, SafetensorError) as error:
-        said = (error.strerror if isinstance(error, OSError) else None) or error
-        raise SptError(
-            f"the weights could not be written to {parent} ({said}). Check the disk's space and "
-            f"the folder's permissions, or name another data folder in the environment variable "
-            f"{DATA_VARIABLE}.",
-            exit_code=1,
-            code="unwritable",
-        ) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with report_unwritable(
+        f"the weights in {parent}",
+        remedy=f"name another data folder in the environment variable {DATA_VARIABLE}",
+        errors=(OSError, SafetensorError),
+    ):
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            _sweep(parent)
+            stage.mkdir()
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def finish(

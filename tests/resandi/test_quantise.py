@@ -1,6 +1,9 @@
 import numpy as np
+import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from spt_explain.errors import SptError
 from spt_explain.resandi.quantise import SHARD_BYTES, dequantise, quantise, write_weights
 
 
@@ -46,6 +49,22 @@ def test_large_weights_are_split_into_files_and_come_back(tmp_path):
     back = dequantise(stored)
     assert set(back) == set(tensors)
     np.testing.assert_allclose(back["layer2.weight"], tensors["layer2.weight"], atol=0.05)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), SafetensorError("No space left")])
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, error):
+    def full(tensors, path):
+        path.write_bytes(b"half of it")
+        raise error
+
+    tensors = {"w": np.zeros((2, 3), np.float32)}
+    (file,) = write_weights(tensors, tmp_path, "small")
+    before = file.read_bytes()
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(SptError, match="No space left") as caught:
+        write_weights(tensors, tmp_path, "small")
+    assert caught.value.code == "unwritable"
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == {file: before}
 
 
 def test_kernels_that_lie_channels_last_in_memory_come_back_in_their_shape(tmp_path):

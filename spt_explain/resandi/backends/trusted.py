@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, command
 from spt_explain.resandi.backends.devices import first_line
 from spt_explain.resandi.backends.reference import (
@@ -555,12 +556,8 @@ def _read(path: Path) -> dict[str, tuple[float, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file of the cache at one stroke; where that can't be, do without."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    """Write a file of the cache atomically; where that can't be, do without."""
+    with contextlib.suppress(OSError, SptError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        part.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
+        with atomic_file(path) as part:
+            part.write_text(text)
