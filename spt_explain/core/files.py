@@ -264,12 +264,11 @@ def _replace_files(parts: Sequence[Path], paths: Sequence[Path]) -> None:
 
 def _keep(path: Path, former: Path) -> None:
     """Give a file a second name, or only that one where the file system has no hard links."""
-    try:
-        if path.is_symlink():  # systems differ in what a hard link to a link is
-            raise OSError(errno.EMLINK, os.strerror(errno.EMLINK))
-        former.hardlink_to(path)
-    except (OSError, NotImplementedError):
-        path.replace(former)
+    if not path.is_symlink():  # systems differ in what a hard link to a link is
+        with suppress(OSError, NotImplementedError):
+            former.hardlink_to(path)
+            return
+    path.replace(former)
 
 
 def _put_back(former: Path, path: Path) -> None:

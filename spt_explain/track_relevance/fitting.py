@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import SptError, option
 from spt_explain.track_relevance.inputs import find_recipe
 from spt_explain.track_relevance.words import WHAT_IS_REMOVED, in_words
@@ -170,7 +171,8 @@ def fit_track_relevance(
 
         model.save(folder, overwrite=overwrite or resume)
         text = json.dumps(document, indent=1, ensure_ascii=False, default=str)
-        (folder / FIT_SIDECAR).write_bytes((text + "\n").encode(errors="replace"))
+        with atomic_file(folder / FIT_SIDECAR, option="output", single_writer=True) as part:
+            part.write_bytes((text + "\n").encode(errors="replace"))
         (folder / CHECKPOINT).unlink(missing_ok=True)
     return TrackFit(model, folder, document, given.notes)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.files import atomic_file
 from spt_explain.errors import command
 from spt_explain.training.plan import make_plan, note_of
 
@@ -159,7 +160,8 @@ def run_plan(
     main = Processes.of_environment().rank == 0
     plan.checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if main:
-        note_of(plan.checkpoint).write_text(recipe.model_dump_json())
+        with atomic_file(note_of(plan.checkpoint), single_writer=True) as part:
+            part.write_text(recipe.model_dump_json())
     trained_on = held_out = None
     if recipe.fixed is None:
         network, state = train(

@@ -158,7 +158,7 @@ def test_a_link_is_replaced_and_what_it_points_to_is_not(tmp_path):
     write_pair(links)
     (tmp_path / "out").symlink_to(folder)
     write_folder(tmp_path / "out")
-    assert not any((tmp_path / name).is_symlink() for name in ("link", "also", "out"))
+    assert not any(path.is_symlink() for path in tmp_path.iterdir())
     assert contents(tmp_path) == {
         "real": "mine", "folder/b": "mine", "link": "new", "also": "new", "out/inner/a": "new",
     }  # fmt: skip
@@ -174,6 +174,22 @@ def test_names_that_are_not_utf8(tmp_path):
     assert [os.fsencode(each.name) for each in tmp_path.iterdir()] == [b"caf\xe9"]
     with pytest.raises(SptError, match=r"caf\\xe9 could not be written"):
         write_folder(path, FULL)
+
+
+def test_one_file_is_replaced_in_one_step(tmp_path, monkeypatch):
+    """Whatever ends the process, one of the two has the name."""
+    path = tmp_path / "a"
+    path.write_text("old")
+    plain, steps = Path.replace, []
+
+    def noted(self, to):
+        steps.append((self.name.endswith(".part"), to))
+        return plain(self, to)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    monkeypatch.delattr(Path, "hardlink_to")
+    write_file(path)
+    assert steps == [(True, path)]
 
 
 # ---- what goes wrong
@@ -221,6 +237,17 @@ def test_of_several_files_none_is_replaced(tmp_path, monkeypatch, step, error, l
     monkeypatch.undo()
     write_pair(paths)
     assert contents(tmp_path) == dict.fromkeys("abc", "new")
+
+
+def test_links_are_put_back_as_links(tmp_path, monkeypatch):
+    (tmp_path / "real").write_text("mine")
+    for name in "ab":
+        (tmp_path / name).symlink_to("real")
+    fail_to_rename(monkeypatch, FULL, to="b")
+    with pytest.raises(UnwritableError):
+        write_pair([tmp_path / name for name in "ab"])
+    assert [str((tmp_path / name).readlink()) for name in "ab"] == ["real", "real"]
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("step", ["write", "rename"])
@@ -294,12 +321,12 @@ def test_the_part_of_a_folder_stays_where_its_maker_keeps_it(tmp_path, monkeypat
 
 
 def test_a_file_that_was_not_written_is_an_error(tmp_path):
-    paths = [tmp_path / "a", tmp_path / "b"]
+    paths = [tmp_path / name for name in "abc"]
     for path in paths:
         path.write_text("old")
     with pytest.raises(UnwritableError, match="No such file"), atomic_files(paths) as parts:
         parts[0].write_text("new")
-    assert contents(tmp_path) == {"a": "old", "b": "old"}
+    assert contents(tmp_path) == dict.fromkeys("abc", "old")
 
 
 @pytest.mark.parametrize("others", [[], ["a.csv"]])
