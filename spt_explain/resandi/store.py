@@ -312,6 +312,7 @@ def _number(stage: Path, folder: Path, overwrite: bool) -> None:
             raise _exists(folder.name)
         try:
             folder.mkdir(exist_ok=True)
+            # Unlike `core.files`: nothing is replaced, and another process may take the number.
             stage.rename(folder / str(max(numbers, default=0) + 1))
         except OSError as error:
             # another process took the number, or removed the set: look again
