@@ -148,7 +148,7 @@ def test_absurd_movies_are_refused() -> None:
     [
         ({"photons": 1e6}, "the middle of a spot would have a grey value of"),
         ({"photons": 0}, "photons=0: expected a number"),
-        ({"spot_sigma_px": float("nan")}, "spot_sigma_px=nan: expected a number, 0.3 to 50 (pixels)"),
+        ({"spot_sigma_px": float("nan")}, "expected a number, 0.3 to 50 (pixels)"),
         ({"background": -1}, "background=-1"),
         ({"read_noise": -1}, "read_noise="),
         ({"gain": 0}, "gain="),
