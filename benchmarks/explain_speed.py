@@ -31,7 +31,8 @@ import pandas as pd
 from torch import autograd
 
 from spt_explain.diffusion.population import simulate
-from spt_explain.explain.reasons import Explainer, How
+from spt_explain.explain.options import ExplainOptions
+from spt_explain.explain.reasons import Explainer
 from spt_explain.report.figure_processes import Drawing, draw, draw_all
 from spt_explain.resandi.backends.onnx import OnnxRunner
 from spt_explain.resandi.classifier import Classifier
@@ -138,7 +139,7 @@ def main() -> None:
         for points in options.points:
             print_figures(points, options.tracks or 40, {"weights": options.weights})
         return
-    quick = How(method="gradcam", draws=0)
+    quick = ExplainOptions(method="gradcam", draws=0)
     explainers = {
         "gradcam": Explainer(quick, statistics=False, timeline=False, **network),
         "+ statistics": Explainer(quick, timeline=False, **network),

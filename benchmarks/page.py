@@ -20,7 +20,8 @@ from pathlib import Path
 from explain_speed import made
 from playwright.sync_api import sync_playwright
 
-from spt_explain.explain.reasons import Explainer, How
+from spt_explain.explain.options import ExplainOptions
+from spt_explain.explain.reasons import Explainer
 from spt_explain.report.page import write_page
 
 LOADS, CLICKS = 5, 20
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=40)
     parser.add_argument("--weights", default="resandi-small")
     options = parser.parse_args()
-    quick = How(method="gradcam", draws=0)
+    quick = ExplainOptions(method="gradcam", draws=0)
     reasons = Explainer(quick, weights=options.weights).explain(
         made(options.tracks, options.points)
     )

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from spt_explain.explain.erasure import Erasure
-    from spt_explain.explain.methods import Method
+    from spt_explain.explain.options import Erasure, Layer, Method, ScoreOf
     from spt_explain.explain.reasons import Reasons
-    from spt_explain.explain.scores import ScoreOf
     from spt_explain.tracks import QualityPolicy, Tracks
 
 __all__ = ["classify", "explain", "read_tracks", "track_movie", "track_stack"]
@@ -194,7 +192,7 @@ def explain(
     policy: QualityPolicy | None = None,
     *,
     method: Method | Literal["auto"] = "auto",
-    layer: str = "block4",
+    layer: Layer = "block4",
     class_name: str | None = None,
     against: str | None = None,
     of: ScoreOf = "log-odds",
@@ -269,10 +267,10 @@ def explain(
         If the file can't be read, an option can't be used, a particle is not there, or not one
         track can be classified.
     """
-    from spt_explain.explain.reasons import Explainer, How
+    from spt_explain.explain.reasons import Explainer, ExplainOptions
     from spt_explain.tracks import Tracks
 
-    how = How(
+    how = ExplainOptions(
         method=method,
         layer=layer,
         class_name=class_name or "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +185,7 @@ class _Run(NetworkRun["Explainer", Explained]):
 
         how = self.engine().how
         return {
-            "explanation": asdict(how),
+            "explanation": how.model_dump(),
             "seed": how.seed,
             "timeline": {"width": timeline.WIDTH, "penalty": timeline.PENALTY},
             "only": list(self.only),

@@ -415,7 +415,7 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
             "device_notes": list(classifier.backend.notes),
             "batch_size": classifier.batch_size,
             **self.own(),
-            "policy": asdict(self.policy),
+            "policy": self.policy.model_dump(),
             "threshold": classifier.threshold,
             "alone": classifier.alone,
             "exposure": self.exposure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +160,7 @@ def simulate_files(
     settings = {
         "kind": kind,
         **recording.describe(),
-        "movie": None if stack is None else {"file": stack.name, **asdict(optics)},
+        "movie": None if stack is None else {"file": stack.name, **optics.model_dump()},
     }
     provenance = _provenance(report, settings, command)
     data = encode_tracks(simulated.tracks, fmt, provenance)

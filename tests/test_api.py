@@ -106,7 +106,7 @@ def test_tables_that_are_not_wanted_are_empty(brownian):
 ORDERS = {
     "the function first": "f = spt.explain; import spt_explain.explain.reasons",
     "the package first": "import spt_explain.explain.reasons; f = spt.explain",
-    "from the package": "from spt_explain.explain.reasons import How; f = spt.explain",
+    "from the package": "from spt_explain.explain.reasons import ExplainOptions; f = spt.explain",
     "by its name": "from spt_explain import explain as f; from spt_explain.explain import erasure",
     "never the package": "f = spt.explain",
     "again": "import spt_explain.explain, importlib; importlib.reload(spt_explain.explain); "
@@ -119,9 +119,9 @@ def test_the_function_and_the_package_of_one_name(order):
     code = f"""
 import spt_explain as spt, inspect
 {order}
-from spt_explain.explain.reasons import How
+from spt_explain.explain.reasons import Explainer
 import spt_explain.explain.reasons as module
-assert module.How is How is spt.explain.reasons.How
+assert module.Explainer is Explainer is spt.explain.reasons.Explainer
 assert f is spt.explain
 assert list(inspect.signature(f).parameters)[:3] == ["tracks", "verdicts", "policy"]
 for call in (f, spt.explain):

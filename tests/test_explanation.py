@@ -7,7 +7,8 @@ import pytest
 
 import spt_explain as spt
 from spt_explain.errors import SptError
-from spt_explain.explain.reasons import Explainer, How
+from spt_explain.explain.options import ExplainOptions
+from spt_explain.explain.reasons import Explainer
 from spt_explain.explanation import Listener, Pictures, explain_files
 from spt_explain.report.reason_files import TABLES
 
@@ -16,7 +17,7 @@ OPTIONS = {"weights": "resandi-small", "device": "cpu"}
 
 @pytest.fixture(scope="module")
 def explainer():
-    return Explainer(How(draws=2), **OPTIONS)
+    return Explainer(ExplainOptions(draws=2), **OPTIONS)
 
 
 def write(path, lengths=(100, 30), seed=0):
@@ -91,7 +92,7 @@ def test_what_is_wrong_with_the_options_stops_all_at_once(path):
             heard.append(result.name)
 
     def make():
-        return Explainer(How(class_name="Brownian"), **OPTIONS)
+        return Explainer(ExplainOptions(class_name="Brownian"), **OPTIONS)
 
     other = write(path.with_name("b.csv"))
     with pytest.raises(SptError, match="it knows SubATTM"):

@@ -15,7 +15,7 @@ from spt_explain.errors import NotTracksError, SptError
 from spt_explain.movies.render import Optics
 from spt_explain.simulation import COLUMNS, simulate_files
 
-RECORDING = Recording.of(length="10-30", noise="0.1-0.5", missing="0-0.2", immobile=0.1)
+RECORDING = Recording(length="10-30", noise="0.1-0.5", missing="0-0.2", immobile=0.1)
 
 
 def _write(folder: Path, output: str = "t.csv", **settings: object) -> simulation.Result:
@@ -69,7 +69,7 @@ def test_parquet_and_json_hold_the_same_table_and_classify_says_what_to_do(tmp_p
 
 
 def test_the_movie_is_tracked_back_to_the_table(tmp_path: Path) -> None:
-    recording = Recording.of(length="20-40", noise=0.2)
+    recording = Recording(length="20-40", noise=0.2)
     result = _write(
         tmp_path, recording=recording, movie=str(tmp_path / "m.tif"), optics=Optics(photons=3000)
     )
@@ -93,7 +93,7 @@ def test_the_sidecar_holds_what_is_needed_to_run_it_again(tmp_path: Path) -> Non
     again = simulate_files(
         settings["kind"],
         tracks=held["tracks"],
-        recording=Recording.of(
+        recording=Recording(
             **{k: v for k, v in settings.items() if k in RECORDING.describe() and k != "alpha"}
         ),
         optics=Optics(**{k: v for k, v in settings["movie"].items() if k != "file"}),
@@ -110,7 +110,7 @@ def test_the_sidecar_holds_what_is_needed_to_run_it_again(tmp_path: Path) -> Non
 
 
 def test_every_column_is_explained(tmp_path: Path) -> None:
-    _write(tmp_path, recording=Recording.of(length=10, missing=0.2, fill_missing=True))
+    _write(tmp_path, recording=Recording(length=10, missing=0.2, fill_missing=True))
     header = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     assert set(header) == {name for key in COLUMNS for name in key.split(", ")}
 
@@ -127,7 +127,7 @@ def test_every_column_is_explained(tmp_path: Path) -> None:
         ({"output": "old.csv"}, "old.csv exists"),
         ({"output": "new.csv", "movie": "old.tif"}, "old.tif exists"),
         ({"output": "other.csv"}, "other.json exists"),
-        ({"output": "t.csv", "recording": Recording.of(length=1_000_000), "movie": "m.tif",
+        ({"output": "t.csv", "recording": Recording(length=1_000_000), "movie": "m.tif",
           "tracks": 1}, "px a side|GB"),
     ],
 )  # fmt: skip
@@ -168,7 +168,7 @@ def test_the_table_goes_to_standard_output_or_to_the_present_folder(
 
 
 def test_units_that_a_movie_cannot_tell_are_said(tmp_path: Path) -> None:
-    recording = Recording.of(length=5, pixel_size_um=1.0, frame_interval_s=1.0)
+    recording = Recording(length=5, pixel_size_um=1.0, frame_interval_s=1.0)
     result = _write(tmp_path, recording=recording, movie=str(tmp_path / "m.tif"))
     assert "pixel_size_um=1 and frame_interval_s=1" in result.notes[0]
     assert not _write(tmp_path, "u.csv", recording=recording).notes

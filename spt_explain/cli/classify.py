@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.cli.options import (
+    GroupedCommand,
     judging_of,
     judging_options,
     network_options,
@@ -36,7 +37,7 @@ _OTHER_STATUS = (
 )  # fmt: skip
 
 
-@click.command("classify")
+@click.command("classify", cls=GroupedCommand)
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT…")
 @reading_options
 @quality_options

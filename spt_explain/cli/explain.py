@@ -11,12 +11,13 @@ import click
 
 from spt_explain.cli.options import (
     REMEMBERED,
-    choice_option,
+    GroupedCommand,
     figure_format_option,
     judging_of,
     judging_options,
     network_options,
     number_option,
+    options_from,
     policy_of,
     quality_options,
     reading_of,
@@ -24,6 +25,7 @@ from spt_explain.cli.options import (
     saying_options,
 )
 from spt_explain.errors import SptError, printable
+from spt_explain.explain.options import ExplainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,65 +35,11 @@ if TYPE_CHECKING:
     from spt_explain.explain.reasons import Explainer
 
 EXAMPLE = "quickstart.csv"
-_HOW = ("method", "layer", "class_name", "against", "of", "draws", "share", "erase", "seed")
 
 
-@click.command("explain")
+@click.command("explain", cls=GroupedCommand)
 @click.argument("inputs", nargs=-1, metavar="[INPUT…]")
-@choice_option(
-    "--method",
-    ["auto", "input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"],
-    default="auto",
-    help="auto: the finest that passes the check at the track's length (input-x-gradient, a "
-    "score for each frame). gradcam: at the speed of classify, a score for every 32 frames.",
-)
-@choice_option(
-    "--layer",
-    ["block1", "block2", "block3", "block4"],
-    default="block4",
-    help="Of gradcam and layercam: a score for every 4, 8, 16 or 32 frames.",
-)
-@click.option(
-    "--class",
-    "class_name",
-    metavar="CLASS",
-    help="Class to explain. Default: each track's most probable one.",
-)
-@click.option(
-    "--against",
-    metavar="CLASS",
-    help="Class of the contrast (column score_contrast). Default: the most probable other one.",
-)
-@choice_option(
-    "--of",
-    ["log-odds", "probability", "logit"],
-    default="log-odds",
-    help="What a score is of: the class's log-odds, its probability (the paper's Eq. 1; the same "
-    "ranking within a track), or its logit (the authors' code).",
-)
-@number_option(
-    "--draws",
-    int,
-    default=20,
-    metavar="N",
-    help="Most random erasures that each explanation is checked against, fewer where the case is "
-    "clear; 0 for no check, which is twice as fast.",
-)
-@number_option(
-    "--share",
-    float,
-    default=0.2,
-    metavar="SHARE",
-    help="Share of a track's frames that the check erases.",
-)
-@choice_option(
-    "--erase",
-    ["cut", "rest", "line"],
-    default="cut",
-    help="How the check erases frames: cut them out and join the rest, let the particle rest, or "
-    "draw a straight line.",
-)
-@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Of the check.")
+@options_from(ExplainOptions)
 @click.option(
     "--particle",
     "only",
@@ -188,16 +136,12 @@ def command(
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.cli.explained import Printer, print_summary
     from spt_explain.cli.many import summary
-    from spt_explain.explain.reasons import How
     from spt_explain.explanation import Pictures, explain_files
 
     _check(context, plot=plot, movie=movie, method=options["method"])
     if picks < 1:
         raise SptError(f"--picks is {picks}; expected at least 1.")
-    if options["seed"] < 0:
-        raise SptError(f"--seed is {options['seed']}; expected 0 or more.")
-    asked = {name: options[name] for name in _HOW if options[name] is not None}
-    how = How(**asked)
+    how = ExplainOptions.taken_from(options)
     console = make_console(quiet=quiet)
     inputs, output, options = _inputs(context, console, inputs, output, options)
 

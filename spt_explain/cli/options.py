@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import click
 
-from spt_explain.diffusion import DEFAULT_EXPOSURE
-from spt_explain.errors import SptError
-from spt_explain.resandi import DEFAULT_THRESHOLD
+from spt_explain.cli.spelling import CommandLineSpelling
+from spt_explain.core.config import choices_of, described, extra_of, kinds_of
+from spt_explain.errors import SptError, option, use_spelling
+from spt_explain.resandi.options import JudgingOptions, NetworkOptions
 from spt_explain.tracks.policy import QualityPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from spt_explain.core.config import Options
 
     F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +27,7 @@ REMEMBERED = (
     "weights", "threshold", "exposure", "alone",
 )  # fmt: skip
 """Options of `classify` that `explain` without an input takes over."""
+SPELLING = CommandLineSpelling()
 ROLES = ("particle", "frame", "x", "y", "z", "t")
 
 
@@ -31,8 +35,8 @@ def stacked(*options: Callable[[Any], Any]) -> Callable[[F], F]:
     """Return what adds several options, in this order."""
 
     def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
+        for add in reversed(options):
+            function = add(function)
         return function
 
     return decorate
@@ -54,6 +58,72 @@ def number_option(
     return click.option(
         name, type=kind, default=default, show_default=True, metavar=metavar, help=help
     )
+
+
+class GroupedOption(click.Option):
+    """An option that the help shows under a heading."""
+
+    def __init__(self, *names: Any, heading: str = "", **settings: Any) -> None:
+        super().__init__(*names, **settings)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows its options in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options that belong to an operation under its heading, the others last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(parameter, "heading", ""), []).append(record)
+        rest = groups.pop("", [])
+        for heading, records in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+        if rest:
+            with formatter.section("Options" if not groups else "Other options"):
+                formatter.write_dl(rest)
+
+
+def options_from(model: type[Options], *names: str, **defaults: Any) -> Callable[[F], F]:
+    """Return what adds the options of an operation.
+
+    Parameters
+    ----------
+    model : type
+        Holds their types, defaults and meanings.
+    *names : str
+        Those wanted, in this order; all by default.
+    **defaults
+        Other defaults than the model's.
+    """
+    return stacked(*(_option_from(model, name, defaults) for name in names or model.model_fields))
+
+
+def _option_from(
+    model: type[Options], name: str, defaults: Mapping[str, Any]
+) -> Callable[[Any], Any]:
+    field = model.model_fields[name]
+    default = defaults.get(name, field.get_default())
+    kind: Any = kinds_of(field)[0]
+    settings: dict[str, Any] = {"type": kind, "metavar": extra_of(field, "metavar") or None}
+    if choices := choices_of(field):
+        settings = {"type": click.Choice(choices)}
+    elif kind is bool:
+        settings = {"is_flag": True}
+    elif get_origin(kind) is tuple:
+        settings |= {"type": get_args(kind)[0], "multiple": True}
+    elif kind not in (int, float, str):  # it makes itself of what is written
+        settings["type"], default = str, None if default is None else str(default)
+    shown = default not in (None, "", ()) and kind is not bool
+    with use_spelling(SPELLING):
+        flag, meaning = option(name), described(field)
+    return click.option(
+        flag, name, cls=GroupedOption, heading=model.heading, default=default,
+        show_default=shown, help=meaning, **settings,
+    )  # fmt: skip
 
 
 def unit_options(function: F) -> F:
@@ -130,127 +200,33 @@ def label_option(function: F) -> F:
 
 def quality_options(function: F) -> F:
     """Add the policy for gaps, branches and short tracks."""
-    return stacked(
-        number_option(
-            "--min-length",
-            int,
-            default=QualityPolicy.min_length,
-            metavar="POINTS",
-            help="Shortest track, in points, that is classified.",
-        ),
-        choice_option(
-            "--gaps",
-            ["fill", "split", "keep", "drop"],
-            default=QualityPolicy.gaps,
-            help="fill: fill gaps up to --max-gap by straight lines, split at longer ones; split: "
-            "split at every gap; keep: ignore gaps; drop: leave tracks with gaps out.",
-        ),
-        number_option(
-            "--max-gap",
-            int,
-            default=QualityPolicy.max_gap,
-            metavar="FRAMES",
-            help="Longest gap, in missing frames, that --gaps fill fills.",
-        ),
-        choice_option(
-            "--branches",
-            ["skip", "split"],
-            default=QualityPolicy.branches,
-            help="Tracks that split or merge: leave them out (listed), or cut them at the branch "
-            "points where the file holds the links (TrackMate's full XML).",
-        ),
-    )(function)
+    return options_from(QualityPolicy, "min_length", "gaps", "max_gap", "branches")(function)
 
 
 def policy_of(options: Mapping[str, Any]) -> QualityPolicy:
     """Return what `quality_options` gave."""
-    names = ("min_length", "gaps", "max_gap", "branches", "every")
-    return QualityPolicy(**_some(options, [name for name in names if name in options]))
+    return QualityPolicy.taken_from(options)
 
 
 def network_options(function: F) -> F:
     """Add which weights, run by what, where."""
-    return stacked(
-        click.option(
-            "--weights",
-            metavar="NAME",
-            help="Weights to use; spt-explain weights list lists them. Default: the best shipped.",
-        ),
-        choice_option(
-            "--backend",
-            ["auto", "onnx", "torch"],
-            default="auto",
-            help="What runs the network: torch, ONNX Runtime, or whichever is faster: torch on an "
-            "NVIDIA GPU, ONNX Runtime on the CPU.",
-        ),
-        choice_option(
-            "--device",
-            ["auto", "cuda", "mps", "cpu"],
-            default="auto",
-            help="Where it runs; auto takes the GPU if it can be used.",
-        ),
-        choice_option(
-            "--precision",
-            ["auto", "float16", "tf32", "float32"],
-            default="auto",
-            help="Of multiplications on a GPU; auto is float16, float32 the reference. Sums, and "
-            "all on the CPU, are in float32.",
-        ),
-        click.option(
-            "--batch-size",
-            type=int,
-            metavar="N",
-            help="Windows of 1024 frames at a time, shorter ones in proportion. Default: 64 on the "
-            "CPU; on a GPU 2048 (torch) or 1024.",
-        ),
-        click.option("--jobs", type=int, metavar="N", help="CPU threads. Default: all cores."),
-    )(function)
+    return options_from(NetworkOptions)(function)
 
 
 def network_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `network_options` gave."""
-    return _some(options, ("weights", "backend", "device", "precision", "batch_size", "jobs"))
+    return dict(NetworkOptions.taken_from(options))
 
 
 def judging_options(function: F) -> F:
     """Add how each track of a file is judged."""
-    return stacked(
-        number_option(
-            "--threshold",
-            float,
-            default=DEFAULT_THRESHOLD,
-            metavar="P",
-            help="A track whose best class is less probable than this is 'undetermined'.",
-        ),
-        number_option(
-            "--exposure",
-            float,
-            default=DEFAULT_EXPOSURE,
-            metavar="SHARE",
-            help="Share of the frame that the shutter is open, 0 to 1 (exposure time / frame "
-            "interval): motion blur, which sigma_loc_um is corrected for. D_um2_s does not depend "
-            "on it.",
-        ),
-        click.option(
-            "--alone",
-            is_flag=True,
-            help="Judge each track without what the file's other tracks show of noise and motion "
-            "blur.",
-        ),
-        click.option(
-            "--every",
-            type=int,
-            metavar="N",
-            help="Judge tracks by every N-th frame, averaged over the ways to begin; each then "
-            "needs N times --min-length points. Default: every frame, but for movies that were "
-            "compressed as video, as they show.",
-        ),
-    )(function)
+    return stacked(options_from(JudgingOptions), options_from(QualityPolicy, "every"))(function)
 
 
 def judging_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `network_options` and `judging_options` gave, as a classifier takes it."""
-    return {**network_of(options), **_some(options, ("threshold", "alone"))}
+    judging = JudgingOptions.taken_from(options)
+    return {**network_of(options), "threshold": judging.threshold, "alone": judging.alone}
 
 
 def rememberable(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -302,9 +278,10 @@ def refuse_unused(
     """Refuse options that were given and would do nothing, with or without ``--data``."""
     for name in simulated if with_data else of_files:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            option = "--" + name.replace("_", "-")
             what = "simulated tracks, and --data was given" if with_data else "--data"
-            raise SptError(f"{option} is for {what}. Leave one of the two out.", code="conflict")
+            raise SptError(
+                f"{option(name)} is for {what}. Leave one of the two out.", code="conflict"
+            )
 
 
 def output_options(function: F) -> F:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spt_explain.cli.options import GroupedCommand, options_from, saying_options
 from spt_explain.diffusion.recording import Recording
 from spt_explain.movies.render import Optics
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from spt_explain.simulation import Result
 
 
-class _ByKind(click.Command):
+class _ByKind(GroupedCommand):
     """The command for tracks, which leaves kinds of movies to theirs."""
 
     def make_context(
@@ -72,142 +73,14 @@ def _hint_at_movies(context: click.Context) -> None:
 @click.option(
     "--tracks", type=int, default=200, show_default=True, metavar="N", help="Number of tracks."
 )
-@click.option(
-    "--length",
-    default=str(Recording.length),
-    show_default=True,
-    metavar="A-B",
-    help="Points of a track, first frame to last; drawn uniformly.",
-)
-@click.option(
-    "--alpha",
-    metavar="A-B",
-    help="Anomalous exponent; drawn uniformly. Default: the class's range, 0.1-0.9 for Sub, "
-    "1.1-1.9 for Sup; always 1 for BM.",
-)
-@click.option(
-    "--noise",
-    default=str(Recording.noise),
-    show_default=True,
-    metavar="A-B",
-    help="Localisation noise, 1/SNR: standard deviation of a position along x, in units of that "
-    "of one frame's displacement along one axis, √(2 D Δt).",
-)
-@click.option(
-    "--anisotropy",
-    default=str(Recording.anisotropy),
-    show_default=True,
-    metavar="A-B",
-    help="Noise along y over noise along x.",
-)
-@click.option(
-    "--exposure",
-    default=str(Recording.exposure),
-    show_default=True,
-    metavar="A-B",
-    help="Motion blur: share of the frame, 0 to 1, over which a position is averaged.",
-)
-@click.option(
-    "--missing",
-    default=str(Recording.missing),
-    show_default=True,
-    metavar="A-B",
-    help="Share of frames missed, never the first or last of a track; the table lacks their rows.",
-)
-@click.option(
-    "--fill-missing",
-    is_flag=True,
-    help="Fill missed frames by straight lines, and mark them in a column 'filled'. Default: "
-    "leave them out.",
-)
-@click.option(
-    "--immobile",
-    type=float,
-    default=Recording.immobile,
-    show_default=True,
-    metavar="SHARE",
-    help="Share of particles, 0 to 1, that are noise around a fixed point (class 'immobile'); "
-    "needs --noise.",
-)
-@click.option(
-    "--diffusion-coefficient-um2-s",
-    default=str(Recording.diffusion_coefficient_um2_s),
-    show_default=True,
-    metavar="A-B",
-    help="D in µm²/s; drawn uniformly in its logarithm. The mean squared displacement from one "
-    "frame to the next is 4 D Δt for every class: its expectation, averaged over the track, before "
-    "blur and noise; for ATTM, CTRW and LW given the track's diffusivities, jumps or speed.",
-)
-@click.option(
-    "--pixel-size-um",
-    type=float,
-    default=Recording.pixel_size_um,
-    show_default=True,
-    metavar="UM",
-    help="Size of a pixel in µm.",
-)
-@click.option(
-    "--frame-interval-s",
-    type=float,
-    default=Recording.frame_interval_s,
-    show_default=True,
-    metavar="S",
-    help="Time between frames Δt in seconds.",
-)
+@options_from(Recording)
 @click.option(
     "--movie",
     metavar="FILE.tif",
     help="Also render a 16-bit ImageJ TIFF stack: a spot where the table has a position, all "
     "tracks from frame 0 side by side, at most 4 GB. Default: no movie.",
 )
-@click.option(
-    "--spot-sigma-px",
-    type=float,
-    default=Optics.spot_sigma_px,
-    show_default=True,
-    metavar="PX",
-    help="Movie: Gaussian radius of a spot in pixels.",
-)
-@click.option(
-    "--photons",
-    type=float,
-    default=Optics.photons,
-    show_default=True,
-    metavar="N",
-    help="Movie: photons of a particle in each frame; Poisson-distributed.",
-)
-@click.option(
-    "--background",
-    type=float,
-    default=Optics.background,
-    show_default=True,
-    metavar="N",
-    help="Movie: photons of the background in each pixel and frame; Poisson-distributed.",
-)
-@click.option(
-    "--read-noise",
-    type=float,
-    default=Optics.read_noise,
-    show_default=True,
-    metavar="N",
-    help="Movie: standard deviation of the camera's noise, in photons.",
-)
-@click.option(
-    "--gain",
-    type=float,
-    default=Optics.gain,
-    show_default=True,
-    metavar="G",
-    help="Movie: grey values per photon.",
-)
-@click.option(
-    "--offset",
-    type=float,
-    default=Optics.offset,
-    show_default=True,
-    metavar="GREY",
-    help="Movie: grey value without light.",
-)
+@options_from(Optics)
 @click.option(
     "--seed",
     type=int,
@@ -227,33 +100,11 @@ def _hint_at_movies(context: click.Context) -> None:
     type=click.Choice(["csv", "parquet", "json"]),
     help="Table format; classify reads CSV. Default: what -o ends in, else csv.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output."
-)
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
+@saying_options("outputs that exist")
 def command(
     kind: str,
     tracks: int,
-    length: str,
-    alpha: str | None,
-    noise: str,
-    anisotropy: str,
-    exposure: str,
-    missing: str,
-    fill_missing: bool,
-    immobile: float,
-    diffusion_coefficient_um2_s: str,
-    pixel_size_um: float,
-    frame_interval_s: float,
     movie: str | None,
-    spot_sigma_px: float,
-    photons: float,
-    background: float,
-    read_noise: float,
-    gain: float,
-    offset: float,
     seed: int | None,
     output: str | None,
     fmt: str | None,
@@ -261,6 +112,7 @@ def command(
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
+    **options: Any,
 ) -> int:
     """Simulate tracks as a lab would record them, or movies, each labelled with its truth.
 
@@ -285,20 +137,7 @@ def command(
         raise SptError(
             "--json and -o - both want standard output; give one of the two.", code="conflict"
         )
-    recording = Recording.of(
-        length=length,
-        alpha=alpha,
-        noise=noise,
-        anisotropy=anisotropy,
-        exposure=exposure,
-        missing=missing,
-        immobile=immobile,
-        diffusion_coefficient_um2_s=diffusion_coefficient_um2_s,
-        pixel_size_um=pixel_size_um,
-        frame_interval_s=frame_interval_s,
-        fill_missing=fill_missing,
-    )
-    optics = Optics(spot_sigma_px, photons, background, read_noise, gain, offset)
+    recording, optics = Recording.taken_from(options), Optics.taken_from(options)
     console = make_console(quiet=quiet)
     with make_progress(console) as bar:
         task = bar.add_task("simulating", total=None, count="")

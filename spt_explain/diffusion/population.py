@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spt_explain.diffusion.classes import CLASS_NAMES, CLASSES
 from spt_explain.diffusion.field import Field, arrange
@@ -74,21 +74,24 @@ class Simulated:
     seed: int
 
 
+_DEFAULT = Recording()
+
+
 def simulate(
     kind: str = "all",
     *,
     tracks: int = 200,
-    length: Range = Recording.length,
+    length: Range = _DEFAULT.length,
     alpha: Range | None = None,
-    noise: Range = Recording.noise,
-    exposure: Range = Recording.exposure,
-    missing: Range = Recording.missing,
-    anisotropy: Range = Recording.anisotropy,
-    immobile: float = Recording.immobile,
-    diffusion_coefficient_um2_s: Range = Recording.diffusion_coefficient_um2_s,
-    pixel_size_um: float = Recording.pixel_size_um,
-    frame_interval_s: float = Recording.frame_interval_s,
-    fill_missing: bool = Recording.fill_missing,
+    noise: Range = _DEFAULT.noise,
+    exposure: Range = _DEFAULT.exposure,
+    missing: Range = _DEFAULT.missing,
+    anisotropy: Range = _DEFAULT.anisotropy,
+    immobile: float = _DEFAULT.immobile,
+    diffusion_coefficient_um2_s: Range = _DEFAULT.diffusion_coefficient_um2_s,
+    pixel_size_um: float = _DEFAULT.pixel_size_um,
+    frame_interval_s: float = _DEFAULT.frame_interval_s,
+    fill_missing: bool = _DEFAULT.fill_missing,
     seed: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tracks:
@@ -137,19 +140,20 @@ def simulate(
     SptError
         If an option can't be used; the message says what was expected.
     """
-    recording = Recording.of(
-        length=length,
-        alpha=alpha,
-        noise=noise,
-        anisotropy=anisotropy,
-        exposure=exposure,
-        missing=missing,
-        immobile=immobile,
-        diffusion_coefficient_um2_s=diffusion_coefficient_um2_s,
-        pixel_size_um=pixel_size_um,
-        frame_interval_s=frame_interval_s,
-        fill_missing=fill_missing,
-    )
+    asked: dict[str, Any] = {
+        "length": length,
+        "alpha": alpha,
+        "noise": noise,
+        "anisotropy": anisotropy,
+        "exposure": exposure,
+        "missing": missing,
+        "immobile": immobile,
+        "diffusion_coefficient_um2_s": diffusion_coefficient_um2_s,
+        "pixel_size_um": pixel_size_um,
+        "frame_interval_s": frame_interval_s,
+        "fill_missing": fill_missing,
+    }
+    recording = Recording(**asked)
     return simulate_recording(kind, tracks, recording, seed=seed, progress=progress).tracks
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self, TypeAlias
 
+from pydantic import PlainValidator, ValidationInfo, model_validator
+
+from spt_explain.core.config import Options, setting
 from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
@@ -78,12 +80,17 @@ class Span(NamedTuple):
         return f"{self.low:g}" if self.low == self.high else f"{self.low:g}-{self.high:g}"
 
 
-_LENGTH, _NONE, _ALIKE, _DIFFUSION = Span(20, 200), Span(0, 0), Span(1, 1), Span(0.1, 0.1)
+def _span(value: Range, info: ValidationInfo) -> Span:
+    return Span.of(value, option(info.field_name or ""))
 
 
-@dataclass(frozen=True)
-class Recording:
+_Span = Annotated[Span, PlainValidator(_span)]
+
+
+class Recording(Options):
     """What a lab's recording of the particles looks like; ranges are drawn for each track.
+
+    A range is given as a number, a pair or ``"A-B"``.
 
     Attributes
     ----------
@@ -100,6 +107,8 @@ class Recording:
         Share of the frame over which a position is averaged (motion blur), 0 to 1.
     missing : Span
         Probability that a frame is missed, below 1; the first and last point are always there.
+    fill_missing : bool
+        Whether missed frames are filled by straight lines, rather than left out of the table.
     immobile : float
         Share of the particles that don't move: noise around a fixed point, 0 to 1.
     diffusion_coefficient_um2_s : Span
@@ -111,23 +120,74 @@ class Recording:
         Size of a pixel in µm.
     frame_interval_s : float
         Time between frames Δt in s.
-    fill_missing : bool
-        Whether missed frames are filled by straight lines, rather than left out of the table.
+
+    Raises
+    ------
+    SptError
+        If a value can't be used; the message says what was expected.
     """
 
-    length: Span = _LENGTH
-    alpha: Span | None = None
-    noise: Span = _NONE
-    anisotropy: Span = _ALIKE
-    exposure: Span = _NONE
-    missing: Span = _NONE
-    immobile: float = 0.0
-    diffusion_coefficient_um2_s: Span = _DIFFUSION
-    pixel_size_um: float = 0.1
-    frame_interval_s: float = 0.02
-    fill_missing: bool = False
+    heading: ClassVar[str] = "Recording"
 
-    def __post_init__(self) -> None:
+    length: _Span = setting(
+        Span(20, 200),
+        "Points of a track, first frame to last; drawn uniformly.",
+        metavar="A-B",
+    )
+    alpha: _Span | None = setting(
+        None,
+        "Anomalous exponent; drawn uniformly. Default: the class's range, 0.1-0.9 for Sub, 1.1-1.9 "
+        "for Sup; always 1 for BM.",
+        metavar="A-B",
+    )
+    noise: _Span = setting(
+        Span(0, 0),
+        "Localisation noise, 1/SNR: standard deviation of a position along x, in units of that of "
+        "one frame's displacement along one axis, √(2 D Δt).",
+        metavar="A-B",
+    )
+    anisotropy: _Span = setting(Span(1, 1), "Noise along y over noise along x.", metavar="A-B")
+    exposure: _Span = setting(
+        Span(0, 0),
+        "Motion blur: share of the frame, 0 to 1, over which a position is averaged.",
+        metavar="A-B",
+    )
+    missing: _Span = setting(
+        Span(0, 0),
+        "Share of frames missed, never the first or last of a track; the table lacks their rows.",
+        metavar="A-B",
+    )
+    immobile: float = setting(
+        0.0,
+        "Share of particles, 0 to 1, that are noise around a fixed point (class 'immobile'); needs "
+        "{noise}.",
+        metavar="SHARE",
+        ge=0,
+        le=1,
+    )
+    diffusion_coefficient_um2_s: _Span = setting(
+        Span(0.1, 0.1),
+        "D in µm²/s; drawn uniformly in its logarithm. The mean squared displacement from one "
+        "frame to the next is 4 D Δt for every class: its expectation, averaged over the track, "
+        "before blur and noise; for ATTM, CTRW and LW given the track's diffusivities, jumps or "
+        "speed.",
+        metavar="A-B",
+    )
+    pixel_size_um: float = setting(
+        0.1, "Size of a pixel in µm.", unit="µm", metavar="UM", ge=1e-3, le=100
+    )
+    frame_interval_s: float = setting(
+        0.02, "Time between frames Δt in seconds.", unit="s", metavar="S", ge=1e-6, le=1e6
+    )
+
+    fill_missing: bool = setting(
+        False,
+        "Fill missed frames by straight lines, and mark them in a column 'filled'. Default: leave "
+        "them out.",
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
         low, high = self.length
         if low != int(low) or high != int(high) or low < 2 or high > MAX_POINTS:
             raise SptError(
@@ -145,12 +205,6 @@ class Recording:
             span = getattr(self, name)
             if not least <= span.low <= span.high <= most:
                 raise SptError(f"{option(name)} is {span}: expected {meaning}.", option=name)
-        if not 0 <= self.immobile <= 1:
-            raise SptError(
-                f"{option('immobile')} is {self.immobile:g}: expected a share of the particles, 0 "
-                "to 1.",
-                option="immobile",
-            )
         if self.immobile and not self.noise.high:
             raise SptError(
                 f"{option('immobile')} was given without noise: an immobile particle is noise "
@@ -158,36 +212,7 @@ class Recording:
                 code="conflict",
                 option="immobile",
             )
-        for name, value, least, most, unit in (
-            ("pixel_size_um", self.pixel_size_um, 1e-3, 100.0, "µm"),
-            ("frame_interval_s", self.frame_interval_s, 1e-6, 1e6, "s"),
-        ):
-            if not least <= value <= most:
-                raise SptError(
-                    f"{option(name)} is {value:g}: expected {least:g} to {most:g} {unit}."
-                )
-
-    @classmethod
-    def of(cls, **settings: Any) -> Recording:
-        """Make settings of what a user gives: ranges as numbers, pairs or ``"A-B"``.
-
-        Parameters
-        ----------
-        **settings
-            The attributes by their names.
-
-        Raises
-        ------
-        SptError
-            If a value can't be used; the message says what was expected.
-        """
-        plain = ("immobile", "pixel_size_um", "frame_interval_s", "fill_missing")
-        spans = {
-            name: Span.of(value, option(name))
-            for name, value in settings.items()
-            if name not in plain and value is not None
-        }
-        return cls(**(settings | spans))
+        return self
 
     @property
     def step_um(self) -> float:
@@ -196,7 +221,7 @@ class Recording:
 
     def describe(self) -> dict[str, float | str | bool]:
         """Return the settings as plain values, ranges as ``"A-B"``."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = dict(self)
         values["alpha"] = self.alpha or "the range of each class"
         return {
             name: (value.low if value.low == value.high else str(value))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.explain.options import DRAWS, SEED, SHARE, Erasure
 from spt_explain.explain.sequential import Plan
 from spt_explain.threads import in_order
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from spt_explain.resandi.classifier import Classifier
     from spt_explain.resandi.recording import Recording
 
-Erasure = Literal["cut", "rest", "line"]
-SHARE = 0.2
-DRAWS = 20
-SEED = 1
 PASSED, FAILED, UNCHECKED = "passed", "no better than random", "not checked"
 _POINTS_AT_ONCE = 4_000_000
 

@@ -6,11 +6,12 @@ the input one for each; their scores need the network's gradients (torch), or ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.explain.options import Method
 from spt_explain.explain.scores import Maps, log_weights
 from spt_explain.resandi.graph import BLOCKS
 
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from spt_explain.explain.scores import ScoreOf
+    from spt_explain.explain.options import ScoreOf
     from spt_explain.resandi.architecture import Architecture
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
     from spt_explain.resandi.network import ResAnDi
     from spt_explain.resandi.recording import Recording
 
-Method = Literal["input-x-gradient", "gradcam", "layercam", "integrated-gradients", "occlusion"]
 METHODS: tuple[Method, ...] = get_args(Method)
 LAYER_METHODS: tuple[Method, ...] = ("gradcam", "layercam")
 STRIDES = dict(zip(BLOCKS, (4, 8, 16, 32), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from spt_explain.diffusion import DEFAULT_EXPOSURE
 from spt_explain.errors import SptError, option
 from spt_explain.explain import erasure
-from spt_explain.explain.how import LAST, How
-from spt_explain.explain.methods import LAYER_METHODS, STRIDES, Method, maps, resolution
+from spt_explain.explain.methods import LAYER_METHODS, STRIDES, maps, resolution
+from spt_explain.explain.options import LAST, ExplainOptions, Method
 from spt_explain.explain.scores import FrameScores, grad_cam_maps, to_frames
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import NODES
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spt_explain.tracks.quality import QualityPolicy, Segments
     from spt_explain.tracks.table import Tracks
 
-__all__ = ["AUTO", "Explainer", "How", "Reasons"]
+__all__ = ["AUTO", "ExplainOptions", "Explainer", "Reasons"]
 
 KEYS = ["file", "particle", "segment"]
 FEWEST_NODES = 3
@@ -92,7 +92,7 @@ class Explainer:
 
     Parameters
     ----------
-    how : How, optional
+    how : ExplainOptions, optional
         Method, class, check.
     statistics : bool
         Whether windows with the paper's statistics, and correlations, are wanted.
@@ -109,13 +109,13 @@ class Explainer:
 
     def __init__(
         self,
-        how: How | None = None,
+        how: ExplainOptions | None = None,
         *,
         statistics: bool = True,
         timeline: bool = True,
         **options: Any,
     ) -> None:
-        self.how = how or How()
+        self.how = how or ExplainOptions()
         self.statistics = statistics
         self.timeline = timeline
         # only the last stage's Grad-CAM needs them: for others they would fill the memory
@@ -350,7 +350,7 @@ class Explainer:
             classes=tuple(self.classes),
             unit="µm" if calibration.length_unit == "um" else "pixel",
             frame_interval_s=calibration.frame_interval_s,
-            settings=asdict(self.how),
+            settings=self.how.model_dump(),
             verdicts=examined.verdicts,
         )
 

@@ -8,7 +8,7 @@ and 2) without a backward pass. Nothing here runs the network.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spt_explain.explain.options import ScoreOf
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
     from spt_explain.resandi.recording import Recording
 
-ScoreOf = Literal["log-odds", "probability", "logit"]
-"""What a score is of. "probability": the explained class's, as in the paper's Eq. 1. "log-odds":
-the same divided by p (1 − p), so that scores of a track of probability 0.9999 have the size of
-others' and add up; the ranking within a track is the same. "logit": as in the authors' code, which
-does not ask what speaks for the other classes."""
 STRIDE = 32
 """Frames of the input for each node of the last stage."""
 _FRAMES_AT_ONCE = 1 << 17

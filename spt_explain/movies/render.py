@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
+from pydantic import model_validator
+
+from spt_explain.core.config import Options, setting
 from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
@@ -27,8 +29,7 @@ _LARGEST = 65_535
 _REACH = 5.0  # radii of a spot beyond which it holds less than 1e-6 of its light
 
 
-@dataclass(frozen=True)
-class Optics:
+class Optics(Options):
     """Microscope and camera.
 
     Attributes
@@ -47,24 +48,59 @@ class Optics:
         Grey value without light.
     """
 
-    spot_sigma_px: float = 1.3
-    photons: float = 500.0
-    background: float = 10.0
-    read_noise: float = 1.5
-    gain: float = 2.0
-    offset: float = 100.0
+    heading: ClassVar[str] = "Movie"
 
-    def __post_init__(self) -> None:
-        for name, value, least, most, meaning in (
-            (option("spot_sigma_px"), self.spot_sigma_px, 0.3, 50.0, "pixels"),
-            (option("photons"), self.photons, 1.0, 1e8, "photons of a spot"),
-            (option("background"), self.background, 0.0, 1e5, "photons of a pixel"),
-            (option("read_noise"), self.read_noise, 0.0, 1e4, "photons"),
-            (option("gain"), self.gain, 1e-3, 1e4, "grey values per photon"),
-            (option("offset"), self.offset, 0.0, 6e4, "grey values"),
-        ):
-            if not least <= value <= most:
-                raise SptError(f"{name} is {value:g}: expected {least:g} to {most:g} {meaning}.")
+    spot_sigma_px: float = setting(
+        1.3,
+        "Movie: Gaussian radius of a spot in pixels.",
+        unit="pixels",
+        metavar="PX",
+        ge=0.3,
+        le=50,
+    )
+    photons: float = setting(
+        500.0,
+        "Movie: photons of a particle in each frame; Poisson-distributed.",
+        unit="photons",
+        metavar="N",
+        ge=1,
+        le=1e8,
+    )
+    background: float = setting(
+        10.0,
+        "Movie: photons of the background in each pixel and frame; Poisson-distributed.",
+        unit="photons",
+        metavar="N",
+        ge=0,
+        le=1e5,
+    )
+    read_noise: float = setting(
+        1.5,
+        "Movie: standard deviation of the camera's noise, in photons.",
+        unit="photons",
+        metavar="N",
+        ge=0,
+        le=1e4,
+    )
+    gain: float = setting(
+        2.0,
+        "Movie: grey values per photon.",
+        unit="grey values per photon",
+        metavar="G",
+        ge=1e-3,
+        le=1e4,
+    )
+    offset: float = setting(
+        100.0,
+        "Movie: grey value without light.",
+        unit="grey values",
+        metavar="GREY",
+        ge=0,
+        le=6e4,
+    )
+
+    @model_validator(mode="after")
+    def _fits_16_bits(self) -> Self:
         if self.peak_grey > _LARGEST:
             raise SptError(
                 f"the middle of a spot would have a grey value of {self.peak_grey:,.0f}: a 16-bit "
@@ -72,6 +108,7 @@ class Optics:
                 f"{option('gain')} or {option('offset')}.",
                 option="photons",
             )
+        return self
 
     @property
     def peak_grey(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,7 @@ def provenance(
         "device": run.device,
         "data": run.data,
         **run.settings,
-        "policy": asdict(policy) if policy is not None else None,
+        "policy": policy.model_dump() if policy is not None else None,
         "reading": reading,
         "notes": list(run.notes),
         "seconds": run.seconds,

@@ -82,7 +82,7 @@ def study_provenance(
     """Return everything that is needed to make a study again."""
     said = {
         **asdict(record),
-        "policy": asdict(policy) if policy is not None else None,
+        "policy": policy.model_dump() if policy is not None else None,
         "reading": reading,
     }
     return made_by(said, version=version, command=command)

@@ -153,7 +153,7 @@ def prepare(
     check_exposure(exposure)
     policy = policy or QualityPolicy()
     every = frames_apart(tracks, policy)
-    needed = replace(policy, min_length=every * policy.min_length)
+    needed = policy.changed(min_length=every * policy.min_length)
 
     def work(chunk: Tracks) -> _Prepared:
         segments = apply_to_chunk(chunk, needed)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.explain.scores import Maps, ScoreOf
+    from spt_explain.explain.options import ScoreOf
+    from spt_explain.explain.scores import Maps
     from spt_explain.studies.scoring import Explained, Seen
 
 Pairing = Literal["window", "node"]

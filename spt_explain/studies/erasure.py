@@ -14,6 +14,7 @@ import numpy as np
 
 from spt_explain.errors import SptError, option
 from spt_explain.explain import erasure as erasing
+from spt_explain.explain.options import DRAWS, SHARE
 from spt_explain.readers.wording import some
 from spt_explain.studies.erasure_tables import ALL, RANDOM, Tally, tables
 from spt_explain.studies.protocols import (
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.explain.scores import FrameScores, ScoreOf
+    from spt_explain.explain.options import ScoreOf
+    from spt_explain.explain.scores import FrameScores
     from spt_explain.studies.scoring import Explained, Seen
 
     Bools = NDArray[np.bool_]
@@ -154,8 +156,8 @@ def erasure(
     explained: Explained | None = None,
     of: ScoreOf | None = None,
     value: ErasedValue = "corner",
-    draws: int = erasing.DRAWS,
-    share: float = erasing.SHARE,
+    draws: int = DRAWS,
+    share: float = SHARE,
     watcher: Watcher | None = None,
     **network: Any,
 ) -> ErasureStudy:

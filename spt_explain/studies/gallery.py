@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.explain.scores import ScoreOf
+    from spt_explain.explain.options import ScoreOf
     from spt_explain.studies.scoring import Explained
     from spt_explain.training.labelled import LabelledTracks
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spt_explain.explain.methods import Method
-    from spt_explain.explain.scores import FrameScores, ScoreOf
+    from spt_explain.explain.options import Method, ScoreOf
+    from spt_explain.explain.scores import FrameScores
     from spt_explain.resandi.classifier import WindowOutputs
     from spt_explain.resandi.judging import Prediction
     from spt_explain.resandi.recording import Recording

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from spt_explain.explain.methods import Method
+    from spt_explain.explain.options import Layer, Method
     from spt_explain.tracks import QualityPolicy, Tracks
     from spt_explain.xddpm.tracks.model import TrackRelevanceModel
 
@@ -64,7 +64,7 @@ def explain_track_relevance(
     output: str | Path | None = None,
     *,
     method: Method | Literal["none"] = "gradcam",
-    layer: str = "block4",
+    layer: Layer = "block4",
     weights: str | None = None,
     policy: QualityPolicy | None = None,
     reading: Mapping[str, Any] | None = None,
@@ -183,7 +183,7 @@ def explain_track_relevance(
             "method": method,
             "layer": layer,
             "weights": weights,
-            "policy": asdict(policy),
+            "policy": policy.model_dump(),
             "draws": draws,
             "share": share,
             "seed": seed,

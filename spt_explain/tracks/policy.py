@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import ClassVar, Literal
 
-from spt_explain.errors import SptError, option
+from spt_explain.core.config import Options, setting
 
 GapRule = Literal["fill", "split", "keep", "drop"]
 BranchRule = Literal["skip", "split"]
 
 
-@dataclass(frozen=True)
-class QualityPolicy:
-    """The stated policy; `dataclasses.asdict` gives it for a sidecar file.
+class QualityPolicy(Options):
+    """The stated policy; `model_dump` gives it for a sidecar file.
 
     Attributes
     ----------
@@ -50,49 +48,48 @@ class QualityPolicy:
         If a value is outside what is listed above.
     """
 
-    min_length: int = 10
-    gaps: GapRule = "fill"
-    max_gap: int = 2
-    branches: BranchRule = "skip"
-    flag_immobile: bool = True
-    immobile_miss: float = 0.04
-    immobile_guard: float = 1.0
-    immobile_min_points: int = 8
-    every: int | None = None
+    heading: ClassVar[str] = "Gaps, branches and short tracks"
 
-    def __post_init__(self) -> None:
-        _whole("min_length", self.min_length, least=2, what="points")
-        _whole("max_gap", self.max_gap, least=0, what="missing frames", most=1_000_000)
-        _whole("immobile_min_points", self.immobile_min_points, least=3, what="points")
-        if self.every is not None:
-            _whole("every", self.every, least=1, what="frames", most=1_000)
-        _one_of("gaps", self.gaps, get_args(GapRule))
-        _one_of("branches", self.branches, get_args(BranchRule))
-        if not isinstance(self.flag_immobile, bool):
-            raise SptError(f"flag_immobile {self.flag_immobile!r}: expected true or false.")
-        if not (_is_number(self.immobile_miss) and 0 < self.immobile_miss < 0.5):
-            raise SptError(
-                f"immobile_miss {self.immobile_miss!r}: expected a number between 0 and 0.5."
-            )
-        if not (_is_number(self.immobile_guard) and 0 <= self.immobile_guard < float("inf")):
-            raise SptError(
-                f"immobile_guard {self.immobile_guard!r}: expected a number, 0 or larger."
-            )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _whole(name: str, value: Any, *, least: int, what: str, most: int | None = None) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or (most is not None and value > most):
-        allowed = f"{least} or more" if most is None else f"{least} to {most:,}"
-        raise SptError(
-            f"{option(name, value)}: expected a whole number of {what}, {allowed}.", option=name
-        )
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise SptError(f"{option(name, value)}: expected one of {', '.join(choices)}.", option=name)
+    min_length: int = setting(
+        10, "Shortest track, in points, that is classified.", unit="points", ge=2
+    )
+    gaps: GapRule = setting(
+        "fill",
+        "fill: fill gaps up to {max_gap} by straight lines, split at longer ones; split: split at "
+        "every gap; keep: ignore gaps; drop: leave tracks with gaps out.",
+    )
+    max_gap: int = setting(
+        2,
+        "Longest gap, in missing frames, that {gaps:fill} fills.",
+        unit="missing frames",
+        ge=0,
+        le=1_000_000,
+    )
+    branches: BranchRule = setting(
+        "skip",
+        "Tracks that split or merge: leave them out (listed), or cut them at the branch points "
+        "where the file holds the links (TrackMate's full XML).",
+    )
+    flag_immobile: bool = setting(
+        True, "Flag tracks that look like localisation noise around a fixed point."
+    )
+    immobile_miss: float = setting(
+        0.04, "Share of noise-only tracks that the flag misses when they are long.", gt=0, lt=0.5
+    )
+    immobile_guard: float = setting(
+        1.0,
+        "Factor on the limit that keeps short Brownian tracks from being flagged; 0: no limit.",
+        ge=0,
+    )
+    immobile_min_points: int = setting(
+        8, "Fewest observed points of a track that may be flagged.", unit="points", ge=3
+    )
+    every: int | None = setting(
+        None,
+        "Judge tracks by every N-th frame, averaged over the ways to begin; each then needs N "
+        "times {min_length} points. Default: every frame, but for movies that were compressed as "
+        "video, as they show.",
+        unit="frames",
+        ge=1,
+        le=1_000,
+    )

@@ -378,14 +378,14 @@ def test_the_help_states_every_default():
 def test_defaults_are_those_of_the_function():
     import spt_explain as spt
     from spt_explain.cli.explain import command
-    from spt_explain.explain.reasons import How
+    from spt_explain.explain.options import ExplainOptions
 
     given = command.make_context("explain", []).params
     parameters = signature(spt.explain).parameters
     for name, parameter in parameters.items():
         if name in given:
             assert given[name] == parameter.default or not given[name], name
-    asked = {name: value for name, value in vars(How()).items() if name in given}
+    asked = {name: value for name, value in vars(ExplainOptions()).items() if name in given}
     assert len(asked) == 9
     for name, value in asked.items():
         assert (given[name] or "") == value, name

@@ -182,7 +182,7 @@ def test_seeds_that_cannot_be_are_refused(seed: int) -> None:
 
 
 def test_tracks_are_calibrated_sorted_and_apart() -> None:
-    recording = Recording.of(length="5-30", pixel_size_um=0.2, noise=1, **UNITS)
+    recording = Recording(length="5-30", pixel_size_um=0.2, noise=1, **UNITS)
     made = simulate_recording("all", 50, recording, seed=1)
     tracks = made.tracks
     assert tracks.n_tracks == 50
@@ -208,6 +208,6 @@ def test_tracks_are_calibrated_sorted_and_apart() -> None:
 
 
 def test_a_class_may_get_no_track_and_one_track_is_enough() -> None:
-    made = simulate_recording("all", 1, Recording.of(length=2), seed=0)
+    made = simulate_recording("all", 1, Recording(length=2), seed=0)
     assert made.counts == {"SubATTM": 1}
     assert len(made.tracks.table) == 2

@@ -1,6 +1,5 @@
 """Ranges as people write them, and what is refused."""
 
-import dataclasses
 from contextlib import suppress
 
 import numpy as np
@@ -72,26 +71,26 @@ def test_what_is_no_range_is_refused(value: object) -> None:
         ({"missing": "1"}, "missing= is 1: expected a share"),
         ({"anisotropy": "0"}, "anisotropy= is 0"),
         ({"noise": "0-1e5"}, "noise="),
-        ({"immobile": -0.1, "noise": 1}, "immobile= is -0.1"),
-        ({"immobile": float("nan"), "noise": 1}, "immobile= is nan"),
+        ({"immobile": -0.1, "noise": 1}, "immobile=-0.1: expected a number, 0 to 1"),
+        ({"immobile": float("nan"), "noise": 1}, "immobile=nan"),
         ({"immobile": 0.5}, "immobile= was given without noise"),
         ({"diffusion_coefficient_um2_s": "0"}, "diffusion_coefficient_um2_s= is 0"),
-        ({"pixel_size_um": 0.0}, "pixel_size_um= is 0"),
-        ({"pixel_size_um": float("nan")}, "pixel_size_um= is nan"),
-        ({"frame_interval_s": -1.0}, "frame_interval_s= is -1"),
+        ({"pixel_size_um": 0.0}, "pixel_size_um=0"),
+        ({"pixel_size_um": float("nan")}, "pixel_size_um=nan"),
+        ({"frame_interval_s": -1.0}, "frame_interval_s=-1"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_meant_are_refused(settings: dict, said: str) -> None:
     with pytest.raises(SptError) as refused:
-        Recording.of(**settings)
+        Recording(**settings)
     assert said in str(refused.value)
 
 
 def test_settings_are_described_so_that_they_can_be_given_again() -> None:
-    recording = Recording.of(length="10-30", noise=0.5, alpha="0.2-0.4", missing=(0, 0.1))
-    assert Recording.of(**recording.describe()) == recording
+    recording = Recording(length="10-30", noise=0.5, alpha="0.2-0.4", missing=(0, 0.1))
+    assert Recording(**recording.describe()) == recording
     assert Recording().describe()["alpha"] == "the range of each class"
-    assert set(recording.describe()) == {f.name for f in dataclasses.fields(Recording)}
+    assert set(recording.describe()) == set(Recording.model_fields)
 
 
 @pytest.mark.parametrize(

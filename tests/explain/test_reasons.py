@@ -4,7 +4,8 @@ import pytest
 
 from spt_explain.errors import SptError
 from spt_explain.explain.erasure import UNCHECKED
-from spt_explain.explain.reasons import Explainer, How
+from spt_explain.explain.options import ExplainOptions
+from spt_explain.explain.reasons import Explainer
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.tracks import Calibration, QualityPolicy, Source, Tracks
 
@@ -37,7 +38,7 @@ def explain(install):
 
 def test_every_track_and_frame_has_its_row(explain):
     tracks = tracks_of([120, 5, 40, 96, 12], gap_in=[2])
-    found, explainer = explain(tracks, How(method="gradcam", draws=2))
+    found, explainer = explain(tracks, ExplainOptions(method="gradcam", draws=2))
     assert found.tracks["particle"].tolist() == [0, 2, 3, 4]
     assert found.verdicts.table["particle"].nunique() == 5
     sizes = found.frames.groupby("particle").size()
@@ -57,7 +58,7 @@ def test_every_track_and_frame_has_its_row(explain):
 
 
 def test_too_coarse_maps_say_so_and_have_no_overlay(explain):
-    found, _ = explain(tracks_of([120, 30, 64]), How(method="gradcam", draws=0))
+    found, _ = explain(tracks_of([120, 30, 64]), ExplainOptions(method="gradcam", draws=0))
     by = found.tracks.set_index("particle")
     assert by["nodes"].tolist() == [4, 1, 2]
     assert by["resolution_frames"].tolist() == [32, 32, 32]
@@ -65,18 +66,20 @@ def test_too_coarse_maps_say_so_and_have_no_overlay(explain):
     assert "1 node of block4 (32 frames each) covers this track" in by.loc[1, "remark"]
     assert "2 nodes" in by.loc[2, "remark"]
     assert (by["check"] == UNCHECKED).all()
-    finer, _ = explain(tracks_of([120, 30, 64]), How(draws=0))
+    finer, _ = explain(tracks_of([120, 30, 64]), ExplainOptions(draws=0))
     assert (finer.tracks["resolution_frames"] == 1).all()
     assert not finer.tracks["remark"].str.contains("coarse").any()
 
 
 def test_one_class_for_all_and_another_against_it(explain):
     tracks = tracks_of([100, 80])
-    how = How(method="gradcam", class_name="SubFBM", against="BM", draws=0)
+    how = ExplainOptions(method="gradcam", class_name="SubFBM", against="BM", draws=0)
     found, _ = explain(tracks, how)
     assert (found.tracks["explained"] == "SubFBM").all()
     assert (found.tracks["against"] == "BM").all()
-    other, _ = explain(tracks, How(method="gradcam", class_name="BM", against="SubFBM", draws=0))
+    other, _ = explain(
+        tracks, ExplainOptions(method="gradcam", class_name="BM", against="SubFBM", draws=0)
+    )
     np.testing.assert_allclose(
         found.frames["score_contrast"], -other.frames["score_contrast"], atol=1e-9
     )
@@ -84,8 +87,8 @@ def test_one_class_for_all_and_another_against_it(explain):
 
 def test_only_some_particles_are_explained_as_if_all_were(explain):
     tracks = tracks_of([100, 80, 60, 30])
-    every, _ = explain(tracks, How(method="gradcam", draws=0))
-    some, _ = explain(tracks, How(method="gradcam", draws=0), only=[2, 0])
+    every, _ = explain(tracks, ExplainOptions(method="gradcam", draws=0))
+    some, _ = explain(tracks, ExplainOptions(method="gradcam", draws=0), only=[2, 0])
     assert some.tracks["particle"].tolist() == [0, 2]
     wanted = every.frames[every.frames["particle"].isin([0, 2])].reset_index(drop=True)
     pd.testing.assert_frame_equal(some.frames, wanted, atol=1e-5)
@@ -105,7 +108,7 @@ def test_particles_that_cannot_be_explained_are_named(explain):
 )
 def test_the_same_again_is_the_same(explain, method):
     tracks = tracks_of([70, 50])
-    how = How(method=method, layer="block2", draws=2)
+    how = ExplainOptions(method=method, layer="block2", draws=2)
     one, _ = explain(tracks, how)
     two, _ = explain(tracks, how)
     pd.testing.assert_frame_equal(one.tracks, two.tracks)
@@ -124,7 +127,7 @@ def test_a_flat_map_is_said(explain, monkeypatch):
         return FrameScores(score, score, score, np.zeros(n, int), np.full(len(lengths), 9))
 
     monkeypatch.setattr(reasons, "_joined", flat)
-    found, _ = explain(tracks_of([100, 80]), How(draws=0))
+    found, _ = explain(tracks_of([100, 80]), ExplainOptions(draws=0))
     assert "negative everywhere" in found.tracks["remark"][0]
     assert "same score" in found.tracks["remark"][1]
     assert not found.tracks["overlay"].any()
@@ -133,17 +136,17 @@ def test_a_flat_map_is_said(explain, monkeypatch):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"method": "magic"}, "no method is called 'magic'"),
-        ({"method": "gradcam", "layer": "block7"}, "no layer"),
+        ({"method": "magic"}, "method='magic': expected one of"),
+        ({"method": "gradcam", "layer": "block7"}, "layer='block7': expected one of"),
         ({"draws": -1}, "draws="),
-        ({"draws": 2.5}, r"draws= is 2\.5; expected 0"),
+        ({"draws": 2.5}, r"draws=2\.5: expected a whole number, 0 or more"),
         ({"draws": "20"}, "draws="),
-        ({"share": 1.0}, r"share= is 1\.0; .*above 0 and below 1"),
+        ({"share": 1.0}, r"share=1\.0: .*above 0 and below 1"),
         ({"share": float("nan")}, "above 0 and below 1"),
         ({"share": "a fifth"}, "above 0 and below 1"),
-        ({"of": "odds"}, "of= is 'odds'; expected one of log-odds, probability or logit"),
-        ({"erase": None}, "erase= is None; expected one of cut, rest or line"),
-        ({"seed": -1}, "seed= is -1; expected 0 or more"),
+        ({"of": "odds"}, "of='odds': expected one of log-odds, probability, logit"),
+        ({"erase": None}, "erase=None: expected one of cut, rest, line"),
+        ({"seed": -1}, "seed=-1: expected a whole number, 0 or more"),
         ({"seed": 1.5}, "seed="),
         ({"layer": "block2"}, "method 'auto'.*'gradcam' or 'layercam'"),
         ({"class_name": "Sub"}, "no class 'Sub'"),
@@ -152,26 +155,26 @@ def test_a_flat_map_is_said(explain, monkeypatch):
 )
 def test_what_cannot_be_asked_is_refused(install, keys, said):
     with pytest.raises(SptError, match=said) as error:
-        Explainer(How(**keys), weights=install("masked"), **NETWORK)
+        Explainer(ExplainOptions(**keys), weights=install("masked"), **NETWORK)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(("draws", "chance"), [(1, 2), (18, 19)])
 def test_few_draws_are_noted(draws, chance):
-    (note,) = How(draws=draws).notes()
+    (note,) = ExplainOptions(draws=draws).notes()
     assert note.startswith(f"draws= is {draws}: ")
     assert f"1 in {chance} " in note
-    assert How(draws=0).notes() == How(draws=20).notes() == []
+    assert ExplainOptions(draws=0).notes() == ExplainOptions(draws=20).notes() == []
 
 
 def test_networks_without_conditions_or_alpha_explain_too(explain):
-    found, _ = explain(tracks_of([90, 40]), How(draws=1), network="plain")
+    found, _ = explain(tracks_of([90, 40]), ExplainOptions(draws=1), network="plain")
     assert len(found.frames) == 130
     assert "alpha" not in found.tracks
 
 
 def test_tracks_longer_than_a_window_are_explained_whole(explain):
-    found, _ = explain(tracks_of([300]), How(method="gradcam", draws=1))
+    found, _ = explain(tracks_of([300]), ExplainOptions(method="gradcam", draws=1))
     assert len(found.frames) == 300
     assert found.frames["node"].is_monotonic_increasing
     assert found.frames["score"].nunique() > 5
@@ -179,7 +182,9 @@ def test_tracks_longer_than_a_window_are_explained_whole(explain):
 
 def test_gaps_kept_or_split_follow_the_policy(explain):
     tracks = tracks_of([100], gap_in=[0])
-    found, _ = explain(tracks, How(method="gradcam", draws=0), policy=QualityPolicy(gaps="split"))
+    found, _ = explain(
+        tracks, ExplainOptions(method="gradcam", draws=0), policy=QualityPolicy(gaps="split")
+    )
     assert found.tracks["segment"].tolist() == [0, 1]
     assert len(found.frames) == 99
 
@@ -198,7 +203,10 @@ def test_of_every_third_frame_the_class_of_the_verdict_is_explained(explain):
 def test_the_network_sees_each_whole_track_once(install, monkeypatch, method, asked):
     """One pass serves the verdict, the maps of Grad-CAM, and the unerased side of the check."""
     explainer = Explainer(
-        How(method=method, draws=0), weights=install("masked"), device="cpu", timeline=False
+        ExplainOptions(method=method, draws=0),
+        weights=install("masked"),
+        device="cpu",
+        timeline=False,
     )
     tracks = tracks_of([70, 260, 50, 100, 130])
     runs = []
@@ -214,7 +222,7 @@ def test_the_network_sees_each_whole_track_once(install, monkeypatch, method, as
 
 
 def test_draws_stand_in_the_table(explain):
-    found, _ = explain(tracks_of([90, 60, 80]), How(draws=20))
+    found, _ = explain(tracks_of([90, 60, 80]), ExplainOptions(draws=20))
     assert found.tracks["draws"].between(1, 20).all()
-    found, _ = explain(tracks_of([90]), How(draws=0))
+    found, _ = explain(tracks_of([90]), ExplainOptions(draws=0))
     assert (found.tracks["draws"] == 0).all()

@@ -6,7 +6,8 @@ import pytest
 
 import spt_explain as spt
 from spt_explain.explain.correlation import correlations
-from spt_explain.explain.reasons import Explainer, How
+from spt_explain.explain.options import ExplainOptions
+from spt_explain.explain.reasons import Explainer
 from spt_explain.report.reason_files import draw_tracks, fractions, joined
 from spt_explain.tracks import Calibration, Source, Tracks
 
@@ -26,7 +27,7 @@ def tracks(name, n=4, length=120, seed=0, **calibration):
 
 @pytest.fixture(scope="module")
 def both():
-    explainer = Explainer(How(draws=0, share=0.4), weights="resandi-small", device="cpu")
+    explainer = Explainer(ExplainOptions(draws=0, share=0.4), weights="resandi-small", device="cpu")
     return [
         explainer.explain(tracks("a.csv")),
         explainer.explain(

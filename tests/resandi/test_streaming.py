@@ -1,4 +1,3 @@
-import dataclasses
 import threading
 import tracemalloc
 
@@ -116,7 +115,7 @@ def test_what_the_verdicts_were_made_from_is_kept(
 ):
     tracks = walks(70)
     every = policy.every or 1
-    needed = dataclasses.replace(policy, min_length=every * policy.min_length)
+    needed = policy.changed(min_length=every * policy.min_length)
     segments = thin(apply_policy(tracks, needed), every, 0)
     xy = segments.points[["x", "y"]].to_numpy()
     expected = classifier.run(xy, segments.offsets, seconds={})

@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 
 import numpy as np
@@ -427,7 +426,7 @@ def expected_rows(rows, policy):
 
 @given(anywhere, any_policy)
 def test_any_table_agrees_with_the_rules_in_plain_python(make_tracks, rows, policy):
-    policy = dataclasses.replace(policy, flag_immobile=False)
+    policy = policy.changed(flag_immobile=False)
     got = apply_policy(make_tracks(rows), policy)
     expected = list(expected_rows(rows, policy))
     seen = [

@@ -1,0 +1,158 @@
+"""The options of an operation: a strict model from which all else about them is derived.
+
+A field holds an option's type, default, range, unit and meaning. The command line makes its options
+and their help from it (`spt_explain.cli.options`), Python its keyword arguments.
+"""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spt_explain.errors import SptError, option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
+_UNIONS = (Union, UnionType)
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number"}
+_LIMITS = {
+    "ge": "{} or more",
+    "gt": "above {}",
+    "le": "at most {}",
+    "lt": "below {}",
+}
+
+
+def setting(
+    default: Any, description: str, *, unit: str = "", metavar: str = "", **limits: Any
+) -> Any:
+    """Return a field of `Options`.
+
+    Parameters
+    ----------
+    default : object
+    description : str
+        What the option means, in a sentence or two. Another option is named in it as ``{max_gap}``,
+        with a value as ``{gaps:fill}``.
+    unit : str
+        What a value counts or is measured in, for people: ``"points"``, ``"µm"``.
+    metavar : str
+        What stands for a value in the command line's help; by default the unit.
+    **limits
+        Of pydantic's `Field`: ``ge``, ``gt``, ``le``, ``lt``.
+    """
+    extra: dict[str, Any] = {"unit": unit, "metavar": metavar or unit.rsplit(" ", 1)[-1].upper()}
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+class Options(BaseModel):
+    """Options of an operation, checked when they are given.
+
+    Raises
+    ------
+    SptError
+        For an unknown name, or a value of another type or out of range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    heading: ClassVar[str] = ""
+    """What its options are called together, in the command line's help."""
+
+    def __init__(self, /, **values: Any) -> None:
+        plain = {name: _plain(value) for name, value in values.items()}
+        try:
+            super().__init__(**plain)
+        except ValidationError as error:
+            raise self._refusal(error.errors()[0]) from None
+
+    @classmethod
+    def taken_from(cls, values: Mapping[str, Any]) -> Self:
+        """Take from `values` what these options are; the others are left."""
+        return cls(**{name: values[name] for name in cls.model_fields if name in values})
+
+    def changed(self, **values: Any) -> Self:
+        """Return the same options with other values, checked."""
+        return type(self)(**(dict(self) | values))
+
+    @classmethod
+    def _refusal(cls, wrong: ErrorDetails) -> SptError:
+        """Return the error for a value that can't be: what was found, and what was expected."""
+        where = wrong["loc"]
+        name = str(where[0]) if where else ""
+        if wrong["type"] == "extra_forbidden":
+            known = ", ".join(cls.model_fields)
+            return SptError(f"there is no option {name}; expected some of {known}.", option=name)
+        value = wrong["input"]
+        found = f"{option(name)}None" if value is None else option(name, value)
+        return SptError(f"{found}: expected {expected(cls.model_fields[name])}.", option=name)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy as one of Python's; anything else as it is."""
+    return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
+
+
+def extra_of(field: FieldInfo, name: str) -> str:
+    """Return a field's ``unit`` or ``metavar``; empty without one."""
+    extra = field.json_schema_extra
+    return str(extra.get(name, "")) if isinstance(extra, dict) else ""
+
+
+def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
+    """Return the types that a field takes, but for None."""
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in _UNIONS else ()
+    return tuple(kind for kind in kinds or (field.annotation,) if kind is not type(None))
+
+
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """Return the words that a field takes; none if it takes others than words."""
+    kinds = [kind for kind in kinds_of(field) if get_origin(kind) is Literal]
+    return tuple(word for kind in kinds for word in get_args(kind))
+
+
+def expected(field: FieldInfo) -> str:
+    """Return in words what values a field takes: ``"a whole number of points, 2 or more"``."""
+    choices = choices_of(field)
+    if choices:
+        return f"one of {', '.join(choices)}"
+    kind = next((words for kind, words in _WORDS.items() if kind in kinds_of(field)), "text")
+    unit = extra_of(field, "unit")
+    limits = {key: getattr(m, key) for m in field.metadata for key in _LIMITS if hasattr(m, key)}
+    span = " and ".join(_LIMITS[key].format(_number(value)) for key, value in limits.items())
+    if {"ge", "le"} <= {*limits}:
+        span = f"{_number(limits['ge'])} to {_number(limits['le'])}"
+    if unit and int in kinds_of(field):
+        kind = f"{kind} of {unit}"
+    elif unit:
+        span = f"{span} ({unit})" if span else f"in {unit}"
+    return f"{kind}, {span}" if span else kind
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+class _OptionNames(dict[str, Any]):
+    """Names the options in a description, as whoever reads it writes them."""
+
+    def __missing__(self, name: str) -> _Named:
+        return _Named(name)
+
+
+class _Named:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __format__(self, value: str) -> str:
+        return option(self.name, value or None)
+
+
+def described(field: FieldInfo) -> str:
+    """Return what an option means; other options are named as the caller writes them."""
+    return (field.description or "").format_map(_OptionNames())
