@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 """What Adam and AdamW keep of a parameter."""
+_DAMAGES = (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError)
+"""Errors that a damaged checkpoint, or one of another network, leads to."""
 
 
 def save_checkpoint(
@@ -40,6 +42,21 @@ def save_checkpoint(
         save_file(tensors, part, metadata={"state": json.dumps(state)})
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """Return the state in a checkpoint, without its tensors.
+
+    Raises
+    ------
+    SptError
+        If the file is damaged or no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _state(file)
+    except _DAMAGES as error:
+        raise _damaged(path, error) from error
+
+
 def load_checkpoint(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
@@ -54,10 +71,8 @@ def load_checkpoint(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     try:
         with safe_open(path, framework="pt") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
+            state = _state(file)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if not isinstance(state, dict):
-            raise ValueError("it does not say how far the run has come")
         parts = {key.partition(".")[0] for key in tensors}
         if not parts <= {"network", "optimizer"}:
             raise ValueError("it holds something else as well")
@@ -65,17 +80,29 @@ def load_checkpoint(
         network.load_state_dict(
             {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
-        raise SptError(
-            f"the checkpoint {path} is damaged or belongs to another recipe ({first}). Start anew "
-            f"without {option('resume', True)}.",
-            code="unreadable",
-            option="resume",
-        ) from error
+    except _DAMAGES as error:
+        raise _damaged(path, error) from error
     saved = optimizer.state_dict()
     optimizer.load_state_dict({"state": moments, "param_groups": saved["param_groups"]})
     return state
+
+
+def _state(file: Any) -> dict[str, Any]:
+    """Return the state in the metadata of an open safetensors file."""
+    state = json.loads(file.metadata()["state"])
+    if not isinstance(state, dict):
+        raise ValueError("it does not say how far the fit has come")
+    return state
+
+
+def _damaged(path: Path, error: Exception) -> SptError:
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return SptError(
+        f"the checkpoint {path} is damaged or belongs to another recipe ({first}). Start anew "
+        f"without {option('resume', True)}.",
+        code="unreadable",
+        option="resume",
+    )
 
 
 def _moments(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import distributed
 
-from spt_explain.errors import SptError, option
 from spt_explain.resandi.network import BatchNorm, ResAnDi
 from spt_explain.training.augment import choose, score, transformed
 from spt_explain.training.batches import seeded
-from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
 from spt_explain.training.dataset import (
     Dataset,
     Trajectories,
@@ -23,7 +20,7 @@ from spt_explain.training.dataset import (
     simulated_dataset,
 )
 from spt_explain.training.fitting import FitProgress, FitState, Kept, batch_losses, fingerprint
-from spt_explain.training.interrupts import Interrupts
+from spt_explain.training.loop import Fit, Interval, run
 from spt_explain.training.processes import Processes
 from spt_explain.training.schedule import Schedule
 
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["FitProgress", "FitState", "dataset_batches", "fit"]
 
 _EVALUATED_AT_ONCE = 512
-_LOOK_EVERY = 16
-"""Steps between looks at the clock on a GPU, and between agreements of several processes."""
 _VALIDATED_SHARE = 0.3
 """With minutes: trajectories validated on, per trajectory trained on; each costs a third."""
 _FEWEST_VALIDATED = 512
@@ -105,79 +100,91 @@ def fit(
     SptError
         If the checkpoint is damaged or of another run, or the training diverges.
     """
-    run = _Fit(recipe, device, checkpoint, data, first)
-    run.report, run.report_every_s = report, report_every_s
-    run.save_every_s, run.stop_after_s = save_every_s, stop_after_s
-    with Interrupts() as interrupts:
-        run.interrupts = interrupts
-        run.go()
-    return run.result()
+    task = _EpochFit(recipe, device, data, first)
+    run(
+        task,
+        checkpoint=checkpoint,
+        stop_after_s=stop_after_s,
+        report=report,
+        report_every_s=report_every_s,
+        save_every_s=save_every_s,
+    )
+    return task.result()
 
 
-class _Fit:
-    """One run; `go` goes through its phases."""
+class _EpochFit(Fit):
+    """Training on a fixed data set; a stage of the loop is a phase."""
 
-    report: Callable[[FitProgress], None]
-    report_every_s: float
-    save_every_s: float
-    stop_after_s: float
-    interrupts: Interrupts
+    known_share = 0.05
+    evaluation_counts = True
+    device: str
+    state: FitState
+    ended: tuple[float, float, float] | None
+    """Means of the epoch that has just ended, until they are reported."""
 
     def __init__(
         self,
         recipe: Recipe,
         device: str,
-        checkpoint: Path | None,
         data: Dataset | None,
         first: dict[str, torch.Tensor] | None,
     ) -> None:
         if recipe.fixed is None:
             raise ValueError("the recipe has no fixed data set")
         self.recipe, self.fixed = recipe, recipe.fixed
-        self.device, self.checkpoint, self.first = device, checkpoint, first
+        self.device, self.first = device, first
         self.processes = Processes.of_environment()
         self.data = (data or simulated_dataset(recipe, device=device)).to(device)
         more = 0 if self.data.extra is None else len(self.data.extra)
         self.schedule = Schedule(recipe.fixed, len(self.data.training), more)
-        self.kept = Kept(recipe, len(self.data.training)).to(device)
+        self.networks: Kept = Kept(recipe, len(self.data.training)).to(device)
         self.cuda = device.startswith("cuda")
         if self.cuda:
             torch.backends.cudnn.benchmark = True
-            self.kept.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.state = FitState(data=fingerprint(recipe, self.data))
-        self.begin()
-        if checkpoint is not None and checkpoint.exists():
-            self.resume(checkpoint)
-        self.started = self.saved = self.ticked = time.monotonic()
+            self.networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.sums = torch.zeros(4, dtype=torch.float64, device=device)
-        self.mark()
+        self.state = FitState(fingerprint=fingerprint(recipe, self.data))
+        self.begin()
 
-    def go(self) -> None:
-        """Train until the run is over, or it is time to leave."""
-        while True:
-            trajectories = self.trajectories()
-            if not self.train(trajectories):
-                return
-            if self.state.best_epoch < 0:
-                raise SptError(
-                    "the training diverged: the validation loss was never a number. "
-                    "Lower learning_rate in [fixed].",
-                    exit_code=1,
-                    code="failed",
-                )
-            if self.state.phase + 1 == self.schedule.phases:
-                break
-            self.choose()
-            self.state.phase += 1
-            self.begin()
-            self.save()
-        self.state.finished = True
-        self.state.trained_on = trajectories
-        self.save()
+    @property
+    def budget_s(self) -> float:
+        """Seconds of the phase."""
+        return self.schedule.budget(self.state.phase)
+
+    @property
+    def share_done(self) -> float:
+        """Share of the phase's time, or of its most epochs, that is over."""
+        return max(self.state.stage_s / self.budget_s, self.state.epoch / self.fixed.epochs)
+
+    @property
+    def step_limits(self) -> tuple[float, float]:
+        """Least and most steps of the phase."""
+        return 0, self.fixed.epochs * self.steps
+
+    @property
+    def rate_name(self) -> str:
+        """The learning rate to lower if the training diverges."""
+        return "learning_rate in [fixed]"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the phase is over."""
+        return self.schedule.over(self.state)
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether an epoch ends here."""
+        state = self.state
+        ends = bool(state.total) and state.step >= state.total
+        return state.epoch_step > 0 and (state.epoch_step >= self.steps or ends)
+
+    def is_finite(self) -> bool:
+        """Whether the validation loss was ever a number: the best epoch's parameters are kept."""
+        return self.state.best_epoch >= 0
 
     def result(self) -> tuple[ResAnDi, FitState]:
         """Return the best epoch's network; the last one's if none has ended."""
-        found = self.kept.best if self.state.best_epoch >= 0 else self.kept.now
+        found = self.networks.best if self.state.best_epoch >= 0 else self.networks.now
         return found.eval(), self.state
 
     def begin(self) -> None:
@@ -186,41 +193,46 @@ class _Fit:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed + scoring)
             fresh = ResAnDi(self.recipe.architecture).state_dict()
-        self.kept.now.load_state_dict(fresh if self.first is None else self.first)
+        self.networks.now.load_state_dict(fresh if self.first is None else self.first)
         self.optimizer = torch.optim.Adam(
-            self.kept.now.parameters(), lr=self.fixed.learning_rate, fused=self.cuda
+            self.networks.now.parameters(), lr=self.fixed.learning_rate, fused=self.cuda
         )
-        self.processes.begin_alike(self.kept.now)
+        self.processes.begin_alike(self.networks.now)
         old = self.state
         self.state = FitState(
             phase=old.phase,
             samples=old.samples,
             elapsed_s=old.elapsed_s,
-            data=old.data,
+            fingerprint=old.fingerprint,
             history=old.history,
         )
 
-    def resume(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint."""
-        try:
-            values = load_checkpoint(checkpoint, self.kept, self.optimizer)
-            state = FitState(**values)
-        except (TypeError, ValueError) as error:
-            raise SptError(
-                f"the checkpoint {checkpoint} is damaged. Start anew without "
-                f"{option('resume', True)}.",
-                code="unreadable",
-                option="resume",
-            ) from error
-        if state.data != self.state.data:
-            raise SptError(
-                f"the checkpoint {checkpoint} was begun with another recipe or other data. Give "
-                f"the same ones, or start anew without {option('resume', True)}.",
-                code="conflict",
-                option="resume",
-            )
-        self.state = state
-        self.state.finished = False
+    def prepare(self) -> None:
+        """Choose the trajectories of the phase, and go on where its epoch was left."""
+        self.training = self.trajectories()
+        self.steps = -(-len(self.training) // self.fixed.batch_size)
+        if not self.fixed.minutes:
+            self.state.total = self.fixed.epochs * self.steps
+        self.sums.copy_(torch.tensor(self.state.sums, dtype=torch.float64))
+        self.mark()
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Draw the order of the epoch."""
+        state = self.state
+        generator = seeded("cpu", self.recipe.seed, "order", state.phase, state.epoch)
+        self.order = torch.randperm(len(self.training), generator=generator)
+        self.networks.now.train()
+
+    def finish_stage(self) -> None:
+        """Choose what the next phase adds, or finish."""
+        if self.state.phase + 1 == self.schedule.phases:
+            self.state.finished = True
+            self.state.trained_on = self.training
+            return
+        self.choose()
+        self.state.phase += 1
+        self.begin()
 
     def trajectories(self) -> Trajectories:
         """Return what this phase trains on."""
@@ -235,7 +247,7 @@ class _Fit:
             repeats = fixed.augment_repeats
             index = choose(training.label, fixed.augment_share, seed=seed, repeats=repeats)
         else:
-            index = torch.nonzero(self.kept.chosen.cpu())[:, 0]
+            index = torch.nonzero(self.networks.chosen.cpu())[:, 0]
         copies = transformed(
             training,
             index,
@@ -249,61 +261,40 @@ class _Fit:
     def choose(self) -> None:
         """Let the best network so far score the training set, and keep what it chooses."""
         training = self.data.training
-        scores = score(self.kept.best.eval(), training, of=self.fixed.score_of)
+        scores = score(self.networks.best.eval(), training, of=self.fixed.score_of)
         index = choose(
             training.label, self.fixed.augment_share, seed=self.recipe.seed, scores=scores
         )
         chosen = torch.zeros(len(training), dtype=torch.int32)
         chosen[index] = 1
-        self.kept.chosen.copy_(chosen)
+        self.networks.chosen.copy_(chosen)
 
-    def train(self, trajectories: Trajectories) -> bool:
-        """Train until the phase is over; return whether it is."""
-        state, size = self.state, self.fixed.batch_size
-        steps = -(-len(trajectories) // size)
-        if not self.fixed.minutes:
-            state.total = self.fixed.epochs * steps
-        while not self.schedule.over(state):
-            generator = seeded("cpu", self.recipe.seed, "order", state.phase, state.epoch)
-            order = torch.randperm(len(trajectories), generator=generator)
-            self.kept.now.train()
-            self.sums.copy_(torch.tensor(state.sums, dtype=torch.float64))
-            self.mark()
-            self.ticked = time.monotonic()
-            while state.epoch_step < steps and not (state.total and state.step >= state.total):
-                if self.leaving(always=False):
-                    return False
-                rate = self.schedule.learning_rate(self.state)
-                for group in self.optimizer.param_groups:
-                    group["lr"] = rate
-                self.step(trajectories, order[state.epoch_step * size :][:size])
-                self.look(steps)
-            if self.leaving() or not self.end_epoch(len(trajectories)):
-                return False
-        return True
-
-    def step(self, trajectories: Trajectories, index: torch.Tensor) -> None:
-        """Take one step on the trajectories `index`, this process's share of them."""
-        count = self.processes.count
-        self.state.step += 1
-        self.state.epoch_step += 1
+    def step(self) -> int:
+        """Take one step on the next trajectories, of which this process has a share."""
+        state, size, count = self.state, self.fixed.batch_size, self.processes.count
+        rate = self.schedule.learning_rate(state)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        index = self.order[state.epoch_step * size :][:size]
+        state.epoch_step += 1
         if len(index) < count:
-            return
+            return 0
         batch = shape_batch(
-            trajectories, index[self.processes.rank :: count], self.recipe.architecture
+            self.training, index[self.processes.rank :: count], self.recipe.architecture
         )
+        network = self.networks.now
         with self.autocast():
-            outputs = self.kept.now(*batch.groups)
+            outputs = network(*batch.groups)
         loss, sums = batch_losses(outputs.float(), batch, self.recipe)
         # gradients are averaged over processes whose shares may differ by one
         weight = len(batch.label) * count / len(index)
         (loss * weight).backward()  # type: ignore[no-untyped-call]
-        self.processes.average_gradients(self.kept.now)
+        self.processes.average_gradients(network)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.sums += sums * count
-        self.state.seen += len(index)
-        self.state.samples += len(index)
+        state.seen += len(index)
+        return len(index)
 
     def autocast(self) -> torch.autocast:
         """Return the precision of the forward pass, as a context."""
@@ -311,58 +302,14 @@ class _Fit:
             self.device.split(":")[0], dtype=torch.bfloat16, enabled=self.cuda and self.fixed.bf16
         )
 
-    def look(self, steps: int) -> None:
-        """Look at the clock: fix the steps, report, save; an epoch has so many `steps`."""
-        state, fixed = self.state, self.fixed
-        if state.step % _LOOK_EVERY and self.cuda:
-            return
-        self.tick()
-        if fixed.minutes and not state.total:
-            spent = self.processes.agree(state.phase_s)
-            if self.schedule.fix_steps(state, spent, steps):
-                self.saved = -math.inf
-        now = time.monotonic()
-        if now - self.reported[0] >= self.report_every_s:
-            self.report(self.progress(now))
-            self.mark()
-        if now - self.saved >= self.save_every_s:
-            self.save()
-
-    def tick(self) -> None:
-        """Count the time since the last look."""
-        if self.cuda:
-            torch.cuda.synchronize()
-        now = time.monotonic()
-        self.state.phase_s += now - self.ticked
-        self.state.elapsed_s += now - self.ticked
-        self.ticked = now
-
-    def leaving(self, *, always: bool = True) -> bool:
-        """Save and leave where that was asked for, by Ctrl-C or the time; all processes alike."""
-        several = self.processes.count > 1
-        if several and not always and self.state.step % _LOOK_EVERY:
-            return False
-        asked = float(self.interrupts.asked)
-        late = float(time.monotonic() - self.started >= self.stop_after_s)
-        if several:
-            both = torch.tensor([asked, late], device=self.device)
-            distributed.all_reduce(both, distributed.ReduceOp.MAX)
-            asked, late = both.tolist()
-        if asked or late:
-            self.save()
-        if asked:
-            raise KeyboardInterrupt
-        return bool(late)
-
-    def end_epoch(self, trained: int) -> bool:
-        """Validate, keep the parameters if they are the best; return False to leave instead."""
+    def evaluate(self, is_leaving: Callable[[], bool]) -> bool:
+        """Validate, and keep the parameters if they are the best."""
         state, fixed = self.state, self.fixed
         self.share_statistics()
-        found = self.validate(trained)
+        found = self.validate(is_leaving)
         if found is None:
             return False
         loss, accuracy = found
-        self.tick()
         seen, (loss_sum, hits, *_) = max(state.seen, 1), self.sums.tolist()
         state.history.append(
             {
@@ -378,18 +325,20 @@ class _Fit:
         if math.isfinite(loss) and (state.best_epoch < 0 or loss <= state.best_loss - fixed.delta):
             state.best_epoch, state.best_loss, state.best_accuracy = state.epoch, loss, accuracy
             state.stale = 0
-            self.kept.best.load_state_dict(self.kept.now.state_dict())
+            self.networks.best.load_state_dict(self.networks.now.state_dict())
         else:
             state.stale += 1
-        self.report(self.progress(time.monotonic()))
+        ended = self.means()
         state.epoch += 1
         state.epoch_step = state.seen = 0
         self.sums.zero_()
-        self.save()
+        self.mark()
+        self.ended = ended
+        self.begin_epoch()
         return True
 
     @torch.no_grad()
-    def validate(self, trained: int) -> tuple[float, float] | None:
+    def validate(self, is_leaving: Callable[[], bool]) -> tuple[float, float] | None:
         """Return mean loss and accuracy on the validation set; None to leave.
 
         With minutes, on no more of it than costs a tenth of the training.
@@ -399,13 +348,14 @@ class _Fit:
             len(validation), generator=seeded("cpu", self.recipe.seed, "validate")
         )
         if self.fixed.minutes:
+            trained = len(self.training)
             share = min(trained, self.state.total * self.fixed.batch_size or trained)
             order = order[: max(_FEWEST_VALIDATED, round(_VALIDATED_SHARE * share))]
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
-        network = self.kept.now.eval()
+        network = self.networks.now.eval()
         own = order[processes.rank :: processes.count]
         for index in torch.split(own, _EVALUATED_AT_ONCE):
-            if processes.count == 1 and self.leaving():
+            if processes.count == 1 and is_leaving():
                 return None
             batch = shape_batch(validation, index, self.recipe.architecture)
             with self.autocast():
@@ -420,51 +370,52 @@ class _Fit:
         """Average the running statistics over the processes."""
         if self.processes.count == 1:
             return
-        for module in self.kept.now.modules():
+        for module in self.networks.now.modules():
             if isinstance(module, BatchNorm):
                 for values in (module.running_mean, module.running_var):
                     distributed.all_reduce(values)
                     values /= self.processes.count
 
-    def save(self) -> None:
-        """Write a checkpoint, from one of the processes."""
-        self.saved = time.monotonic()
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state with the sums of the epoch so far."""
         self.state.sums = self.sums.tolist()
-        if self.checkpoint is not None and self.processes.rank == 0:
-            save_checkpoint(self.checkpoint, self.kept, self.optimizer, self.state.to_dict())
+        return super().state_dict()
 
     def mark(self) -> None:
-        """Remember where the next report begins."""
-        self.reported = (time.monotonic(), self.state.seen, self.sums.tolist())
+        """Begin the means of the next report."""
+        self.ended = None
+        self.reported = (self.state.seen, self.sums.tolist())
 
-    def progress(self, now: float) -> FitProgress:
-        """Return the means since the last report; of the epoch where nothing is new since."""
-        state, fixed = self.state, self.fixed
-        since, seen, before = self.reported
-        if state.seen == seen:
+    def means(self) -> tuple[float, float, float]:
+        """Return loss, accuracy and error of α since the last report; else of the epoch."""
+        seen, before = self.reported
+        if self.state.seen == seen:
             seen, before = 0, [0.0] * 4
-        n = max(state.seen - seen, 1)
+        n = max(self.state.seen - seen, 1)
         loss, hits, error, known = (a - b for a, b in zip(self.sums.tolist(), before, strict=True))
-        per_second = n / max(now - since, 1e-9)
-        if state.total:
-            left = (state.total - state.step) * fixed.batch_size / per_second
-        else:
-            left = self.schedule.budget(state.phase) - state.phase_s
+        return loss / n, hits / n, error / known if known else math.nan
+
+    def progress(self, interval: Interval) -> FitProgress:
+        """Return the means since the last report."""
+        state, fixed = self.state, self.fixed
+        # An evaluation ends the epoch, whose sums are gone.
+        loss, accuracy, alpha_error = self.ended or self.means()
+        self.mark()
         last: dict[str, Any] = state.history[-1] if state.history else {}
         if last.get("phase") != state.phase:
             last = {}
         return FitProgress(
             step=state.step,
             total=state.total,
-            loss=loss / n,
-            accuracy=hits / n,
-            alpha_error=error / known if known else math.nan,
-            per_second=per_second,
-            left_s=max(left, 0.0),
-            learning_rate=self.schedule.learning_rate(self.state),
+            loss=loss,
+            left_s=interval.left_s,
+            accuracy=accuracy,
+            alpha_error=alpha_error,
+            per_second=interval.steps * fixed.batch_size / interval.seconds,
+            learning_rate=self.schedule.learning_rate(state),
             phase=state.phase + 1,
             phases=self.schedule.phases,
-            epoch=state.epoch + 1,
+            epoch=max(state.epoch + (state.epoch_step > 0), 1),
             epochs=0 if fixed.minutes else fixed.epochs,
             validation_loss=last.get("validation_loss", math.nan),
             validation_accuracy=last.get("validation_accuracy", math.nan),

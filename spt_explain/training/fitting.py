@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from spt_explain.resandi.network import ResAnDi
-from spt_explain.training.loop import Progress, State, pinball
+from spt_explain.training.loop import State
+from spt_explain.training.simulating import TrainingProgress, pinball
 
 if TYPE_CHECKING:
     from spt_explain.training.batches import Batch
@@ -39,10 +40,6 @@ class FitState(State):
     seen, sums : int, list of float
         Trajectories of the epoch that goes on; sums over them of the loss, the hits, the absolute
         error of α, and the number whose α is known.
-    phase_s : float
-        Seconds spent in this phase.
-    data : str
-        What the run was begun with; another data set or recipe can't go on with it.
     history : list of dict
         For every epoch: phase, epoch, learning_rate, loss, accuracy, validation_loss,
         validation_accuracy.
@@ -59,19 +56,13 @@ class FitState(State):
     stale: int = 0
     seen: int = 0
     sums: list[float] = field(default_factory=lambda: [0.0] * 4)
-    phase_s: float = 0.0
-    data: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
-    trained_on: Trajectories | None = field(default=None, repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for a checkpoint."""
-        return {key: value for key, value in vars(self).items() if key != "trained_on"}
+    trained_on: Trajectories | None = field(default=None, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
-class FitProgress(Progress):
-    """What is reported while a run goes on; see `Progress`.
+class FitProgress(TrainingProgress):
+    """What is reported while a run goes on; see `TrainingProgress`.
 
     The total and the time left are those to the last epoch allowed; a run usually stops earlier.
 

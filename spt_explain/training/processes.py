@@ -79,6 +79,16 @@ class Processes:
         distributed.broadcast_object_list(values, src=0)
         return float(values[0])
 
+    def any(self, fact: bool) -> bool:
+        """Return whether a fact holds in any of the processes."""
+        if self.count == 1:
+            return fact
+        from torch import distributed
+
+        facts = [fact] * self.count
+        distributed.all_gather_object(facts, fact)
+        return any(facts)
+
 
 def pick_device(device: str) -> str:
     """Return the torch device that fits, simulations and relevance models run on.

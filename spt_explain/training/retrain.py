@@ -152,8 +152,8 @@ def run_plan(
     from spt_explain.resandi.store import install_weights
     from spt_explain.training.conditions import Conditions
     from spt_explain.training.export import recalibrate
-    from spt_explain.training.loop import train
     from spt_explain.training.processes import Processes
+    from spt_explain.training.simulating import train
 
     listener = listener or Listener()
     recipe, conditions = plan.recipe, plan.conditions or Conditions(plan.recipe.data)

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from spt_explain.training.fitting import FitState
     from spt_explain.training.recipe import FixedRecipe
 
-_RATE_SHARE = 0.05
-"""Share of a phase's minutes, or epochs, after which its steps are fixed by its speed."""
 _TRAINING_SHARE = 0.9
 """Share of the minutes for training; the rest is for validation."""
 
@@ -47,7 +45,7 @@ class Schedule:
         """Return the rate of the next step."""
         fixed = self.fixed
         if fixed.minutes:
-            spent = state.phase_s / self.budget(state.phase)
+            spent = state.stage_s / self.budget(state.phase)
             share = state.step / state.total if state.total else spent
             return fixed.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
         return fixed.learning_rate * 0.5 ** (state.epoch // fixed.halve_every)
@@ -60,22 +58,3 @@ class Schedule:
         whole = last + (self.phases - 1) * first
         part = first if phase + 1 < self.phases else last
         return minutes * 60 * _TRAINING_SHARE * part / whole
-
-    def fix_steps(self, state: FitState, spent_s: float, steps: int) -> bool:
-        """Set the steps of a phase by its speed so far; return whether it is known well enough.
-
-        Parameters
-        ----------
-        state : FitState
-            Of which ``total`` is set.
-        spent_s : float
-            Seconds of this phase so far.
-        steps : int
-            Of an epoch.
-        """
-        budget = self.budget(state.phase)
-        if max(spent_s / budget, state.epoch / self.fixed.epochs) < _RATE_SHARE:
-            return False
-        within = round(state.step * budget / spent_s)
-        state.total = max(state.step + 1, min(within, self.fixed.epochs * steps))
-        return True

@@ -18,7 +18,7 @@ TINY = Recipe(
 def tiny():
     """A recipe for clean trajectories of 50 to 64 points, the network and state it gives in a few
     seconds (about 40 % right, of eight), and what was reported."""
-    from spt_explain.training.loop import train
+    from spt_explain.training.simulating import train
 
     reports = []
     network, state = train(TINY, device="cpu", report=reports.append, report_every_s=0)

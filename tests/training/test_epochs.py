@@ -115,14 +115,12 @@ def test_it_stops_early_and_goes_back_to_the_best_epoch(data):
 
 def test_a_run_in_pieces_ends_with_the_same_bits(tmp_path, short, data, monkeypatch):
     network, whole = short
-    monkeypatch.setattr("spt_explain.training.epochs.time", Ticks())
+    monkeypatch.setattr("spt_explain.training.loop.time", Ticks())
     checkpoint = tmp_path / "c.safetensors"
     pieces, state = 0, None
     while state is None or not state.finished:
         # a few steps at a time
-        again, state = fit(
-            recipe(), device="cpu", data=data, checkpoint=checkpoint, stop_after_s=12
-        )
+        again, state = fit(recipe(), device="cpu", data=data, checkpoint=checkpoint, stop_after_s=4)
         pieces += 1
     assert pieces > 3
     assert same(network, again)
@@ -181,12 +179,12 @@ def test_gradcam_trains_scores_and_trains_again(tmp_path, data, monkeypatch):
     assert state.samples == 2 * 320 + 2 * 512
     assert {(report.phase, report.phases) for report in reports} == {(1, 2), (2, 2)}
     # in pieces, the same
-    monkeypatch.setattr("spt_explain.training.epochs.time", Ticks())
+    monkeypatch.setattr("spt_explain.training.loop.time", Ticks())
     again, state_again, pieces = None, None, 0
     checkpoint = tmp_path / "d.safetensors"
     while state_again is None or not state_again.finished:
         again, state_again = fit(
-            ours, device="cpu", data=data, checkpoint=checkpoint, stop_after_s=30
+            ours, device="cpu", data=data, checkpoint=checkpoint, stop_after_s=10
         )
         pieces += 1
     assert pieces > 3

@@ -1,429 +1,315 @@
-import math
-import signal
+"""The one loop, on a network of one parameter: budget, resume, Ctrl-C, divergence, checkpoints."""
 
-import numpy as np
+import signal
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pytest
 import torch
-from scipy import integrate, optimize
-from sklearn.metrics import mean_pinball_loss
+from torch import nn
 
 from spt_explain.errors import SptError
-from spt_explain.resandi.architecture import alpha_quantiles
 from spt_explain.training import loop
-from spt_explain.training.batches import batches
-from spt_explain.training.checkpoint import load_checkpoint
-from spt_explain.training.conditions import Conditions
-from spt_explain.training.loop import State, learning_rate, make_optimizer, pinball, train
-from spt_explain.training.recipe import Recipe
-
-STEPS = 9
-SHORT = Recipe(
-    name="short",
-    network={"width": 4, "window": 96, "lengths": [64, 96]},
-    data={"pool_steps": 3, "reuse": 2},
-    schedule={"steps": STEPS, "learning_rate": 5e-3},
-    batch={64: 8, 96: 8},
-)
-MINUTES = SHORT.model_copy(
-    update={"schedule": SHORT.schedule.model_copy(update={"steps": None, "minutes": 0.01})}
-)
-LEVELS = (0.05, 0.5, 0.95)
+from spt_explain.training.checkpoint import read_state, save_checkpoint
+from spt_explain.training.loop import Fit, Progress, State, run
 
 
-class KilledError(Exception):
-    """What stands for a power cut: nothing is done about it."""
+@dataclass
+class CountedState(State):
+    evaluations: int = 0
 
 
-def _report_at(step, action):
-    def report(progress):
-        if progress.step == step:
-            action()
+class Clock:
+    """A clock that only steps and evaluations move."""
 
-    return report
+    now = 0.0
 
-
-def _kill():
-    raise KilledError
+    def monotonic(self):
+        return self.now
 
 
-def _interrupt():
-    signal.raise_signal(signal.SIGINT)
+@pytest.fixture
+def clock(monkeypatch):
+    ticking = Clock()
+    monkeypatch.setattr(loop, "time", ticking)
+    return ticking
 
 
-def _same(a, b):
-    ours, theirs = a.state_dict(), b.state_dict()
-    assert ours.keys() == theirs.keys()
-    return all(torch.equal(value, theirs[name]) for name, value in ours.items())
+class Line(Fit):
+    """A fit of one number to another; each step takes a second."""
+
+    known_share = 0.1
+    rate_name = "learning_rate"
+    budget_s = 60.0
+    device = "cpu"
+
+    def __init__(self, clock, *, steps=0, rate=0.1, fingerprint="line", every=0, stages=1):
+        torch.manual_seed(0)
+        self.clock, self.steps, self.every, self.stages = clock, steps, every, stages
+        self.networks = nn.Linear(1, 1)
+        self.optimizer = torch.optim.AdamW(self.networks.parameters(), lr=rate)
+        self.state = CountedState(fingerprint=fingerprint)
+        self.evaluated_at = -1
+
+    def prepare(self):
+        self.state.total = self.steps or self.state.total
+
+    def step(self):
+        self.clock.now += 1
+        generator = torch.Generator().manual_seed(self.state.step)
+        x = torch.randn(4, 1, generator=generator)
+        loss = (self.networks(x) - 3 * x).square().mean()
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return 4
+
+    @property
+    def evaluation_due(self):
+        step = self.state.step
+        return bool(self.every) and step % self.every == 0 and step != self.evaluated_at
+
+    def evaluate(self, is_leaving):
+        self.clock.now += 5
+        if is_leaving():
+            return False
+        self.state.evaluations += 1
+        self.evaluated_at = self.state.step
+        return True
+
+    def finish_stage(self):
+        self.stages -= 1
+        self.state.finished = not self.stages
+        if self.stages:
+            self.state.step = self.state.total = 0
+            self.state.stage_s = 0.0
+
+    def progress(self, interval):
+        return Progress(self.state.step, self.state.total, 0.0, interval.left_s)
+
+    @property
+    def weight(self):
+        return self.networks.weight.item()
 
 
-@pytest.fixture(scope="module")
-def uninterrupted():
-    network, state = train(SHORT, device="cpu")
-    return network, state
+def test_the_budget_ends_it(clock):
+    fit, seen = Line(clock), []
+    assert run(fit, report=seen.append, report_every_s=0)
+    assert fit.state.finished
+    assert fit.state.step == fit.state.total == 60
+    assert fit.state.samples == 240
+    assert fit.state.elapsed_s == fit.state.stage_s == 60
+    assert seen[0].total == 0
+    assert [one.left_s for one in seen] == [float(left) for left in range(59, -1, -1)]
 
 
-# --- what a run is
-
-
-def test_without_alpha_there_is_no_error_of_alpha():
-    recipe = Recipe(
-        name="t",
-        network={"width": 2, "window": 64, "lengths": [64], "alpha": False, "padding": "start"},
-        data={"pool_steps": 1},
-        schedule={"steps": 2},
-        batch={64: 8},
-    )
-    reports = []
-    network, _ = train(recipe, device="cpu", report=reports.append, report_every_s=0)
-    assert math.isnan(reports[0].alpha_error)
-    assert network(torch.zeros(1, 4, 64)).shape == (1, 8)
-
-
-def test_the_same_seed_gives_the_same_network_and_another_seed_another(uninterrupted):
-    again, _ = train(SHORT, device="cpu")
-    assert _same(again, uninterrupted[0])
-    other, _ = train(SHORT.model_copy(update={"seed": 5}), device="cpu", stop_after_s=0)
-    first, _ = train(SHORT, device="cpu", stop_after_s=0)
-    assert not _same(other, first)
-
-
-def test_it_begins_with_given_parameters(uninterrupted):
-    network, _ = uninterrupted
-    once = SHORT.model_copy(update={"schedule": SHORT.schedule.model_copy(update={"steps": 1})})
-    first = {k: v.clone() for k, v in network.state_dict().items()}
-    found, _ = train(once, device="cpu", first=first)
-    for name, p in network.named_parameters():
-        # one step of the warm-up: a hundredth of the rate, and what AdamW lets decay meanwhile
-        moved = (found.state_dict()[name] - p).abs().max().item()
-        assert 0 < moved <= 0.011 * SHORT.schedule.learning_rate
-    assert not network.training
-
-
-# --- stopped and taken up again
-
-
-@pytest.mark.parametrize("kill_at", [2, 5, STEPS])
-def test_a_killed_run_ends_with_the_same_bits(tmp_path, uninterrupted, kill_at):
-    """Pools last 3 steps and are used twice: killed in the first use, the second, the next pool."""
+def test_resume_goes_on_with_the_remaining_budget(clock, tmp_path):
+    whole = Line(clock)
+    run(whole)
     path = tmp_path / "c.safetensors"
-    with pytest.raises(KilledError):
-        train(
-            SHORT, device="cpu", checkpoint=path, report=_report_at(kill_at, _kill),
-            report_every_s=0, save_every_s=0,
-        )  # fmt: skip
-    assert path.exists() == (kill_at > 2)  # what was saved last is a step behind
-    network, state = train(SHORT, device="cpu", checkpoint=path)
-    assert _same(network, uninterrupted[0])
-    assert (state.step, state.samples) == (STEPS, STEPS * 16)
-    assert state.finished
+    elapsed = []
+    for _ in range(3):
+        fit = Line(clock)
+        clock.now += 1000  # time between two runs does not count
+        elapsed.append((run(fit, checkpoint=path, stop_after_s=25), fit.state.elapsed_s))
+    assert elapsed == [(False, 25.0), (False, 50.0), (True, 60.0)]
+    assert fit.weight == whole.weight
 
 
-def test_a_run_in_many_pieces_ends_with_the_same_bits(tmp_path, uninterrupted):
+def test_a_slower_machine_takes_fewer_steps(clock):
+    class Slow(Line):
+        def step(self):
+            self.clock.now += 2
+            return super().step()
+
+    fit = Slow(clock)
+    run(fit)
+    assert fit.state.total == 20
+    assert fit.state.elapsed_s == 60
+
+
+def test_limits_of_steps_hold_whatever_the_speed(clock):
+    class Limited(Line):
+        step_limits = (100, 110)
+
+    fit = Limited(clock)
+    run(fit)
+    assert fit.state.total == 100
+    Limited.step_limits = (0, 20)
+    fit = Limited(clock)
+    run(fit)
+    assert fit.state.total == 20
+
+
+def test_the_first_step_of_a_fit_that_compiles_is_not_counted(clock):
+    class Compiled(Line):
+        compiles = True
+
+        def step(self):
+            self.clock.now += 500 * (self.state.step == 0)
+            return super().step()
+
+    fit, seen = Compiled(clock), []
+    run(fit, report=seen.append, report_every_s=0)
+    assert fit.state.elapsed_s == 60
+    assert fit.state.step == 61
+    assert seen[0].step == 2
+
+
+def test_stages_have_a_budget_each(clock):
+    fit = Line(clock, stages=3)
+    assert run(fit)
+    assert fit.state.stage_s == 60
+    assert fit.state.elapsed_s == 180
+    assert fit.state.samples == 3 * 240
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_an_evaluation_counts_only_if_it_belongs_to_the_training(clock, counts):
+    class Evaluated(Line):
+        evaluation_counts = counts
+
+    fit, seen = Evaluated(clock, steps=20, every=10), []
+    run(fit, report=seen.append)
+    # at the start, in the middle and at the end, of 5 s each
+    assert fit.state.evaluations == 3
+    assert fit.state.elapsed_s == 20 + 15 * counts
+    # a report follows each, or comes when 5 s are over
+    assert [one.step for one in seen] == ([0, 5, 10, 15, 20] if counts else [5, 10, 15, 20])
+    assert seen[1].left_s == (15 if counts else 10)
+
+
+def test_an_evaluation_that_is_left_is_done_again(clock, tmp_path):
     path = tmp_path / "c.safetensors"
-    steps, elapsed = [], 0.0
-    while True:
-        network, state = train(SHORT, device="cpu", checkpoint=path, stop_after_s=0)
-        steps.append(state.step)
-        assert state.elapsed_s >= elapsed
-        elapsed = state.elapsed_s
-        if state.finished:
-            break
-    assert steps == [2, 4, 6, 8, 9]
-    assert _same(network, uninterrupted[0])
+    fit = Line(clock, steps=20, every=10)
+    fit.evaluated_at = 0
+    assert not run(fit, checkpoint=path, stop_after_s=12)
+    assert fit.state.step == 10
+    assert fit.state.evaluations == 0
+    again = Line(clock, steps=20, every=10)
+    assert run(again, checkpoint=path)
+    assert again.state.evaluations == 2
 
 
-@pytest.mark.parametrize("where", ["report", "clip", "optimizer", "batch"])
-def test_ctrl_c_writes_a_whole_checkpoint(tmp_path, monkeypatch, uninterrupted, where):
-    """Wherever in a step it comes: what is saved is what a step left."""
+def test_ctrl_c_finishes_the_step_and_writes_a_checkpoint(clock, tmp_path):
     path = tmp_path / "c.safetensors"
-    count = 0
+    whole = Line(clock, steps=12)
+    run(whole)
 
-    def interrupting(function, after):
-        def wrapped(*args, **kwargs):
-            nonlocal count
-            count += 1
-            if count == 6 and not after:
-                _interrupt()
-            out = function(*args, **kwargs)
-            if count == 6 and after:
-                _interrupt()
-            return out
+    class Interrupted(Line):
+        def step(self):
+            if self.state.step == 6:
+                signal.raise_signal(signal.SIGINT)
+            return super().step()
 
-        return wrapped
-
-    keys = {}
-    if where == "report":
-        keys = {"report": _report_at(6, _interrupt), "report_every_s": 0}
-    elif where == "clip":
-        target, name = torch.nn.utils, "clip_grad_norm_"
-        monkeypatch.setattr(target, name, interrupting(torch.nn.utils.clip_grad_norm_, False))
-    elif where == "optimizer":  # its step is done, and not counted yet
-        monkeypatch.setattr(torch.optim.AdamW, "step", interrupting(torch.optim.AdamW.step, True))
-    else:
-        from spt_explain.training import batches as module
-
-        monkeypatch.setattr(module, "_batch", interrupting(module._batch, True))
     with pytest.raises(KeyboardInterrupt):
-        train(SHORT, device="cpu", checkpoint=path, **keys)
+        run(Interrupted(clock, steps=12), checkpoint=path)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
-    monkeypatch.undo()
-    network = loop.ResAnDi(SHORT.architecture)
-    state = load_checkpoint(path, network, make_optimizer(SHORT, network, fused=False))
-    assert state["step"] == 6
-    assert not state["finished"]
-    network, _ = train(SHORT, device="cpu", checkpoint=path)
-    assert _same(network, uninterrupted[0])
+    assert read_state(path)["step"] == 7
+    assert [one.name for one in tmp_path.iterdir()] == ["c.safetensors"]
+    fit = Line(clock, steps=12)
+    assert run(fit, checkpoint=path)
+    assert fit.weight == whole.weight
 
 
-def test_ctrl_c_in_the_last_step_is_obeyed_too(tmp_path, uninterrupted):
-    path = tmp_path / "c.safetensors"
+def test_ctrl_c_without_a_checkpoint_leaves_too(clock):
+    class Interrupted(Line):
+        def step(self):
+            signal.raise_signal(signal.SIGINT)
+            return super().step()
+
+    fit = Interrupted(clock)
     with pytest.raises(KeyboardInterrupt):
-        train(
-            SHORT, device="cpu", checkpoint=path, report=_report_at(STEPS, _interrupt),
-            report_every_s=0,
-        )  # fmt: skip
-    network, state = train(SHORT, device="cpu", checkpoint=path)
-    assert state.finished
-    assert _same(network, uninterrupted[0])
+        run(fit)
+    assert fit.state.step == 1
 
 
-def test_ctrl_c_twice_leaves_at_once(tmp_path):
+def test_divergence_is_an_error(clock, tmp_path):
     path = tmp_path / "c.safetensors"
-
-    def twice():
-        _interrupt()
-        _interrupt()
-        raise AssertionError("went on")
-
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            SHORT, device="cpu", checkpoint=path, report=_report_at(4, twice), report_every_s=0,
-            save_every_s=0,
-        )  # fmt: skip
-    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with pytest.raises(SptError, match=r"diverged.*Lower learning_rate") as caught:
+        run(Line(clock, steps=5, rate=1e30), checkpoint=path)
+    assert (caught.value.code, caught.value.exit_code) == ("failed", 1)
+    assert not path.exists()
 
 
-def test_minutes_become_steps_and_nothing_depends_on_the_clock_then(tmp_path, monkeypatch):
-    """KilledError twice after the number of steps was fixed, against a run that was not."""
-    path, copy = tmp_path / "c.safetensors", tmp_path / "copy.safetensors"
-    plain, fixed = loop.save_checkpoint, []
-
-    def noting(path, network, optimizer, state):
-        plain(path, network, optimizer, state)
-        if state["total"] and not fixed:
-            fixed.append(dict(state))
-            copy.write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(loop, "save_checkpoint", noting)
-    expected, state = train(MINUTES, device="cpu", checkpoint=path)
-    assert fixed, "the number of steps was never written"
-    total = state.total
-    assert state.step == total == fixed[0]["total"] > fixed[0]["step"] > 0
-    assert state.finished
-    middle = (fixed[0]["step"] + total) // 2
-    if middle - fixed[0]["step"] > 2:
-        with pytest.raises(KilledError):
-            train(
-                MINUTES, device="cpu", checkpoint=copy, report=_report_at(middle, _kill),
-                report_every_s=0, save_every_s=0,
-            )  # fmt: skip
-    _, stopped = train(MINUTES, device="cpu", checkpoint=copy, stop_after_s=0)
-    assert stopped.total == total
-    network, state = train(MINUTES, device="cpu", checkpoint=copy)
-    assert state.total == total
-    assert _same(network, expected)
-
-
-def test_minutes_are_kept_to(monkeypatch):
-    """By a clock on which each look takes a second: 60 steps in a minute."""
-    ticks = iter(range(10_000))
-
-    class Clock:
-        @staticmethod
-        def monotonic():
-            return float(next(ticks))
-
-    monkeypatch.setattr(loop, "time", Clock)
-    schedule = SHORT.schedule.model_copy(update={"steps": None, "minutes": 0.5})
-    small = Recipe(
-        name="t",
-        network={"width": 2, "window": 64, "lengths": [64]},
-        data={"pool_steps": 8},
-        schedule=schedule.model_dump(),
-        batch={64: 8},
-    )
-    reports = []
-    _, state = train(small, device="cpu", report=reports.append, report_every_s=-math.inf)
-    assert state.finished
-    # one look a step: after 2 of 30 seconds there were 2 steps, so 30 (and the first) in all
-    assert state.total == pytest.approx(30, abs=2)
-    assert state.elapsed_s == pytest.approx(30, abs=3)
-    assert reports[0].total == 0
-    assert reports[0].left_s == pytest.approx(29, abs=1)
-    assert reports[-1].learning_rate < 0.02 * small.schedule.learning_rate
-
-
-def test_the_network_returned_is_the_one_in_the_checkpoint(tmp_path, uninterrupted):
+def test_a_finished_fit_goes_on_with_more_steps(clock, tmp_path):
     path = tmp_path / "c.safetensors"
-    network, _ = train(SHORT, device="cpu", checkpoint=path)
-    again, state = train(SHORT, device="cpu", checkpoint=path)
-    assert state.finished
-    assert state.step == STEPS
-    assert not network.training
-    assert not again.training
-    assert _same(again, network)
+    whole = Line(clock, steps=12)
+    run(whole)
+    run(Line(clock, steps=5), checkpoint=path)
+    fit = Line(clock, steps=12)
+    assert run(fit, checkpoint=path)
+    assert fit.state.step == 12
+    assert fit.weight == whole.weight
 
 
-def test_a_checkpoint_that_can_not_be_used_is_one_line(tmp_path):
+def test_a_checkpoint_is_left_alone_unless_it_is_resumed(clock, tmp_path):
     path = tmp_path / "c.safetensors"
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(SptError, match="damaged") as caught:
-        train(SHORT, device="cpu", checkpoint=path)
+    path.write_bytes(b"of something else")
+    fit = Line(clock, steps=3)
+    assert run(fit, checkpoint=path, resume=False)
+    assert read_state(path)["step"] == 3
+
+
+def _refusal(fit, path):
+    with pytest.raises(SptError) as caught:
+        run(fit, checkpoint=path)
+    assert caught.value.option == "resume"
     assert len(str(caught.value).splitlines()) == 1
-    network = loop.ResAnDi(SHORT.architecture)
-    optimizer = make_optimizer(SHORT, network, fused=False)
-    for change in ({"stride": 4}, {"step": "one"}, {"step": -3}, {"total": None}, {"step": 2.5}):
-        loop.save_checkpoint(path, network, optimizer, vars(State()) | change)
-        with pytest.raises(SptError, match="damaged") as caught:
-            train(SHORT, device="cpu", checkpoint=path)
-        assert len(str(caught.value).splitlines()) == 1
+    return caught.value.code
 
 
-# --- schedule, optimiser, loss
+def test_a_checkpoint_of_another_fit_is_refused(clock, tmp_path):
+    path = tmp_path / "c.safetensors"
+    run(Line(clock, steps=3), checkpoint=path)
+    assert _refusal(Line(clock, fingerprint="another"), path) == "conflict"
+    wide = Line(clock)
+    wide.networks = nn.Linear(2, 2)
+    wide.optimizer = torch.optim.AdamW(wide.networks.parameters())
+    assert _refusal(wide, path) == "unreadable"
 
 
-def test_the_rate_rises_and_falls_to_nothing():
-    recipe = SHORT.model_copy(
-        update={"schedule": SHORT.schedule.model_copy(update={"warmup_share": 0.1})}
-    )
-    peak = recipe.schedule.learning_rate
-    shares = np.linspace(0, 1, 1001)
-    rates = np.array([learning_rate(share, recipe) for share in shares])
-    assert rates[0] == pytest.approx(peak * 0.01)
-    assert rates[50] == pytest.approx(peak / 2)
-    assert rates.max() == rates[100] == pytest.approx(peak)
-    assert (np.diff(rates[:101]) >= 0).all()
-    assert (np.diff(rates[100:]) <= 0).all()
-    assert rates[-1] == pytest.approx(0, abs=1e-12)
-    assert rates[550] == pytest.approx(peak / 2)  # half of the cosine
-    assert learning_rate(1.2, recipe) == rates[-1]  # the clock may run over
-    # a cosine from peak to 0 is half the peak on average
-    mean, _ = integrate.quad(lambda s: learning_rate(s, recipe), 0.1, 1)
-    assert mean == pytest.approx(0.45 * peak, rel=1e-6)
+@pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.99])
+def test_a_damaged_checkpoint_is_refused(clock, tmp_path, keep):
+    path = tmp_path / "c.safetensors"
+    run(Line(clock, steps=3), checkpoint=path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    assert _refusal(Line(clock), path) == "unreadable"
 
 
-def test_without_a_warm_up_it_begins_at_the_peak():
-    recipe = SHORT.model_copy(
-        update={"schedule": SHORT.schedule.model_copy(update={"warmup_share": 0})}
-    )
-    assert learning_rate(0, recipe) == recipe.schedule.learning_rate
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": -1},
+        {"step": 1.5},
+        {"step": "3"},
+        {"elapsed_s": float("nan")},
+        {"elapsed_s": -1.0},
+        {"stage_s": float("inf")},
+        {"evaluations": None},
+        {"more": 1},
+    ],
+)
+def test_a_state_that_can_not_be_is_refused(clock, tmp_path, change):
+    path = tmp_path / "c.safetensors"
+    fit = Line(clock)
+    save_checkpoint(path, fit.networks, fit.optimizer, fit.state.to_dict() | change)
+    assert _refusal(Line(clock), path) == "unreadable"
+    values = fit.state.to_dict()
+    del values["samples"]
+    save_checkpoint(path, fit.networks, fit.optimizer, values)
+    assert _refusal(Line(clock), path) == "unreadable"
 
 
-def test_only_kernels_decay():
-    network = loop.ResAnDi(SHORT.architecture)
-    decaying, plain = make_optimizer(SHORT, network, fused=False).param_groups
-    assert decaying["weight_decay"] == SHORT.schedule.weight_decay
-    assert plain["weight_decay"] == 0
-    names = {id(p): name for name, p in network.named_parameters()}
-    assert {names[id(p)] for p in decaying["params"]} == {
-        name for name in names.values()
-        if name.endswith("weight") and any(x in name for x in ("conv", "downsample.0", "fc"))
-    }  # fmt: skip
-    assert len(decaying["params"]) + len(plain["params"]) == len(names)
-
-
-def test_pinball_loss_is_that_of_sklearn():
-    rng = np.random.default_rng(0)
-    raw = rng.normal(size=(500, 3)) - 1
-    alpha = rng.uniform(0.05, 1.95, 500)
-    found = pinball(torch.from_numpy(raw), torch.from_numpy(alpha), LEVELS).item()
-    # quantiles within 0…2 are what predictions are made of, by the same formula
-    quantiles = alpha_quantiles(raw)
-    inside = ((quantiles > 0) & (quantiles < 2)).all(axis=1)
-    assert inside.sum() > 100
-    found = pinball(torch.from_numpy(raw[inside]), torch.from_numpy(alpha[inside]), LEVELS).item()
-    expected = sum(
-        mean_pinball_loss(alpha[inside], quantiles[inside, i], alpha=level)
-        for i, level in enumerate(LEVELS)
-    )
-    assert found == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_least_pinball_loss_is_at_the_quantiles():
-    alpha = torch.from_numpy(np.random.default_rng(1).beta(2, 3, 2000) * 1.2 + 0.3)
-
-    def loss(raw):
-        one = torch.from_numpy(np.asarray(raw))[None].expand(len(alpha), 3)
-        return pinball(one, alpha, LEVELS).item()
-
-    found = optimize.minimize(loss, [0.0, 0.0, 0.0], method="Nelder-Mead", tol=1e-7).x
-    low, median, high = alpha_quantiles(found[None])[0]
-    expected = np.quantile(alpha.numpy(), LEVELS)
-    np.testing.assert_allclose([low, median, high], expected, atol=0.01)
-
-
-@pytest.mark.parametrize("edges", [{}, {"noise_edges": [0.3], "exposure_edges": [0.5]}])
-def test_a_step_descends_the_cross_entropy_and_the_pinball_loss(edges):
-    """One step from known parameters: the gradient in the optimiser's first moments."""
-    recipe = Recipe(
-        name="t",
-        network={"width": 4, "window": 96, "lengths": [64, 96], **edges},
-        data={"pool_steps": 1, "blur_share": 0.5},
-        schedule={"steps": 1, "clip_norm": 1e9},
-        batch={64: 16, 96: 16},
-    )
-    torch.manual_seed(recipe.seed)
-    network = loop.ResAnDi(recipe.architecture).train()
-    batch = next(batches(recipe, Conditions(recipe.data), "cpu"))
-    out = network(*batch.groups)
-    conditions = 4 if edges else 1
-    joint = torch.log_softmax(out[:, : 8 * conditions], 1).view(32, 8, conditions)
-    own = joint[torch.arange(32), batch.label, batch.condition]
-    assert len(batch.condition.unique()) == conditions
-    softplus = torch.nn.functional.softplus
-    raw = out[:, 8 * conditions :]
-    median = raw[:, 1] + 1
-    quantiles = (median - softplus(raw[:, 0]), median, median + softplus(raw[:, 2]))
-    loss = -own.mean()
-    for level, q in zip(LEVELS, quantiles, strict=True):
-        missed = batch.alpha - q
-        worth = torch.where(missed > 0, level * missed, (level - 1) * missed)
-        loss = loss + recipe.schedule.alpha_weight * worth.mean()
-    loss.backward()
-    seen = []
-    plain = torch.optim.AdamW.step
-
-    def noting(self, *args):
-        out = plain(self, *args)
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        seen.append([self.state[p]["exp_avg"].clone() for p in parameters])
-        return out
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", noting)
-        train(recipe, device="cpu")
-    optimizer = make_optimizer(recipe, network, fused=False)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for p, moment in zip(parameters, seen[0], strict=True):
-        torch.testing.assert_close(moment, 0.1 * p.grad, rtol=1e-3, atol=1e-6)
-
-
-def test_gradients_are_clipped():
-    clip = 1e-3
-    recipe = SHORT.model_copy(
-        update={"schedule": SHORT.schedule.model_copy(update={"steps": 2, "clip_norm": clip})}
-    )
-    norms = []
-    plain = torch.optim.AdamW.step
-
-    def noting(self, *args):
-        grads = [p.grad for g in self.param_groups for p in g["params"]]
-        norms.append(torch.linalg.vector_norm(torch.cat([g.flatten() for g in grads])).item())
-        return plain(self, *args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", noting)
-        train(recipe, device="cpu")
-    np.testing.assert_allclose(norms, clip, rtol=1e-3)
+def test_only_the_first_process_writes_and_all_leave_together(clock, tmp_path):
+    """Stands for the second of two processes, of which the first was asked to leave."""
+    path = tmp_path / "c.safetensors"
+    fit = Line(clock, steps=40)
+    fit.processes = SimpleNamespace(rank=1, count=2, agree=lambda s: 2 * s, any=lambda _: True)
+    with pytest.raises(KeyboardInterrupt):
+        run(fit, checkpoint=path)
+    # looks are exchanges: not after each step
+    assert fit.state.step == 16
+    assert fit.state.elapsed_s == 32
+    assert not path.exists()

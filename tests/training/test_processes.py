@@ -15,9 +15,9 @@ from spt_explain.resandi.backends import devices
 from spt_explain.resandi.network import ResAnDi
 from spt_explain.training.batches import batches
 from spt_explain.training.conditions import Conditions
-from spt_explain.training.loop import pinball, train
 from spt_explain.training.processes import Processes, local_device, pick_device
 from spt_explain.training.recipe import Recipe
+from spt_explain.training.simulating import pinball, train
 
 RECIPE = Recipe(
     name="t",
@@ -46,7 +46,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from spt_explain.training.epochs import fit
-from spt_explain.training.loop import train
+from spt_explain.training.simulating import train
 from spt_explain.training.processes import Processes
 from spt_explain.training.recipe import Recipe
 
