@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from relevance_samples import look, of_the_head, reference, sampled
 
-from spt_explain.training.interrupts import Interrupts
+from spt_explain.training.loop import restore, run
 from spt_explain.xddpm.fit import fit
 from spt_explain.xddpm.generator.recipe import GeneratorRecipe
-from spt_explain.xddpm.generator.run import GeneratorClock, GeneratorRun
+from spt_explain.xddpm.generator.run import GeneratorRun
 from spt_explain.xddpm.model import RelevanceModel
 from spt_explain.xddpm.recipe import RelevanceRecipe
 from spt_explain.xddpm.run import Run
@@ -192,49 +192,54 @@ def job(options: argparse.Namespace) -> None:
         "benchmark",
     )
     names = [str(i) for i in range(len(data["train_clips"]))]
-    run = GeneratorRun(
-        model, data["train_clips"], recipe, options.device, names, options.speed, masks
+    task = GeneratorRun(
+        model,
+        data["train_clips"],
+        recipe,
+        options.device,
+        names,
+        options.speed,
+        masks,
+        options.measure_every,
     )
     checkpoint = options.work / f"{options.job}.safetensors"
     if checkpoint.exists():
-        run.restore(checkpoint)
-        say(options.job, f"goes on from step {run.state.step}")
+        restore(task, checkpoint)
+        say(options.job, f"goes on from step {task.state.step}")
     looks_file = options.work / f"{options.job}.looks.json"
     looks = json.loads(looks_file.read_text()) if looks_file.exists() else []
-    first = run.state.elapsed_s
+    first = task.state.elapsed_s
     done = False
     for at in range(options.looks):
         # Looking does not count.
         ends = first + options.seconds * (at + 1) / options.looks
-        clock = GeneratorClock(
-            checkpoint,
-            max(ends - run.state.elapsed_s, 1.0),
-            lambda p: say(
+        done = run(
+            task,
+            checkpoint=checkpoint,
+            resume=False,
+            stop_after_s=max(ends - task.state.elapsed_s, 1.0),
+            report=lambda p: say(
                 options.job,
                 f"step {p.step} loss {p.loss:.4f} held out {p.held_loss:.4f} relevant "
                 f"{p.held_relevant_loss:.4f}",
             ),
-            30.0,
-            120.0,
-            options.measure_every,
+            report_every_s=30.0,
+            save_every_s=120.0,
         )
-        with Interrupts() as interrupts:
-            done = run.train(clock, interrupts)
         if not done:
-            run.measure()
+            task.measure()
         if objective != "eps-mask":
-            looked = look(options, run.generator(), model, data)
+            looked = look(options, task.generator(), model, data)
             say(options.job, "look:", {key: round(value, 3) for key, value in looked.items()})
-            looks.append({"step": run.state.step, "seconds": run.state.elapsed_s, **looked})
+            looks.append({"step": task.state.step, "seconds": task.state.elapsed_s, **looked})
             looks_file.write_text(json.dumps(looks))
         if done:
             break
-    run.save(checkpoint)
-    state = run.state
+    state = task.state
     say(
         options.job,
         f"{state.step} steps, {state.elapsed_s:.0f} s, {1e3 * state.elapsed_s / state.step:.1f} "
-        f"ms a step ({run.how})",
+        f"ms a step ({task.how})",
     )
     result = {
         "job": options.job,
@@ -242,18 +247,18 @@ def job(options: argparse.Namespace) -> None:
         "seed": int(seed),
         "steps": state.step,
         "seconds": state.elapsed_s,
-        "how": run.how,
+        "how": task.how,
         "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-        "parameters": sum(p.numel() for p in run.parameters),
-        "recipe": run.recipe.model_dump(mode="json"),
+        "parameters": sum(p.numel() for p in task.parameters),
+        "recipe": task.recipe.model_dump(mode="json"),
         "history": state.history,
         "looks": looks,
         "samplers": {},
     }
     path = options.work / f"{options.job}.json"
     path.write_text(json.dumps(result))
-    generator = run.generator()
-    del run
+    generator = task.generator()
+    del task
     held = split(names, recipe.validation, seed=recipe.seed)
     train = data["train_clips"][held.train]
     result["reference"] = reference(model, data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import os
 import shutil
 import sys
@@ -159,6 +158,7 @@ def bench_of(job: dict[str, Any], data: Data, x: np.ndarray, yardstick: Any, sha
 
 def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     """Fit a model, and measure its maps and those of the baselines on its regressor."""
+    from spt_explain.training.loop import run
     from spt_explain.xddpm.evaluate.baselines import all_baselines
     from spt_explain.xddpm.evaluate.overlap import iou
     from spt_explain.xddpm.evaluate.probes import encoding_check
@@ -167,7 +167,6 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     from spt_explain.xddpm.recipe import RelevanceRecipe
     from spt_explain.xddpm.run import Run
     from spt_explain.xddpm.scale import Scale
-    from spt_explain.xddpm.staged import Clock
 
     class FirstKept(Run):
         """A fit that keeps the regressor as it was before the mask changed it."""
@@ -181,7 +180,7 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     values = {**job["recipe"], "data": {**job["recipe"].get("data", {}), "per": data.per}}
     recipe = RelevanceRecipe.of(values, job["id"])
     log: list[Any] = []
-    run = FirstKept(
+    task = FirstKept(
         np.asarray(data.clips[data.train]),
         data.signal[data.train],
         [f"movie-{i:04d}" for i in range(job["videos"])],
@@ -193,8 +192,8 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     def note(p: Any) -> None:
         log.append([p.stage, p.step, num(p.loss), num(p.mask)])
 
-    run.go(Clock(None, math.inf, note, 1.0, math.inf), resume=False)
-    model = run.model()
+    run(task, report=note, report_every_s=1.0)
+    model = task.model()
     seconds = {"fit": time.time() - started}
     own = model.scale.apply(np.asarray(data.clips[data.probe]))
     m = job["tested"]
@@ -205,7 +204,7 @@ def do_fit(job: dict[str, Any], folder: Path, device: str) -> dict[str, Any]:
     }
     roles = {XDDPM: "method", NATS: "method"}
     if job["baselines"]:
-        asked = {"": run.first}
+        asked = {"": task.first}
         if recipe.mask.thaw:
             asked[AFTER] = model.regressor
         for when, regressor in asked.items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.generator.run import GeneratorProgress
     from spt_explain.xddpm.recipe import RelevanceRecipe
-    from spt_explain.xddpm.state import Progress
+    from spt_explain.xddpm.state import RelevanceProgress
 
 CARD, SIDECAR = "relevance.json", "fit.json"
 TRACK_CARD, GENERATOR_CARD = "track-relevance.json", "generator.json"
@@ -36,7 +36,7 @@ class RelevanceListener:
     def started(self, recipe: RelevanceRecipe, source: str, device: str, resumed: bool) -> None:
         """Report how it will be fitted, on what."""
 
-    def fitting(self, progress: Progress) -> None:
+    def fitting(self, progress: RelevanceProgress) -> None:
         """Report how far the fit has come."""
 
     def generating(self, progress: GeneratorProgress) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from spt_explain.tracks import QualityPolicy
-    from spt_explain.xddpm.state import Progress
+    from spt_explain.xddpm.state import RelevanceProgress
     from spt_explain.xddpm.tracks.labels import SignalTracks
     from spt_explain.xddpm.tracks.model import TrackRelevanceModel
     from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
@@ -67,7 +67,7 @@ def fit_track_relevance(
     device: str = "auto",
     command: Sequence[str] = (),
     began: Callable[[SignalTracks, TrackRelevanceRecipe, str], None] = lambda *_: None,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[RelevanceProgress], None] = lambda _: None,
 ) -> TrackFit:
     """Fit a model that says which frames of a track carry a signal.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spt_explain.errors import SptError
+from spt_explain.training.loop import run
 from spt_explain.xddpm.run import Run
-from spt_explain.xddpm.staged import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from spt_explain.xddpm.model import RelevanceModel
     from spt_explain.xddpm.recipe import RelevanceRecipe
-    from spt_explain.xddpm.state import Progress
+    from spt_explain.xddpm.state import RelevanceProgress
 
 
 def fit(
@@ -33,7 +33,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     stop_after_s: float = math.inf,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[RelevanceProgress], None] = lambda _: None,
     report_every_s: float = 2.0,
     save_every_s: float = 60.0,
 ) -> RelevanceModel | None:
@@ -82,9 +82,17 @@ def fit(
         If clips and signal don't fit together, the signal can't be predicted, or the checkpoint is
         damaged or of another fit.
     """
-    run = Run(_checked(clips, values, groups), values, groups, recipe, names, device)
-    clock = Clock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
-    return run.model() if run.go(clock, resume=resume) else None
+    task = Run(_checked(clips, values, groups), values, groups, recipe, names, device)
+    finished = run(
+        task,
+        checkpoint=checkpoint,
+        resume=resume,
+        stop_after_s=stop_after_s,
+        report=report,
+        report_every_s=report_every_s,
+        save_every_s=save_every_s,
+    )
+    return task.model() if finished else None
 
 
 def _checked(

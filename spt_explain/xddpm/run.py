@@ -19,7 +19,7 @@ from spt_explain.xddpm.scale import Scale
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
 from spt_explain.xddpm.staged import StagedRun
-from spt_explain.xddpm.state import STAGES, State
+from spt_explain.xddpm.state import STAGES, RelevanceState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ _LOG_WEIGHT = (math.log(1e-3), math.log(1e5))
 class Run(StagedRun):
     """One fit: its data on the device, its networks, its state."""
 
-    what = "movies"
+    data_name = "movies"
     stages = STAGES
 
     def __init__(
@@ -124,7 +124,7 @@ class Run(StagedRun):
         for array in (scaled, targets):
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update("\n".join(map(str, groups)).encode())
-        self.state = State(fingerprint=digest.hexdigest())
+        self.state = RelevanceState(fingerprint=digest.hexdigest())
         self.optimizer = self._begin()
 
     def _begin(self) -> torch.optim.AdamW:
@@ -320,7 +320,7 @@ class Run(StagedRun):
             mask_steps=state.mask_steps,
             kept_r2=state.kept_r2,
             open_r2=state.open_r2,
-            seconds=state.before_s,
+            seconds=state.elapsed_s,
             mean_mask=float(maps.contribution.mean()),
             curve=model.curve_of_scaled(held, targets, maps.contribution, keep_r2=keep),
             recipe=self.recipe.model_dump(),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spt_explain.training.interrupts import Interrupts
-from spt_explain.xddpm.generator.run import GeneratorClock, GeneratorProgress, GeneratorRun, Speed
+from spt_explain.training.loop import run
+from spt_explain.xddpm.generator.run import GeneratorProgress, GeneratorRun, Speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,18 +96,14 @@ def fit_generator(
     SptError
         If clips and model don't fit together, or the checkpoint is damaged or of another fit.
     """
-    run = GeneratorRun(model, clips, recipe, device, groups, speed, masks)
-    if resume and checkpoint is not None and checkpoint.exists():
-        run.restore(checkpoint)
-    clock = GeneratorClock(
-        checkpoint, stop_after_s, report, report_every_s, save_every_s, measure_every
+    task = GeneratorRun(model, clips, recipe, device, groups, speed, masks, measure_every)
+    finished = run(
+        task,
+        checkpoint=checkpoint,
+        resume=resume,
+        stop_after_s=stop_after_s,
+        report=report,
+        report_every_s=report_every_s,
+        save_every_s=save_every_s,
     )
-    with Interrupts() as interrupts:
-        finished = run.train(clock, interrupts)
-        if checkpoint is not None:
-            run.save(checkpoint)
-    if not finished:
-        if interrupts.asked:
-            raise KeyboardInterrupt
-        return None
-    return run.generator()
+    return task.generator() if finished else None

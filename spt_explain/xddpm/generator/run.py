@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 import warnings
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -14,24 +13,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from spt_explain.errors import SptError, option
-from spt_explain.training.checkpoint import load_checkpoint, save_checkpoint
+from spt_explain.errors import SptError
+from spt_explain.training.loop import Fit, Interval, Progress, State
 from spt_explain.xddpm.generator.clips import Clips
 from spt_explain.xddpm.generator.generator import Generator, Range, Trained
 from spt_explain.xddpm.generator.network import Denoiser, DenoiserShape
 from spt_explain.xddpm.generator.objective import losses, noised, relevant_error
 from spt_explain.xddpm.generator.sampler import kept
 from spt_explain.xddpm.split import split
-from spt_explain.xddpm.state import peek
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spt_explain.training.interrupts import Interrupts
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.model import RelevanceModel
 
@@ -50,78 +46,48 @@ _RESUMABLE = ("steps", "minutes")
 
 
 @dataclass
-class GeneratorState:
-    """How far a fit has come; all of it is in the checkpoint."""
-
-    fingerprint: str = ""
-    step: int = 0
-    elapsed_s: float = 0.0
-    history: list[list[float]] = field(default_factory=list)
-
-    @classmethod
-    def restored(cls, values: dict[str, Any], source: Path) -> GeneratorState:
-        """Return what `vars` gave for a checkpoint.
-
-        Raises
-        ------
-        SptError
-            If it is something else.
-        """
-        plain = vars(cls())
-        whole = values.keys() == plain.keys() and all(
-            isinstance(values[name], type(value)) for name, value in plain.items()
-        )
-        if not whole or not all(
-            isinstance(row, list) and len(row) == 4 for row in values["history"]
-        ):
-            raise SptError(
-                f"the checkpoint {source} is damaged: it does not say how far the fit has come. "
-                f"Start anew without {option('resume', True)}.",
-                code="unreadable",
-                option="resume",
-            )
-        return cls(**values)
-
-
-@dataclass(frozen=True)
-class GeneratorProgress:
-    """What is reported while a fit goes on.
+class GeneratorState(State):
+    """How far a fit has come; see `State`.
 
     Attributes
     ----------
-    step, total : int
-        The total is 0 if the recipe gives minutes.
-    loss : float
-        Mean squared error of what the U-Net gives since the last report.
-    held_loss, held_relevant_loss : float
-        Of the averaged parameters on held-out clips, in all and in relevant pixels; NaN before
-        they were measured.
-    left_s : float
+    history : list of list of float
+        Of each measurement on held-out clips: step, seconds, loss, loss in relevant pixels.
     """
 
-    step: int
-    total: int
-    loss: float
+    history: list[list[float]] = field(default_factory=list)
+
+    @classmethod
+    def is_valid(cls, values: dict[str, Any]) -> bool:
+        """Whether each measurement has four values, beside what `State` asks for."""
+        return super().is_valid(values) and all(
+            isinstance(row, list) and len(row) == 4 for row in values["history"]
+        )
+
+
+@dataclass(frozen=True)
+class GeneratorProgress(Progress):
+    """What is reported while a fit goes on; the total is 0 if the recipe gives minutes.
+
+    Attributes
+    ----------
+    held_loss, held_relevant_loss : float
+        Of the averaged parameters on held-out clips, in all and in relevant pixels.
+    """
+
     held_loss: float
     held_relevant_loss: float
-    left_s: float
 
 
-@dataclass
-class GeneratorClock:
-    """When to report, to measure, to save and to leave."""
+class GeneratorRun(Fit):
+    """One fit: its data on the device, its networks, its state.
 
-    checkpoint: Path | None
-    stop_after_s: float
-    report: Callable[[GeneratorProgress], None]
-    report_every_s: float
-    save_every_s: float
-    measure_every: int
-    started: float = field(default_factory=time.monotonic)
+    With minutes in the recipe the number of steps is never fixed: the fit ends by the clock.
+    """
 
-
-class GeneratorRun:
-    """One fit: its data on the device, its networks, its state."""
+    data_name = "movies"
+    device: torch.device
+    state: GeneratorState
 
     def __init__(
         self,
@@ -132,7 +98,9 @@ class GeneratorRun:
         groups: Sequence[str] | None,
         speed: Speed = "auto",
         masks: NDArray[np.float32] | None = None,
+        measure_every: int = 200,
     ) -> None:
+        self.measure_every = measure_every
         clips = np.asarray(clips)
         expected = (model.frames, *model.size)
         if clips.ndim != 4 or clips.shape[1:] != expected or len(clips) < 2:
@@ -182,7 +150,7 @@ class GeneratorRun:
             torch.backends.cudnn.allow_tf32 = True
         self.network: Denoiser = network
         self.average = deepcopy(network).requires_grad_(False).eval()
-        self.both = nn.ModuleDict({"network": self.network, "average": self.average})
+        self.networks = nn.ModuleDict({"network": self.network, "average": self.average})
         self.parameters: list[Tensor] = list(self.network.parameters())
         self.averaged: list[Tensor] = list(self.average.parameters())
         self.optimizer = torch.optim.AdamW(
@@ -199,85 +167,62 @@ class GeneratorRun:
         digest.update("\n".join(map(str, names)).encode())
         self.state = GeneratorState(fingerprint=digest.hexdigest())
         self.speed, self.how = speed, "eager"
+        self.loss = torch.zeros((), device=self.device)
         self.forward: Callable[[Tensor, Tensor], Tensor] = self.network
 
-    def save(self, path: Path) -> None:
-        """Write the checkpoint."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, self.both, self.optimizer, vars(self.state))
-
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        state = GeneratorState.restored(peek(path), path)
-        if state.fingerprint != self.state.fingerprint:
-            raise SptError(
-                f"the checkpoint {path} belongs to another recipe or other movies. Start anew "
-                f"without {option('resume', True)}.",
-                code="conflict",
-                option="resume",
-            )
-        load_checkpoint(path, self.both, self.optimizer)
-        self.state = state
+    @property
+    def budget_s(self) -> float:
+        """Seconds of the fit."""
+        return 60 * self.recipe.minutes
 
     @property
-    def done(self) -> bool:
+    def rate_name(self) -> str:
+        """The learning rate to lower if the fit diverges."""
+        return "learning_rate in the recipe"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps, or all minutes, are over and the result is measured."""
+        return self._is_trained() and not self.evaluation_due
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether to measure: at first, every few steps, and at the end."""
+        history, step = self.state.history, self.state.step
+        if not history:
+            return True
+        if history[-1][0] == step:
+            return False
+        return step % self.measure_every == 0 or self._is_trained()
+
+    def _is_trained(self) -> bool:
         """Whether all steps, or all minutes, are over."""
         if self.recipe.steps is not None:
             return self.state.step >= self.recipe.steps
-        return self.state.elapsed_s >= 60 * self.recipe.minutes
+        return self.state.elapsed_s >= self.budget_s
 
-    def train(self, clock: GeneratorClock, interrupts: Interrupts) -> bool:
-        """Take steps until the fit is done; False if the time was up before."""
-        state, gpu = self.state, self.device.type == "cuda"
+    def is_finite(self) -> bool:
+        """Whether the losses on held-out clips are finite."""
+        return all(math.isfinite(value) for value in self.state.history[-1])
+
+    def prepare(self) -> None:
+        """Record or compile the network."""
+        self.state.total = self.recipe.steps or 0
         self.network.train()
         self._make_fast()
-        if not state.history:
-            self.measure()
-        loss, since, seen = torch.zeros((), device=self.device), time.monotonic(), 0
-        saved = time.monotonic()
-        mark = time.monotonic()
-        while not self.done:
-            if interrupts.asked or time.monotonic() - clock.started >= clock.stop_after_s:
-                return False
-            loss += self._step()
-            seen += 1
-            state.step += 1
-            measure = state.step % clock.measure_every == 0
-            if gpu and state.step % 16 and not measure and state.step != self.recipe.steps:
-                continue
-            if gpu:
-                torch.cuda.synchronize()
-            now = time.monotonic()
-            state.elapsed_s += now - mark
-            if measure:
-                self.measure()
-            if now - since >= clock.report_every_s:
-                clock.report(self._progress(float(loss) / seen, state.elapsed_s / state.step))
-                loss.zero_()
-                since, seen = time.monotonic(), 0
-            if clock.checkpoint is not None and now - saved >= clock.save_every_s:
-                self.save(clock.checkpoint)
-                saved = time.monotonic()
-            mark = time.monotonic()
+        self.loss.zero_()
+
+    def evaluate(self, is_leaving: Callable[[], bool]) -> bool:  # noqa: ARG002
+        """Measure the averaged parameters on held-out clips."""
         self.measure()
-        if not all(math.isfinite(value) for value in state.history[-1]):
-            raise SptError(
-                "the generator diverged: its loss is not finite. Lower learning_rate in the "
-                "recipe.",
-                exit_code=1,
-                code="failed",
-            )
         return True
 
-    def _progress(self, loss: float, per_step: float) -> GeneratorProgress:
-        state, total = self.state, self.recipe.steps or 0
-        left = (
-            (total - state.step) * per_step
-            if total
-            else (60 * self.recipe.minutes - state.elapsed_s)
-        )
+    def progress(self, interval: Interval) -> GeneratorProgress:
+        """Return the means of an interval."""
+        state, loss = self.state, float(self.loss) / max(interval.steps, 1)
+        self.loss.zero_()
         _, _, held, relevant = state.history[-1]
-        return GeneratorProgress(state.step, total, loss, held, relevant, max(left, 0.0))
+        return GeneratorProgress(state.step, state.total, loss, interval.left_s, held, relevant)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -332,7 +277,8 @@ class GeneratorRun:
         if not float((fast - slow).abs().mean()) <= _ALIKE * float(slow.abs().mean()):
             raise RuntimeError("what was recorded gives something else")
 
-    def _step(self) -> Tensor:
+    def step(self) -> int:
+        """Take one step on a batch; return its size."""
         recipe = self.recipe
         batch = self.clips.batch(self.state.step, self.batch, self.for_mask)
         x, mask, times = batch.x, batch.mask, batch.times
@@ -360,7 +306,8 @@ class GeneratorRun:
         self.optimizer.zero_grad(set_to_none=True)
         decay = min(recipe.ema, (1 + self.state.step) / (10 + self.state.step))
         torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
-        return error.detach()
+        self.loss += error.detach()
+        return self.batch
 
     def _rate(self) -> float:
         """Return the rate of this step: it rises, stays, and falls to zero with the fit's end."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spt_explain.xddpm.staged import Clock
+from spt_explain.training.loop import run
 from spt_explain.xddpm.tracks.run import TrackRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from spt_explain.xddpm.state import Progress
+    from spt_explain.xddpm.state import RelevanceProgress
     from spt_explain.xddpm.tracks.labels import SignalTracks
     from spt_explain.xddpm.tracks.model import TrackRelevanceModel
     from spt_explain.xddpm.tracks.recipe import TrackRelevanceRecipe
@@ -26,7 +26,7 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     stop_after_s: float = math.inf,
-    report: Callable[[Progress], None] = lambda _: None,
+    report: Callable[[RelevanceProgress], None] = lambda _: None,
     report_every_s: float = 2.0,
     save_every_s: float = 60.0,
 ) -> TrackRelevanceModel | None:
@@ -66,6 +66,14 @@ def fit(
     SptError
         If the signal can't be predicted, or the checkpoint is damaged or of another fit.
     """
-    run = TrackRun(tracks, recipe, device)
-    clock = Clock(checkpoint, stop_after_s, report, report_every_s, save_every_s)
-    return run.model() if run.go(clock, resume=resume) else None
+    task = TrackRun(tracks, recipe, device)
+    finished = run(
+        task,
+        checkpoint=checkpoint,
+        resume=resume,
+        stop_after_s=stop_after_s,
+        report=report,
+        report_every_s=report_every_s,
+        save_every_s=save_every_s,
+    )
+    return task.model() if finished else None

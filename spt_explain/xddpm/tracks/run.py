@@ -14,7 +14,7 @@ from spt_explain.errors import SptError, option
 from spt_explain.xddpm.signals import Signal
 from spt_explain.xddpm.split import Split, split
 from spt_explain.xddpm.staged import StagedRun
-from spt_explain.xddpm.state import State
+from spt_explain.xddpm.state import RelevanceState
 from spt_explain.xddpm.tracks.model import TrackFitted, TrackRelevanceModel
 from spt_explain.xddpm.tracks.network import TrackMask, TrackRegressor, TrackShape
 from spt_explain.xddpm.tracks.removal import Removal, random_keep, turned
@@ -39,7 +39,7 @@ _MOST_LEVEL = 12.0
 class TrackRun(StagedRun):
     """One fit: its tracks, its networks, its state."""
 
-    what = "tracks"
+    data_name = "tracks"
     stages = ("regressor", "control", "mask", "done")
 
     def __init__(
@@ -88,7 +88,7 @@ class TrackRun(StagedRun):
         digest.update(repr((self.signal, self.spread, list(tracks.groups))).encode())
         digest.update(np.ascontiguousarray(steps.values).tobytes())
         digest.update(targets.tobytes())
-        self.state = State(fingerprint=digest.hexdigest())
+        self.state = RelevanceState(fingerprint=digest.hexdigest())
         self.optimizer = self._begin()
 
     def _begin(self) -> torch.optim.AdamW:
@@ -234,7 +234,7 @@ class TrackRun(StagedRun):
             tracks=len(self.train),
             held_out=self.tracks.held_out_words(self.split.held_out),
             regressor_steps=state.regressor_steps,
-            seconds=state.before_s,
+            seconds=state.elapsed_s,
             mean_mask=float(model.maps(steps).contribution.mean()),
             curve=curve,
             random_r2=random,

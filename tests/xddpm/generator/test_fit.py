@@ -134,7 +134,7 @@ def test_the_papers_samplers_are_for_the_papers_objective(model, clips, recipe):
 def test_the_averaged_parameters_follow(model, clips, recipe):
     run = GeneratorRun(model, clips, recipe, "cpu", None)
     before = [p.clone() for p in run.averaged]
-    run._step()
+    run.step()
     # the first decay is (1 + 0) / (10 + 0)
     for old, now, own in zip(before, run.averaged, run.parameters, strict=True):
         torch.testing.assert_close(now, old + 0.9 * (own.detach() - old))

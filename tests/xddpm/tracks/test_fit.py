@@ -71,7 +71,7 @@ def test_resumes_to_the_same_model(some_tracks, make_recipe, tmp_path, unchecked
     whole = fit(some_tracks, recipe)
     path = tmp_path / "fit.safetensors"
     pieces = None
-    monkeypatch.setattr("spt_explain.xddpm.staged.time", Ticks())
+    monkeypatch.setattr("spt_explain.training.loop.time", Ticks())
     for _ in range(200):
         pieces = fit(some_tracks, recipe, checkpoint=path, resume=True, stop_after_s=12)
         if pieces is not None:
