@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY = 16
 """Steps between looks at the clock on a GPU, where each waits for the queued work, and of several
 processes, where each is an exchange."""
-_WARM_UP = 3
-"""First steps of a stage; they take longer than others and are left out of the measured speed."""
 
 
 @dataclass
@@ -148,6 +146,9 @@ class Fit(ABC):
     known_share : float
         Share of a stage's time after which its speed is known and its steps are fixed; infinity:
         never, and the stage ends by the clock.
+    warm_up : int
+        First steps after the start or a resume that are left out of the measured speed; 0: the
+        speed is the mean of the whole stage, so that the share done does not jump.
     compiles : bool
         Whether the first step compiles: it does not count against the budget, and no report,
         checkpoint or interruption follows it.
@@ -163,6 +164,7 @@ class Fit(ABC):
     processes: Processes = Processes()
     data_name: ClassVar[str] = "data"
     known_share: ClassVar[float] = math.inf
+    warm_up: ClassVar[int] = 0
     compiles: ClassVar[bool] = False
     evaluation_counts: ClassVar[bool] = False
 
@@ -340,7 +342,8 @@ class _Loop:
         state = fit.state
         self._start_clock()
         self.first_step = self.reported_step = state.step
-        self.warm: tuple[int, float] | None = None
+        # Steps and seconds of the stage from which its speed is measured.
+        self.warm = None if fit.warm_up else (int(fit.compiles), 0.0)
         while not fit.is_over:
             # An evaluation that was interrupted is done again before the next step.
             if not fit.evaluation_due:
@@ -425,7 +428,7 @@ class _Loop:
         if state.total or fit.known_share == math.inf:
             return False
         if self.warm is None:
-            if state.step - self.first_step >= _WARM_UP:
+            if state.step - self.first_step >= fit.warm_up:
                 self.warm = (state.step, state.stage_s)
             return False
         if fit.share_done < fit.known_share or state.step == self.warm[0]:

@@ -54,6 +54,7 @@ class StagedRun(Fit):
     """
 
     known_share = 0.08
+    warm_up = 3
     stages: ClassVar[tuple[Stage, ...]]
     device: str
     state: RelevanceState
