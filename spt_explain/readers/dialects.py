@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 ROLES = ("particle", "frame", "t", "x", "y", "z")
 """What ``--columns`` can name."""
 
+NUMBER_ROLES = ("frame", "t", "x", "y", "z")
+"""Roles whose columns hold numbers; all other columns may hold text."""
+
 TRACK_NAMES = (
     *("trackid", "trajectory", "trajidx", "trajid", "trajectoryid", "trajectoryidx", "particle"),
     *("track", "trackidx", "trackno", "tracknumber", "tracknr", "tid", "trackindex", "traj"),

@@ -38,9 +38,11 @@ def test_our_reader_takes_units_and_every_digit_from_a_csv(tmp_path: Path, inter
     assert back.calibration.length_unit == "um"
     assert back.calibration.frame_interval_s == pytest.approx(interval, rel=1e-8)
     assert not back.source.notes
-    pd.testing.assert_frame_equal(
-        back.table, tracks.table[["particle", "frame", "x", "y"]], check_exact=True
-    )
+    others = back.table.pop("filled")
+    assert others.tolist() == ["false", "true"] * 6
+    assert back.table.pop("t [s]").tolist() == pytest.approx(back.table["frame"] * interval)
+    wanted = tracks.table.drop(columns="filled").astype({"class": "str"})
+    pd.testing.assert_frame_equal(back.table, wanted, check_exact=True)
 
 
 def test_pixels_and_frames_stay_so(tmp_path: Path) -> None:
