@@ -130,6 +130,7 @@ def classify(
     threshold: float = DEFAULT_THRESHOLD,
     alone: bool = False,
     exposure: float = DEFAULT_EXPOSURE,
+    keep_columns: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Classify the mechanism of anomalous diffusion of every track.
@@ -158,6 +159,8 @@ def classify(
         Judge each track without what the file's others show of noise and motion blur.
     exposure : float
         Share of the frame that the shutter was open, for the localisation error.
+    keep_columns : bool
+        Add those columns of the source that have one value in all rows of each track.
     progress : callable, optional
         Called with windows done and their number.
 
@@ -172,10 +175,11 @@ def classify(
         If the file can't be read, the device can't be used, or not one track can be classified.
     """
     from spt_explain.resandi.classifier import Classifier
+    from spt_explain.resandi.verdict_table import with_source_columns
     from spt_explain.tracks import Tracks
 
     if not isinstance(tracks, Tracks):
-        tracks = read_tracks(tracks)
+        tracks = read_tracks(tracks, keep_columns=keep_columns)
     classifier = Classifier(
         weights,
         backend=backend,
@@ -187,7 +191,8 @@ def classify(
         alone=alone,
         points=len(tracks.table),
     )
-    return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
+    table = classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
+    return with_source_columns(table, tracks)[0] if keep_columns else table
 
 
 def explain(
@@ -286,7 +291,7 @@ def explain(
         seed=seed,
     )
     if not isinstance(tracks, Tracks):
-        tracks = read_tracks(tracks)
+        tracks = read_tracks(tracks, keep_columns=False)
     if verdicts is not None:
         only = _particles(verdicts, only, tracks.source.name)
     explainer = Explainer(

@@ -87,15 +87,36 @@ def constant_in_tracks(column: pd.Series, first: npt.NDArray[np.int64]) -> Any |
     array or None, shape (m,)
         Of the column's type; missing for a track with no value at all.
     """
+    row, conflict = rows_with_value(column, first)
+    return take(column, row) if conflict is None else None
+
+
+def rows_with_value(
+    column: pd.Series, first: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], tuple[int, int] | None]:
+    """Return a row of each track that has a value, and two rows of one track that differ.
+
+    Parameters
+    ----------
+    column, first
+        See `constant_in_tracks`.
+
+    Returns
+    -------
+    row : numpy.ndarray of int64, shape (m,)
+        −1 for a track whose values are all missing.
+    conflict : (int, int) or None
+        The first two rows of one track with different values.
+    """
     import numpy as np
 
     known = np.flatnonzero(column.notna().to_numpy())
     track = np.repeat(np.arange(len(first)), np.diff(first, append=len(column)))[known]
     values = column.array.take(known)
     same = track[1:] == track[:-1]
-    differs = np.asarray(values[1:] != values[:-1], dtype=bool)
-    if (same & differs).any():
-        return None
+    wrong = np.flatnonzero(same & np.asarray(values[1:] != values[:-1], dtype=bool))
     row = np.full(len(first), -1, dtype=np.int64)
     row[track] = known
-    return take(column, row)
+    if not len(wrong):
+        return row, None
+    return row, (int(known[wrong[0]]), int(known[wrong[0] + 1]))
