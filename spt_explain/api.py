@@ -11,7 +11,6 @@ from spt_explain.movies import is_stack, track_movie, track_stack
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.readers import read_tracks as read_table
 from spt_explain.readers.inputs import Input
-from spt_explain.readers.own import with_static_error
 from spt_explain.resandi import DEFAULT_THRESHOLD
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def read_tracks(
     frame_interval_s: float | None = None,
     override_units: bool = False,
     all_tracks: bool = False,
+    keep_columns: bool = True,
     tracking: TrackingSettings | str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tracks:
@@ -53,6 +53,9 @@ def read_tracks(
         Replace what the file says by the two above.
     all_tracks : bool
         TrackMate's save files: also the tracks that its filters hid.
+    keep_columns : bool
+        Keep every other column of the file beside the positions (see `Tracks.table`); without
+        them, large files are read faster and take less memory.
     tracking : TrackingSettings, str or pathlib.Path, optional
         Stacks: how they are tracked, or a parameter file that ``spt-explain track`` wrote. What it
         leaves open is found from the stack.
@@ -84,8 +87,9 @@ def read_tracks(
             )
         settings = tracking_settings(tracking)
         return track_movie(source.plain_path, settings, progress=progress, **units).tracks
-    tracks = read_table(source, columns=columns, all_tracks=all_tracks, **units)
-    tracks = with_static_error(tracks, source)
+    tracks = read_table(
+        source, columns=columns, all_tracks=all_tracks, keep_columns=keep_columns, **units
+    )
     if tracking is not None:
         return tracks.with_notes(
             f"{option('tracking')} was ignored: the file holds tracks, and is no stack."
@@ -126,6 +130,7 @@ def classify(
     threshold: float = DEFAULT_THRESHOLD,
     alone: bool = False,
     exposure: float = DEFAULT_EXPOSURE,
+    keep_columns: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Classify the mechanism of anomalous diffusion of every track.
@@ -154,6 +159,8 @@ def classify(
         Judge each track without what the file's others show of noise and motion blur.
     exposure : float
         Share of the frame that the shutter was open, for the localisation error.
+    keep_columns : bool
+        Add those columns of the source that have one value in all rows of each track.
     progress : callable, optional
         Called with windows done and their number.
 
@@ -168,10 +175,11 @@ def classify(
         If the file can't be read, the device can't be used, or not one track can be classified.
     """
     from spt_explain.resandi.classifier import Classifier
+    from spt_explain.resandi.verdict_table import with_source_columns
     from spt_explain.tracks import Tracks
 
     if not isinstance(tracks, Tracks):
-        tracks = read_tracks(tracks)
+        tracks = read_tracks(tracks, keep_columns=keep_columns)
     classifier = Classifier(
         weights,
         backend=backend,
@@ -183,7 +191,8 @@ def classify(
         alone=alone,
         points=len(tracks.table),
     )
-    return classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
+    table = classifier.classify(tracks, policy, exposure=exposure, progress=progress).table
+    return with_source_columns(table, tracks)[0] if keep_columns else table
 
 
 def explain(
@@ -282,7 +291,7 @@ def explain(
         seed=seed,
     )
     if not isinstance(tracks, Tracks):
-        tracks = read_tracks(tracks)
+        tracks = read_tracks(tracks, keep_columns=False)
     if verdicts is not None:
         only = _particles(verdicts, only, tracks.source.name)
     explainer = Explainer(

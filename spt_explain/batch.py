@@ -47,9 +47,12 @@ class FileResult(InputResult):
     ----------
     table : pandas.DataFrame or None
         Its verdicts, as long as they are not written yet.
+    kept : list of str
+        Columns of the table that come from the input.
     """
 
     table: pd.DataFrame | None = None
+    kept: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ def classify_files(
     command: Sequence[str] = (),
     listener: Listener | None = None,
     jobs: int | None = None,
+    keep_columns: bool | None = None,
     started: float | None = None,
 ) -> tuple[list[FileResult], bytes]:
     """Classify files, folders and globs, and write a table of verdicts for each, or one for all.
@@ -179,6 +183,9 @@ def classify_files(
     jobs : int, optional
         CPU threads; all cores by default. Unless it is 1, the classifier is made while the first
         file is read, and each file is read while the one before it is classified.
+    keep_columns : bool, optional
+        Whether tables also get those columns of the input that have one value in all rows of each
+        track; by default if they are Parquet.
     started : float, optional
         When the process began (`spt_explain.clock.process_start`), if its start belongs to the run.
 
@@ -200,6 +207,7 @@ def classify_files(
     )
     found = find_inputs(names)
     run.plan = plan = plan_outputs([one.name for one in found], output, fmt)
+    run.keep_columns(plan.fmt == "parquet" if keep_columns is None else keep_columns)
     if output is not None and output.endswith(("/", "\\")):
         Path(output).mkdir(parents=True, exist_ok=True)
     sidecars = [] if plan.fmt == "json" else [sidecar_path(path) for path in plan.paths]
@@ -209,9 +217,7 @@ def classify_files(
     done = [result for result in results if result.done]
     stdout = b""
     if plan.stdout or plan.combined:
-        import pandas as pd
-
-        table = pd.concat([r.table for r in done if r.table is not None], ignore_index=True)
+        table, kept = _joined(done)
         run.clock.lap("joining")
 
         def said() -> dict[str, Any]:
@@ -220,12 +226,33 @@ def classify_files(
             return {**run.provenance(done), "seconds": seconds}
 
         if plan.combined:
-            files = write_table(table, plan.combined, said, jobs=jobs)
+            files = write_table(table, plan.combined, said, exact=kept, jobs=jobs)
             for result in done:
                 result.outputs = files
         else:
-            stdout = encode(table, plan.fmt, said(), jobs=jobs)
+            stdout = encode(table, plan.fmt, said(), exact=kept, jobs=jobs)
     return results, stdout
+
+
+def _joined(done: Sequence[FileResult]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the verdicts on all files as one table, and its columns that come from the inputs.
+
+    These stand last. One that holds numbers in one file and text in another becomes text.
+    """
+    import pandas as pd
+
+    tables = [r.table for r in done if r.table is not None]
+    kept = list(dict.fromkeys(name for r in done for name in r.kept))
+    if not kept:
+        return pd.concat(tables, ignore_index=True), kept
+    for name in kept:
+        having = [table for table in tables if name in table]
+        texts = [not pd.api.types.is_numeric_dtype(table[name]) for table in having]
+        if any(texts) and not all(texts):
+            for table in having:
+                table[name] = table[name].astype("str")
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[[*(name for name in joined if name not in kept), *kept]], kept
 
 
 _BYTES_A_POINT = 40
@@ -257,6 +284,10 @@ class _Run(NetworkRun["Classifier", FileResult]):
     plan: Plan
     _coming: Preparation
 
+    def keep_columns(self, keep: bool) -> None:
+        """Say whether the inputs' further columns are read, and written."""
+        self.reading["keep_columns"] = self._said["keep_columns"] = keep
+
     def classifier(self) -> Classifier:
         return self.engine()
 
@@ -281,6 +312,7 @@ class _Run(NetworkRun["Classifier", FileResult]):
 
     def work(self, tracks: Tracks, result: FileResult) -> None:
         from spt_explain.resandi.populations import describe_population
+        from spt_explain.resandi.verdict_table import with_source_columns
 
         result.clock.lap("backend")
         classifier = self.classifier()
@@ -290,6 +322,8 @@ class _Run(NetworkRun["Classifier", FileResult]):
         )
         result.table = verdicts.table
         result.clock.lap("other", besides=verdicts.seconds)
+        if self.reading["keep_columns"]:
+            result.table, result.kept = with_source_columns(verdicts.table, tracks)
         result.report = {
             **tracks.describe(),
             **count_verdicts(verdicts.table),
@@ -311,7 +345,7 @@ class _Run(NetworkRun["Classifier", FileResult]):
             return self.provenance([result])
 
         path = self.plan.each[result.source]
-        result.outputs = write_table(result.table, path, said, jobs=self.jobs)
+        result.outputs = write_table(result.table, path, said, exact=result.kept, jobs=self.jobs)
         result.table = None  # a folder's tables need not all be in memory
         result.clock.lap("writing")
 

@@ -297,7 +297,8 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
     exposure : float
         Share of the frame that the shutter is open.
     reading : dict or None
-        Keyword arguments of `read_tracks`. A file of ``tracking`` parameters is read at once.
+        Keyword arguments of `read_tracks`; without ``keep_columns``, files are read without their
+        further columns. A file of ``tracking`` parameters is read at once.
     command, listener, jobs, started
         See `Run`.
 
@@ -326,7 +327,7 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
 
         super().__init__(command, listener, jobs=jobs, started=started)
         check_exposure(exposure)
-        self.reading = dict(reading or {})
+        self.reading = {"keep_columns": False, **(reading or {})}
         check_options(
             self.reading.get("pixel_size_um"),
             self.reading.get("frame_interval_s"),

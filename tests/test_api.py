@@ -134,3 +134,20 @@ for call in (f, spt.explain):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_classify_keeps_columns_on_request(tmp_path):
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(2, 40, 2)).cumsum(axis=1)
+    table = pd.DataFrame(
+        [(i, f, *steps[i, f], f"cell {i}", f) for f in range(40) for i in (1, 0)],
+        columns=["particle", "frame", "x", "y", "cell", "spot"],
+    )
+    path = tmp_path / "t.csv"
+    table.to_csv(path, index=False)
+    plain = spt.classify(path)
+    kept = spt.classify(path, keep_columns=True)
+    assert list(kept) == [*plain, "cell"]
+    assert kept["cell"].tolist() == ["cell 0", "cell 1"]
+    pd.testing.assert_frame_equal(kept[list(plain)], plain)
+    pd.testing.assert_frame_equal(spt.classify(spt.read_tracks(path)), plain)

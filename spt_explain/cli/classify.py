@@ -44,6 +44,13 @@ _OTHER_STATUS = (
 @network_options
 @judging_options
 @output_options
+@click.option(
+    "--keep-columns/--no-keep-columns",
+    default=None,
+    help="Add those other columns of the input that are the same in all rows of each track (a "
+    "condition, a cell), by their names; one that a verdict table has gets the suffix _source. "
+    "Default: with Parquet only.",
+)
 def command(
     inputs: tuple[str, ...],
     output: str | None,
@@ -51,6 +58,7 @@ def command(
     overwrite: bool,
     quiet: bool,
     as_json: bool,
+    keep_columns: bool | None,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
     **options: Any,
 ) -> int:
@@ -105,6 +113,7 @@ def command(
             command=["spt-explain", *sys.argv[1:]],
             listener=_make_listener(console, progress),
             jobs=options["jobs"],
+            keep_columns=keep_columns,
             started=process_start(),
         )
     if stdout:

@@ -212,7 +212,7 @@ def _read(names: tuple[str, ...], columns: tuple[str, ...], console: Console) ->
     recordings = []
     for one in found:
         try:
-            tracks = read_tracks(one.name, columns=parse_columns(columns))
+            tracks = read_tracks(one.name, columns=parse_columns(columns), keep_columns=False)
         except NotTracksError as error:
             if one.explicit:
                 raise

@@ -72,6 +72,7 @@ def read_tracks(
     frame_interval_s: float | None = None,
     override_units: bool = False,
     all_tracks: bool = False,
+    keep_columns: bool = True,
 ) -> Tracks:
     """Read one file of tracks, whichever program wrote it.
 
@@ -90,6 +91,9 @@ def read_tracks(
         Let the two above replace what the file says.
     all_tracks : bool, optional
         TrackMate: read tracks that the user's filters had hidden, too.
+    keep_columns : bool, optional
+        Keep every other column of the file beside the positions (see `Tracks.table`); without
+        them, large files are read faster and take less memory.
 
     Returns
     -------
@@ -111,6 +115,7 @@ def read_tracks(
         frame_interval_s=frame_interval_s,
         override_units=override_units,
         all_tracks=all_tracks,
+        keep_columns=keep_columns,
     )
     source = name if isinstance(name, Input) else Input.of(name)
     refuse_known_binary(source)

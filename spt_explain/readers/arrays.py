@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,38 @@ def ends_with_newline(source: Input) -> bool:
         while chunk := stream.read(1 << 20):
             tail = (tail + chunk)[-8:]
     return tail.rstrip(b"\0").endswith((b"\n", b"\r"))  # zeros: the other half of UTF-16
+
+
+def as_typed(column: Words, decimal: str = ".") -> Numbers | Words:
+    """Return text as numbers where all of it, but what is missing, reads as numbers."""
+    import numpy as np
+
+    fields = [word.replace(decimal, ".") for word in column.words]
+    missing = column.codes < 0
+    if not fields or not all(is_number(field) and "," not in field for field in fields):
+        return Numbers(np.full(len(missing), np.nan)) if not fields else column
+    if all(re.fullmatch(r"[+-]?\d+", field) for field in fields):
+        whole = [int(field) for field in fields]
+        if any(abs(value) >= 2**63 for value in whole):  # text keeps all digits
+            return column
+        values = np.array([*whole, 0], dtype=np.int64)[column.codes]
+        return Numbers(values, missing if missing.any() else None)
+    return Numbers(np.array([*map(float, fields), np.nan])[column.codes])
+
+
+def values_of(column: Numbers | Words) -> Any:
+    """Return a column as pandas holds it: int64, Int64, float64 or text."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(column, Words):
+        words = pd.array(column.words, dtype="str")
+        return words.take(column.codes, allow_fill=True)
+    if column.missing is None:
+        return column.array
+    if column.missing.all():
+        return np.full(len(column.array), np.nan)
+    return pd.arrays.IntegerArray(column.array, column.missing)
 
 
 def as_numbers(column: Words) -> Numbers | Words:

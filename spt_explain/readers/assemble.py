@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import NotTracksError, SptError, option
-from spt_explain.readers.arrays import MAX_EXACT, Numbers, Words
+from spt_explain.readers.arrays import MAX_EXACT, Numbers, Words, values_of
 from spt_explain.readers.dialects import list_names
 from spt_explain.readers.positions import without_points
 from spt_explain.readers.times import frames_of, interval_of
 from spt_explain.readers.units import FileUnits, calibrate, length_factor_um
 from spt_explain.readers.wording import quoted, some
-from spt_explain.tracks.table import Source, Tracks
+from spt_explain.tracks.columns import unique_names
+from spt_explain.tracks.table import Source, SourceColumn, Tracks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from spt_explain.readers.dialects import Column, Dialect
     from spt_explain.readers.inputs import Input, ReadOptions
 
+_NO_AXIS = "not z"
+"""The key of a column of z that is incomplete."""
 _HIDDEN = ("0", "0.0", "false", "no")
 
 WHOLE = 1e-6
 """How far a frame number may be from a whole number."""
+OWN_ERROR = "sigma_static"
+"""Static localisation error of each spot, in the unit of x, in tables that ``track`` wrote."""
 LOST_ID_REPEATS = 2.0
 """Rows for each distinct frame from which a table with one track is taken to have lost its ids."""
 
@@ -43,7 +48,9 @@ class Draft:
     roles : mapping of str to Column
         Where each column came from.
     columns : dict of str to Numbers or Words
-        The columns as read; emptied on the way.
+        The columns as read, by role or by the key in `others`; emptied on the way.
+    others : mapping of str to Column
+        Where columns without a role came from; empty if they are not kept.
     weak : bool
         Whether the column of track numbers may number rows instead.
     every : sequence of Column
@@ -63,6 +70,7 @@ class Draft:
     dialect: Dialect
     roles: Mapping[str, Column]
     columns: dict[str, Numbers | Words]
+    others: Mapping[str, Column] = field(default_factory=dict)
     weak: bool = False
     every: Sequence[Column] = ()
     lost_repeats: float = LOST_ID_REPEATS
@@ -142,20 +150,27 @@ def assemble(draft: Draft) -> Tracks:
             f"Frames were numbered from the times in column {name}"
             + (f", {interval:g} apart." if interval is not None else ".")
         )
-    for role in ("t", "frame"):
-        draft.columns.pop(role, None)
-    data = {"particle": particle, "frame": frame}
+    draft.columns.pop("frame", None)
+    depth_fits = _depth_fits(draft)
+    data: dict[str, Any] = {"particle": particle, "frame": frame}
     for axis in ("x", "y", "z"):
-        if axis in draft.columns:
+        if axis in draft.columns and (axis != "z" or depth_fits):
             data[axis] = _taken(draft.numbers(axis).array, order)
             del draft.columns[axis]
-    table = pd.DataFrame(data, copy=False)
+    others, columns = _others(draft, order, data)
+    table = pd.DataFrame(data | others, copy=False)
     _check_ids(draft, particle, frame)
     units = _units(draft, interval)
-    _check_depth(draft, table)
+    if not depth_fits:
+        shown = draft.roles["z"].shown
+        draft.notes.append(f"z ({shown}) was left out: it has another unit than x and y.")
     calibration, notes = calibrate(table, units, draft.options)
     source = Source(
-        draft.source.name, draft.dialect.title, (*draft.notes, *notes), dict(draft.counts)
+        draft.source.name,
+        draft.dialect.title,
+        (*draft.notes, *notes),
+        dict(draft.counts),
+        columns,
     )
     without: tuple[int, ...] = ()
     if len(ids_before) > len(table):
@@ -212,7 +227,7 @@ def _drop_hidden(draft: Draft) -> None:
     """Leave out rows of tracks that the user's filters had hidden."""
     import numpy as np
 
-    column = draft.columns.pop("visible", None)
+    column = draft.columns.get("visible")
     if not isinstance(column, Words):
         return
     hidden = [i for i, word in enumerate(column.words) if word.lower() in _HIDDEN]
@@ -223,6 +238,8 @@ def _drop_hidden(draft: Draft) -> None:
             f"{draft.roles['visible'].shown}): expected visible tracks.\nChange the filters and "
             "export again, or read hidden tracks too (all_tracks)."
         )
+    if not draft.options.keep_columns:
+        del draft.columns["visible"]
     draft.drop(rows, "hidden_spots", "of tracks that filters had hidden: left out.")
 
 
@@ -275,7 +292,7 @@ def _drop_without_position(draft: Draft) -> None:
         z = draft.numbers("z").array
         known = np.isfinite(z)
         if not known.all():
-            del draft.columns["z"]
+            draft.columns[_NO_AXIS] = draft.columns.pop("z")
             if known.any():
                 draft.notes.append(
                     f"z was left out: {int((~known).sum()):,} rows have no value for it."
@@ -449,11 +466,61 @@ def _plural(unit: str) -> str:
     return "pixels" if unit == "pixel" else unit
 
 
-def _check_depth(draft: Draft, table: Any) -> None:
-    """Leave z out where it is in another unit than x and y."""
+def _depth_fits(draft: Draft) -> bool:
+    """Whether z, where there is one, is in the unit of x and y."""
     z = draft.roles.get("z")
-    if z is None or "z" not in table.columns:
-        return
-    if length_factor_um(z.unit) != length_factor_um(draft.roles["x"].unit):
-        del table["z"]
-        draft.notes.append(f"z ({z.shown}) was left out: it has another unit than x and y.")
+    if z is None or "z" not in draft.columns:
+        return True
+    return length_factor_um(z.unit) == length_factor_um(draft.roles["x"].unit)
+
+
+def _others(
+    draft: Draft, order: npt.NDArray[np.int64] | None, axes: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[SourceColumn, ...]]:
+    """Return the table's columns beyond the positions, and where each of the source's is.
+
+    Columns that had a role and are not in the table (times, whether a spot is visible, a z that
+    was left out) are among them.
+    """
+    where = {column.index: role for role, column in draft.roles.items() if role in axes}
+    found: dict[int, Numbers | Words] = {}
+    own = -1
+    for key, values in draft.columns.items():
+        column = draft.others.get(key) or draft.roles["z" if key == _NO_AXIS else key]
+        if key == OWN_ERROR and isinstance(values, Numbers):
+            own = column.index
+            values.array, values.missing = _with_nan(values), None
+        elif not draft.options.keep_columns:
+            continue
+        nameless = column.name == str(column.index + 1)  # row numbers, or a separator at the end
+        if column.index not in where and not (nameless and _is_empty(values)):
+            found[column.index] = values
+    draft.columns.clear()
+    places = sorted(found)
+    names = iter(unique_names([draft.every[i].name for i in places if i != own]))
+    where |= {index: OWN_ERROR if index == own else next(names) for index in places}
+    data = {where[index]: _ordered(found.pop(index), order) for index in places}
+    return data, tuple(SourceColumn(c.name, where.get(c.index, "")) for c in draft.every)
+
+
+def _with_nan(column: Numbers) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    values = column.array.astype(np.float64)
+    if column.missing is not None:
+        values[column.missing] = np.nan
+    return values
+
+
+def _is_empty(column: Numbers | Words) -> bool:
+    if isinstance(column, Words):
+        return bool((column.codes < 0).all())
+    if column.missing is not None:
+        return bool(column.missing.all())
+    return bool((column.array != column.array).all())
+
+
+def _ordered(column: Numbers | Words, order: npt.NDArray[np.int64] | None) -> Any:
+    """Return the values of a column as pandas holds them, in this order."""
+    values = values_of(column)
+    return values if order is None else values.take(order)

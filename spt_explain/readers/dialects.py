@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
     from spt_explain.readers.inputs import Input
     from spt_explain.readers.text import Layout
+    from spt_explain.tracks.table import SourceColumn
 
 ROLES = ("particle", "frame", "t", "x", "y", "z")
 """What ``--columns`` can name."""
+
+NUMBER_ROLES = ("frame", "t", "x", "y", "z")
+"""Roles whose columns hold numbers; all other columns may hold text."""
 
 TRACK_NAMES = (
     *("trackid", "trajectory", "trajidx", "trajid", "trajectoryid", "trajectoryidx", "particle"),
@@ -136,7 +140,34 @@ def columns_of(layout: Layout) -> list[Column]:
     return found
 
 
-def list_names(columns: Iterable[Column], most: int = 12) -> str:
+def find_column(
+    columns: Sequence[SourceColumn], wanted: str, *, numbered: bool = True
+) -> SourceColumn | None:
+    """Return the column of a source that a person names, or None.
+
+    Parameters
+    ----------
+    columns : sequence of SourceColumn
+        See `spt_explain.tracks.table.Source`.
+    wanted : str
+        Its name, whatever its capitals, blanks and unit; the first of several.
+    numbered : bool
+        Whether a number, counted from 1, names a column too.
+    """
+    for same in (
+        lambda name: name == wanted,
+        lambda name: name.lower() == wanted.lower(),
+        lambda name: plain(name) == plain(wanted) != "",
+    ):
+        for column in columns:
+            if same(column.name):
+                return column
+    if numbered and wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(columns):
+        return columns[int(wanted) - 1]
+    return None
+
+
+def list_names(columns: Iterable[Column | SourceColumn], most: int = 12) -> str:
     """Return the names of columns for a message."""
     names = [column.name for column in columns]
     more = f" and {len(names) - most} more" if len(names) > most else ""

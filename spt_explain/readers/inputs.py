@@ -33,6 +33,9 @@ class ReadOptions:
         Whether the two above replace what the file says, rather than only fill in.
     all_tracks : bool
         TrackMate full XML: read every track, not only those the user's filters kept.
+    keep_columns : bool
+        Whether the table gets every other column of the file, too. They take time and memory:
+        what needs none of them leaves them unread.
     """
 
     columns: dict[str, str] | None = None
@@ -40,6 +43,7 @@ class ReadOptions:
     frame_interval_s: float | None = None
     override_units: bool = False
     all_tracks: bool = False
+    keep_columns: bool = True
 
 
 @dataclass

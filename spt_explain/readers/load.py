@@ -30,7 +30,8 @@ def load(
     layout : Layout
         How it is written.
     columns : mapping of str to Column
-        Roles and columns. ``particle`` and ``visible`` may hold text; all others are numbers.
+        Roles and columns. ``frame``, ``t``, ``x``, ``y`` and ``z`` must be numbers; ``particle``,
+        ``visible`` and columns without a role may hold text.
     carefully : bool, optional
         Read with Python's csv module from the start, as is done where pyarrow fails.
 

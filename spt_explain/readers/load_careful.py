@@ -13,11 +13,13 @@ from spt_explain.readers.arrays import (
     Numbers,
     Words,
     as_numbers,
+    as_typed,
     ends_with_newline,
     guarded,
     joined,
     truncated,
 )
+from spt_explain.readers.dialects import NUMBER_ROLES
 from spt_explain.readers.text import is_missing, is_number
 from spt_explain.readers.wording import quoted, some
 
@@ -43,7 +45,7 @@ class Careful:
         self.words: dict[str, dict[str, int]] = {}
         self.numbers: dict[str, array[float]] = {}
         for role in columns:
-            if role in ("particle", "visible"):
+            if role not in NUMBER_ROLES:
                 self.codes[role] = array("q")
                 self.words[role] = {}
             else:
@@ -78,7 +80,11 @@ class Careful:
             else:
                 codes = np.array(self.codes[role], dtype=np.int64)
                 words = Words(codes, list(self.words[role]))
-                loaded[role] = as_numbers(words) if role == "particle" else words
+                if role == "particle":
+                    loaded[role] = as_numbers(words)
+                else:
+                    typed = role != "visible"
+                    loaded[role] = as_typed(words, self.layout.decimal) if typed else words
         return loaded
 
     def _rows(self, text: IO[str]) -> Iterator[tuple[int, list[str]]]:

@@ -7,7 +7,16 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from spt_explain.errors import printable
-from spt_explain.readers.arrays import MAX_EXACT, Loaded, Numbers, Words, as_numbers, guarded
+from spt_explain.readers.arrays import (
+    MAX_EXACT,
+    Loaded,
+    Numbers,
+    Words,
+    as_numbers,
+    as_typed,
+    guarded,
+)
+from spt_explain.readers.dialects import NUMBER_ROLES
 from spt_explain.readers.text import MISSING, is_missing, is_number
 
 if TYPE_CHECKING:
@@ -42,6 +51,7 @@ def load_fast(source: Input, layout: Layout, columns: Mapping[str, Column]) -> L
     import pyarrow as pa
 
     kinds = {role: _likely_kind(role, column, layout) for role, column in columns.items()}
+    counted = {role for role, kind in kinds.items() if kind == "int"}
     while True:
         try:
             table = _arrow(source, layout, columns, kinds)
@@ -56,10 +66,15 @@ def load_fast(source: Input, layout: Layout, columns: Mapping[str, Column]) -> L
         for role in list(columns):
             if kinds[role] == "words":
                 words = _arrow_words(table, role)
-                loaded[role] = as_numbers(words) if role == "particle" else words
+                if role == "particle":
+                    loaded[role] = as_numbers(words)
+                else:
+                    loaded[role] = words if role == "visible" else as_typed(words, layout.decimal)
             else:
                 loaded[role] = _arrow_numbers(table, role)
-                if role == "particle" and _inexact(loaded[role]):
+                # Numbers that name something keep all digits.
+                names = role == "particle" or (role in counted and role not in NUMBER_ROLES)
+                if names and _inexact(loaded[role]):
                     kinds[role] = "words"
                     again = True
                     break
@@ -73,13 +88,17 @@ def _likely_kind(role: str, column: Column, layout: Layout) -> Kind:
     """Guess from the first rows what a column holds, so that it is read right the first time."""
     if role == "visible":
         return "words"
-    if role not in ("particle", "frame"):
+    if role in NUMBER_ROLES and role != "frame":
         return "float"
     fields = [row[column.index] for row in layout.sample if not is_missing(row[column.index])]
     digits = [field.removeprefix("-") for field in fields]
     if all(field.isascii() and field.isdigit() and len(field) <= 18 for field in digits):
         return "int"
-    if role == "frame" or all(map(is_number, fields)):
+    if role == "frame":
+        return "float"
+    if role != "particle" and all(map(str.isdigit, digits)):
+        return "words"  # too long for 64 bits, or nearly: these are no measured numbers
+    if all(map(is_number, fields)):
         return "float"
     return "words"
 
@@ -92,7 +111,7 @@ def _widen(message: str, columns: Mapping[str, Column], kinds: dict[str, Kind]) 
     index = int(found.group(1))
     for role, column in columns.items():
         wider = _WIDER.get(kinds[role])
-        if column.index == index and wider and (wider != "words" or role == "particle"):
+        if column.index == index and wider and (wider != "words" or role not in NUMBER_ROLES):
             kinds[role] = wider
             return True
     return False

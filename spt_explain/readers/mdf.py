@@ -13,14 +13,14 @@ import io
 import re
 import zlib
 from array import array
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from spt_explain.errors import SptError
 from spt_explain.readers.positions import drop_missing, sizes_of, table_of, without_points
 from spt_explain.readers.units import FileUnits, calibrate
 from spt_explain.readers.wording import quoted, some
-from spt_explain.readers.xmlstream import whole
-from spt_explain.tracks.table import Source, Tracks
+from spt_explain.readers.xmlstream import Texts, whole
+from spt_explain.tracks.table import Source, SourceColumn, Tracks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
 
     Frames are numbered as in the file, from 1. `particle` is MTrackJ's track id; where these start
     anew in each cluster, tracks are numbered from 0 in the order of the file, and `labels` holds
-    their names.
+    their names. The points' ids and channels are further columns, ``id`` and ``c``.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     """
     import numpy as np
 
-    found = _Points(source)
+    found = _Points(source, keep_columns=options.keep_columns)
     found.read()
     if not found.frame:
         raise SptError(
@@ -80,7 +80,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
         )
     sizes = sizes_of(found.ends)
     ids, labels = _numbers(found.names)
-    table = table_of(ids, sizes, found)
+    table = table_of(ids, sizes, found, found.columns())
 
     notes: list[str] = []
     counts: dict[str, int] = {}
@@ -106,7 +106,13 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     return Tracks(
         table,
         calibration,
-        Source(source.name, name, (*notes, *unit_notes), counts),
+        Source(
+            source.name,
+            name,
+            (*notes, *unit_notes),
+            counts,
+            tuple(SourceColumn(one, one) for one in found.texts),
+        ),
         labels=labels,
         without_points=without_points(np.asarray(ids), table),
     )
@@ -115,8 +121,9 @@ def read(source: Input, options: ReadOptions) -> Tracks:
 class _Points:
     """Reads the lines into flat arrays, and where each track ends."""
 
-    def __init__(self, source: Input) -> None:
+    def __init__(self, source: Input, *, keep_columns: bool) -> None:
         self.source = source
+        self.texts = {"id": Texts(), "c": Texts()} if keep_columns else {}
         self.version = ""
         self.names: list[tuple[str, str]] = []
         self.ends = array("q")
@@ -188,6 +195,14 @@ class _Points:
         self.x.append(x)
         self.y.append(y)
         self.z.append(z)
+        row = len(self.z) - 1
+        for name, at in (("id", 1), ("c", 6)) if self.texts else ():
+            if at < len(words):
+                self.texts[name].set(row, words[at])
+
+    def columns(self) -> dict[str, Any]:
+        """Return what points have beside their positions."""
+        return {name: texts.column(len(self.frame)) for name, texts in self.texts.items()}
 
     def _close(self) -> None:
         if self.names:

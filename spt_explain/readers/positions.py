@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spt_explain.readers.wording import some
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -63,7 +64,10 @@ class Points(Protocol):
 
 
 def table_of(
-    particles: npt.ArrayLike, sizes: npt.NDArray[np.int64], points: Points
+    particles: npt.ArrayLike,
+    sizes: npt.NDArray[np.int64],
+    points: Points,
+    others: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Return a table sorted by particle and frame.
 
@@ -75,11 +79,13 @@ def table_of(
         Points of each.
     points : Points
         The positions.
+    others : mapping of str to array, optional
+        Further columns, in the order of the points.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``particle``, ``frame``, ``x``, ``y``, ``z``.
+        Columns ``particle``, ``frame``, ``x``, ``y``, ``z``, and the others.
     """
     import numpy as np
     import pandas as pd
@@ -92,7 +98,9 @@ def table_of(
         },
     }
     order = np.lexsort((columns["frame"], columns["particle"]))
-    return pd.DataFrame({key: values[order] for key, values in columns.items()})
+    return pd.DataFrame(
+        {key: values[order] for key, values in (columns | dict(others or {})).items()}
+    )
 
 
 def without_points(particles: npt.NDArray[np.int64], table: pd.DataFrame) -> tuple[int, ...]:

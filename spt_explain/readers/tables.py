@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import SptError, option
-from spt_explain.readers.assemble import Draft, assemble
+from spt_explain.readers.assemble import OWN_ERROR, Draft, assemble
 from spt_explain.readers.dialects import Dialect, Roles, assign, columns_of, dialect_of, without
 from spt_explain.readers.load import load
 from spt_explain.readers.refuse import missing_role, refuse_other_tables
 from spt_explain.readers.text import first_lines, layout_of, not_a_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spt_explain.readers.dialects import Column
     from spt_explain.readers.inputs import Input, ReadOptions
     from spt_explain.readers.text import Layout
@@ -74,21 +77,43 @@ def finish(
     *,
     lost_repeats: float | None = None,
 ) -> Tracks:
-    """Load the columns of `roles` and make tracks of them."""
+    """Load the columns of `roles`, and others if they are kept, and make tracks of them."""
+    every = columns_of(layout)
+    own = _own_error(layout, roles, every)
+    if own is not None:
+        roles.columns[OWN_ERROR] = own
+    used = {column.index for column in roles.columns.values()}
+    others = {f"#{c.index}": c for c in every if c.index not in used and options.keep_columns}
     draft = Draft(
         source=source,
         options=options,
         dialect=dialect,
         roles=roles.columns,
-        columns=load(source, layout, roles.columns),
+        columns=load(source, layout, {**roles.columns, **others}),
+        others=others,
         weak=roles.weak,
-        every=columns_of(layout),
+        every=every,
         pixel_size_um=roles.pixel_size_um,
         notes=list(roles.notes),
     )
     if lost_repeats is not None:
         draft.lost_repeats = lost_repeats
     return assemble(draft)
+
+
+def _own_error(layout: Layout, roles: Roles, every: Sequence[Column]) -> Column | None:
+    """Return the column of static localisation errors of a table that ``track`` wrote.
+
+    It is in the unit of x, and verdicts need it (`inv_snr`) whatever other columns are read.
+    """
+    x = roles.columns.get("x")
+    if x is None or not _OWN_X.fullmatch(x.name) or layout.header_line != 1:
+        return None
+    names = {column.name: column for column in every}
+    return names[OWN_ERROR] if {"particle", "frame", OWN_ERROR} <= set(names) else None
+
+
+_OWN_X = re.compile(r"x \[(µm|px)\]")
 
 
 def _frame_or_time(layout: Layout, roles: Roles, dialect: Dialect, options: ReadOptions) -> Roles:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from spt_explain.errors import NotTracksError, SptError, option
 from spt_explain.readers.positions import drop_missing, sizes_of, without_points
 from spt_explain.readers.trackgraph import Links, paths
+from spt_explain.readers.trackmate_csv import KEYS
 from spt_explain.readers.units import FileUnits, calibrate, length_factor_um
 from spt_explain.readers.wording import quoted, some
-from spt_explain.readers.xmlstream import bad_value, number, root_of, walk, whole
-from spt_explain.tracks.table import Source, Tracks
+from spt_explain.readers.xmlstream import Texts, bad_value, number, root_of, walk, whole
+from spt_explain.tracks.columns import unique_names
+from spt_explain.tracks.table import Source, SourceColumn, Tracks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from spt_explain.readers.inputs import Input, ReadOptions
     from spt_explain.readers.trackgraph import Paths
+
+
+_OF_POSITIONS = frozenset(key for role, key in KEYS.items() if role != "t")
 
 
 def sniff(source: Input) -> bool:
@@ -55,7 +60,8 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     -------
     Tracks
         Positions in µm, or in pixels where no pixel size is known; `particle` is TrackMate's
-        TRACK_ID; `links` holds the links of the tracks that split or merge.
+        TRACK_ID; `links` holds the links of the tracks that split or merge. The other features
+        of the spots (``ID``, ``name``, ``QUALITY`` …) are further columns.
 
     Raises
     ------
@@ -65,7 +71,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     import numpy as np
     import pandas as pd
 
-    model = walk(source, lambda: _Model(source))
+    model = walk(source, lambda: _Model(source, keep_columns=options.keep_columns))
     if not model.has_spots:
         raise NotTracksError(
             f"{source.label} is a TrackMate file without spots or tracks (settings only): expected "
@@ -77,6 +83,7 @@ def read(source: Input, options: ReadOptions) -> Tracks:
             "x": np.frombuffer(model.x, dtype=np.float64),
             "y": np.frombuffer(model.y, dtype=np.float64),
             "z": np.frombuffer(model.z, dtype=np.float64),
+            **model.features(),
         }
     )
     tracks = np.frombuffer(model.track, dtype=np.int64)
@@ -96,9 +103,12 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     table.insert(0, "particle", found.track)
     good = np.isfinite(table["x"].to_numpy()) & np.isfinite(table["y"].to_numpy())
     row_after = np.where(good, np.cumsum(good) - 1, -1)
+    depth = table["z"].to_numpy()[good]
     table = drop_missing(table, notes, counts)
     if table.empty:
         _no_tracks(source, model, len(tracks), len(kept))
+    if options.keep_columns and "z" not in table and np.isfinite(depth).any():
+        table[KEYS["z"]] = depth
 
     remaining = set(table["particle"].unique().tolist())
     units = _units(model, table, notes)
@@ -106,7 +116,9 @@ def read(source: Input, options: ReadOptions) -> Tracks:
     return Tracks(
         table,
         calibration,
-        Source(source.name, _name(model.version), (*notes, *unit_notes), counts),
+        Source(
+            source.name, _name(model.version), (*notes, *unit_notes), counts, _columns(model, table)
+        ),
         branching={key: why for key, why in found.branching.items() if key in remaining},
         links=None if found.links is None else _renumbered(found.links, row_after),
         without_points=without_points(kept, table),
@@ -132,8 +144,9 @@ class _Model:
         "TrackMate",
     )
 
-    def __init__(self, of: Input) -> None:
+    def __init__(self, of: Input, *, keep_columns: bool) -> None:
         self.of = of
+        self.texts: dict[str, Texts] | None = {} if keep_columns else None
         self.spot = array("q")
         self.frame = array("q")
         self.x = array("d")
@@ -204,10 +217,26 @@ class _Model:
         self.y.append(y)
         self.z.append(z)
         self.visible.append(get("VISIBILITY", "1") not in ("0", "0.0", "false"))
+        if self.texts is not None:
+            row = len(self.spot) - 1
+            for key, text in element.attrib.items():
+                if key not in _OF_POSITIONS:
+                    if key not in self.texts:
+                        self.texts[key] = Texts()
+                    self.texts[key].set(row, text)
         if frame not in self.times:
             time = number(get("POSITION_T"))
             if time is not None and math.isfinite(time):
                 self.times[frame] = time
+
+    def features(self) -> dict[str, Any]:
+        """Return the spots' other features, by the names that they have in the table."""
+        texts = self.texts or {}
+        names = unique_names(list(texts))
+        return {
+            name: column.column(len(self.spot))
+            for name, column in zip(names, texts.values(), strict=True)
+        }
 
     def _take_edge(self, element: Any) -> None:
         if not element.attrib:
@@ -233,6 +262,15 @@ class _Model:
             return whole(text)
         except ValueError:
             bad_value(self.of, element, what, {keys[0]: text})
+
+
+def _columns(model: _Model, table: pd.DataFrame) -> tuple[SourceColumn, ...]:
+    """Return the spots' features and where they are in the table."""
+    where = {key: role if role in table else "" for role, key in KEYS.items() if role != "t"}
+    where |= {KEYS["z"]: KEYS["z"]} if KEYS["z"] in table else {}
+    features = list(model.texts or {})
+    where |= dict(zip(features, unique_names(features), strict=True))
+    return tuple(SourceColumn(name, kept_as) for name, kept_as in where.items())
 
 
 def _left_out(

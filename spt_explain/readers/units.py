@@ -67,7 +67,8 @@ def calibrate(
     Parameters
     ----------
     table : pandas.DataFrame
-        Columns ``x``, ``y`` and optionally ``z`` in the file's unit. Changed in place.
+        Columns ``x``, ``y`` and optionally ``z`` and ``sigma_static`` in the file's unit. Changed
+        in place.
     file : FileUnits
         What the file says.
     options : ReadOptions
@@ -213,6 +214,8 @@ def _scale(table: pd.DataFrame, scale: float, source: str) -> None:
                     "positions and its unit of length."
                 )
             table[axis] = scaled
+    if "sigma_static" in table.columns:
+        table["sigma_static"] = table["sigma_static"].to_numpy(dtype=np.float64) * scale
 
 
 def _has_depth(table: pd.DataFrame) -> bool:

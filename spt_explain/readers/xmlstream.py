@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 import zlib
+from array import array
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from spt_explain.errors import SptError
+from spt_explain.readers.arrays import Words, as_typed, values_of
+from spt_explain.readers.text import is_missing
 from spt_explain.readers.wording import quoted
 
 if TYPE_CHECKING:
@@ -42,6 +45,43 @@ class Handler(Protocol):
 
     def progress(self) -> str:
         """Say how much was read so far, e.g. ``"12 tracks"``."""
+
+
+class Texts:
+    """A column of text that grows: its bytes one after the other, as little as they take.
+
+    Rows without a value are missing.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._ends = array("q", [0])
+        self._rows = array("q")
+
+    def set(self, row: int, text: str) -> None:
+        """Set the value of a row, which is later than those set before."""
+        self._bytes += text.encode("utf-8", "replace")
+        self._ends.append(len(self._bytes))
+        self._rows.append(row)
+
+    def column(self, rows: int) -> Any:
+        """Return the column as numbers, where all its values are numbers, or else as text."""
+        import numpy as np
+        import pyarrow as pa
+
+        ends = np.frombuffer(self._ends, dtype=np.int64)
+        texts = pa.LargeStringArray.from_buffers(
+            len(self._rows), pa.py_buffer(ends), pa.py_buffer(self._bytes)
+        ).dictionary_encode()
+        kept: dict[str, int] = {}
+        words = [word.strip() for word in texts.dictionary.to_pylist()]
+        codes = np.array(
+            [-1 if is_missing(word) else kept.setdefault(word, len(kept)) for word in words] or [0],
+            dtype=np.int64,
+        )
+        out = np.full(rows, -1, dtype=np.int64)
+        out[np.frombuffer(self._rows, dtype=np.int64)] = codes[texts.indices.to_numpy()]
+        return values_of(as_typed(Words(out, list(kept))))
 
 
 HandlerT = TypeVar("HandlerT", bound=Handler)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spt_explain.threads import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     import numpy as np
     import pandas as pd
@@ -24,7 +24,12 @@ _NEAR_HALF = 1e-8
 
 
 def csv_pieces(
-    table: pd.DataFrame, digits: int, *, jobs: int | None = None, rows: int = PIECE_ROWS
+    table: pd.DataFrame,
+    digits: int,
+    *,
+    exact: Collection[str] = (),
+    jobs: int | None = None,
+    rows: int = PIECE_ROWS,
 ) -> Iterator[bytes]:
     """Yield a table as CSV: names, then some rows at a time.
 
@@ -37,6 +42,8 @@ def csv_pieces(
         Its index is left out.
     digits : int
         Significant digits of numbers that are not whole by their type.
+    exact : collection of str
+        Columns whose numbers keep all their digits.
     jobs : int, optional
         Threads; one for each core by default.
     rows : int
@@ -49,17 +56,20 @@ def csv_pieces(
         return
 
     def text(first: int) -> bytes:
-        return _csv_rows(table.iloc[first : first + rows], digits)
+        return _csv_rows(table.iloc[first : first + rows], digits, exact)
 
     yield from in_order(text, range(0, len(table), rows), jobs=jobs)
 
 
-def _csv_rows(table: pd.DataFrame, digits: int) -> bytes:
+def _csv_rows(table: pd.DataFrame, digits: int, exact: Collection[str] = ()) -> bytes:
     """Return rows as lines."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns = [_words(table.iloc[:, i], digits) for i in range(table.shape[1])]
+    columns = [
+        _words(table.iloc[:, i], None if name in exact else digits)
+        for i, name in enumerate(table.columns)
+    ]
     if len(columns) == 1:  # an empty line would be no row
         found = pc.fill_null(columns[0], "")
         columns = [pc.if_else(pc.equal(found, ""), '""', found)]
@@ -75,7 +85,7 @@ def _csv_rows(table: pd.DataFrame, digits: int) -> bytes:
     return b"" if values is None else values.to_pybytes()
 
 
-def _words(column: pd.Series, digits: int) -> Any:
+def _words(column: pd.Series, digits: int | None) -> Any:
     """Return a column as an array of text, in quotes where needed, null where missing."""
     import pandas as pd
     import pyarrow as pa
@@ -88,7 +98,9 @@ def _words(column: pd.Series, digits: int) -> Any:
     if pd.api.types.is_integer_dtype(kind):
         return pa.array(column, from_pandas=True).cast(pa.string())
     if pd.api.types.is_float_dtype(kind):
-        values = rounded(column.to_numpy("float64", na_value=float("nan")), digits)
+        values = column.to_numpy("float64", na_value=float("nan"))
+        if digits is not None:
+            values = rounded(values, digits)
         return pa.array(values, from_pandas=True).cast(pa.string())
     if not pd.api.types.is_object_dtype(kind) and not isinstance(
         kind, pd.StringDtype

@@ -12,7 +12,7 @@ from spt_explain.core.files import atomic_files
 from spt_explain.errors import SptError, option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import TypeAlias
 
     import pandas as pd
@@ -115,7 +115,12 @@ def refuse_to_overwrite(
 
 
 def write_table(
-    table: pd.DataFrame, path: Path, provenance: Provenance, *, jobs: int | None = None
+    table: pd.DataFrame,
+    path: Path,
+    provenance: Provenance,
+    *,
+    exact: Collection[str] = (),
+    jobs: int | None = None,
 ) -> list[Path]:
     """Write a table and its sidecar; both appear whole, or neither does.
 
@@ -128,6 +133,8 @@ def write_table(
     provenance : dict, or callable that returns one
         How it was made; for CSV and Parquet it goes to `sidecar_path`, JSON holds it. It is called
         once the table is written, so that it can tell how long that took; for JSON, before.
+    exact : collection of str
+        Columns whose numbers keep all their digits.
     jobs : int, optional
         Threads; one for each core by default.
 
@@ -148,7 +155,7 @@ def write_table(
             if fmt == "parquet":
                 table.to_parquet(stream, index=False)
             else:
-                stream.writelines(_pieces(table, fmt, provenance, jobs))
+                stream.writelines(_pieces(table, fmt, provenance, exact, jobs))
         for part in parts[1:]:
             said = provenance() if callable(provenance) else provenance
             text = json.dumps(said, indent=2, ensure_ascii=False, default=str) + "\n"
@@ -157,24 +164,33 @@ def write_table(
 
 
 def encode(
-    table: pd.DataFrame, fmt: str, provenance: dict[str, Any], *, jobs: int | None = None
+    table: pd.DataFrame,
+    fmt: str,
+    provenance: dict[str, Any],
+    *,
+    exact: Collection[str] = (),
+    jobs: int | None = None,
 ) -> bytes:
-    """Return a table as the bytes of a CSV, Parquet or JSON file."""
+    """Return a table as the bytes of a CSV, Parquet or JSON file; see `write_table`."""
     if fmt == "parquet":
         stream = io.BytesIO()
         table.to_parquet(stream, index=False)
         return stream.getvalue()
-    return b"".join(_pieces(table, fmt, provenance, jobs))
+    return b"".join(_pieces(table, fmt, provenance, exact, jobs))
 
 
 def _pieces(
-    table: pd.DataFrame, fmt: str, provenance: Provenance, jobs: int | None
+    table: pd.DataFrame,
+    fmt: str,
+    provenance: Provenance,
+    exact: Collection[str],
+    jobs: int | None,
 ) -> Iterator[bytes]:
     """Yield the text of a table, some rows at a time."""
     from spt_explain.report.table_text import csv_pieces, json_pieces
 
     if fmt == "csv":
-        return csv_pieces(table, _DIGITS, jobs=jobs)
+        return csv_pieces(table, _DIGITS, exact=exact, jobs=jobs)
     return json_pieces(table, provenance() if callable(provenance) else provenance)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from csv import writer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,13 +29,19 @@ def with_units(tracks: Tracks) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``particle``, ``frame``, ``t [s]`` where the frame interval is known, ``x [µm]``,
         ``y [µm]`` (or ``[px]``), ``z`` likewise, then the others. Our readers, and people, take
-        the units from there.
+        the units from there. Another column of such a name gets the suffix ``_source``.
     """
     import numpy as np
 
+    from spt_explain.tracks.columns import unique_names
+
     unit = "µm" if tracks.calibration.length_unit == "um" else "px"
-    table = tracks.table.rename(columns={axis: f"{axis} [{unit}]" for axis in "xyz"})
+    axes = {axis: f"{axis} [{unit}]" for axis in "xyz"}
     interval = tracks.calibration.frame_interval_s
+    ours = {"particle", "frame", *axes.values()} | ({"t [s]"} if interval is not None else set())
+    others = tracks.extra_columns
+    renamed = dict(zip(others, unique_names(others, ours), strict=True))
+    table = tracks.table.rename(columns=axes | renamed)
     if interval is not None:
         decimals = _TIME_DIGITS - math.floor(math.log10(interval))
         time = table["frame"].to_numpy() * interval
@@ -66,7 +73,15 @@ def encode_tracks(tracks: Tracks, fmt: str, provenance: dict[str, Any]) -> bytes
     import pyarrow as pa
     from pyarrow import csv
 
-    stream.write((",".join(table.columns) + "\n").encode())
-    options = csv.WriteOptions(include_header=False, quoting_style="none")
+    header = io.StringIO()
+    writer(header, lineterminator="\n").writerow(table.columns)
+    stream.write(header.getvalue().encode())
+    # Arrow puts quotes around all text or none: text that needs them makes all of it quoted.
+    special = any(
+        column.astype("str").str.contains('[,"\n\r]', na=False).any()
+        for _, column in table.select_dtypes(["object", "str", "category"]).items()
+    )
+    style = "needed" if special else "none"
+    options = csv.WriteOptions(include_header=False, quoting_style=style)
     csv.write_csv(pa.Table.from_pandas(table, preserve_index=False), stream, options)
     return stream.getvalue()

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spt_explain.errors import option
+from spt_explain.tracks.columns import RESERVED, constant_in_tracks, take, unique_names
 from spt_explain.tracks.reasons import worded
+from spt_explain.tracks.runs import run_starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,6 +113,57 @@ def verdict_table(
         columns[name] = np.full(len(summary), np.nan)
         columns[name][known] = values[judged]
     return pd.DataFrame(columns, index=pd.RangeIndex(len(summary)), copy=False)
+
+
+VERDICT_COLUMNS = frozenset(
+    (
+        *("file", "particle", "label", "segment", "n_points", "first_frame", "last_frame"),
+        *("n_gaps", "status", "reason", "class", "probability", "runner_up"),
+        *("alpha", "alpha_low", "alpha_high", "alpha_msd", "D_um2_s", "sigma_loc_um", "inv_snr"),
+        *("fit", "p_other", "other", "n_measured", "outlier_frames"),
+    )
+)
+"""Names with a meaning of ours in a verdict table, whether a table has them or not."""
+
+
+def with_source_columns(table: pd.DataFrame, tracks: Tracks) -> tuple[pd.DataFrame, list[str]]:
+    """Return the verdict table with those columns of the source that describe tracks.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Verdicts on `tracks`.
+    tracks : Tracks
+        With their further columns.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        With each further column of the tracks that has one value in all rows of each track (but
+        those where it is missing), after the others. A name that a verdict table has gets the
+        suffix ``_source``.
+    names : list of str
+        Of the columns that were added.
+    """
+    import pandas as pd
+
+    particle = tracks.table["particle"].to_numpy(dtype=np.int64)
+    first = np.flatnonzero(run_starts(particle))
+    found = {}
+    for name in tracks.extra_columns:
+        values = constant_in_tracks(tracks.table[name], first)
+        if values is not None:
+            found[name] = values
+    ids, wanted = particle[first], table["particle"].to_numpy(dtype=np.int64)
+    place = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    place[ids[place] != wanted] = -1  # no point of the track had a position
+    names = unique_names(list(found), RESERVED | VERDICT_COLUMNS | set(table.columns))
+    added = {
+        new: take(pd.Series(values, copy=False), place)
+        for new, values in zip(names, found.values(), strict=True)
+    }
+    columns = {str(name): table[name].array for name in table}
+    return pd.DataFrame(columns | added, index=table.index, copy=False), names
 
 
 def _below(top: NDArray[np.float64], threshold: float) -> NDArray[np.object_]:

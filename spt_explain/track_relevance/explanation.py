@@ -145,7 +145,7 @@ def explain_track_relevance(
     if not isinstance(model, TrackRelevanceModel):
         model = load_model(model, device)
     if not isinstance(tracks, Tracks):
-        tracks = read_tracks(tracks, **dict(reading or {}))
+        tracks = read_tracks(tracks, **{"keep_columns": False, **(reading or {})})
     policy = policy or QualityPolicy()
     unit = tracks.calibration.length_unit
     if model.unit and model.unit != unit:

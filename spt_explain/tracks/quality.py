@@ -8,7 +8,7 @@ Checks come in this order, and the first that fails decides: branched, duplicate
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from spt_explain.errors import SptError, option
 from spt_explain.threads import in_order
 from spt_explain.tracks import reasons
 from spt_explain.tracks.chunks import chunks_of
+from spt_explain.tracks.columns import take, unique_names
 from spt_explain.tracks.gaps import fill_gaps
 from spt_explain.tracks.immobile import assess_immobility
 from spt_explain.tracks.policy import QualityPolicy
@@ -54,7 +55,9 @@ class Segments:
     points : pandas.DataFrame
         The m segments to be classified, one after the other: ``segment_id`` (int64, 0…m−1),
         ``frame`` (int64), ``x``, ``y`` (float64, in the unit of the tracks), ``interpolated``
-        (bool, True for frames that were filled in).
+        (bool, True for frames that were filled in). Then the tracks' further columns, missing in
+        frames that were filled in; one called ``segment_id`` or ``interpolated`` gets the suffix
+        ``_source``.
     offsets : numpy.ndarray of int64, shape (m + 1,)
         Segment i is ``points[offsets[i]:offsets[i + 1]]``.
     summary : pandas.DataFrame
@@ -130,10 +133,11 @@ def policy_chunks(tracks: Tracks, policy: QualityPolicy) -> Iterator[Tracks]:
     return chunks_of(tracks, len(tracks.table) + 1) if may_run_away else chunks_of(tracks)
 
 
-def apply_to_chunk(tracks: Tracks, policy: QualityPolicy) -> Segments:
+def apply_to_chunk(tracks: Tracks, policy: QualityPolicy, *, keep_columns: bool = True) -> Segments:
     """Apply the policy to one of `policy_chunks`; see `apply_policy`.
 
-    Particles without points are left to `join_segments`.
+    Particles without points are left to `join_segments`; with `keep_columns` false, the points
+    are without the tracks' further columns.
     """
     import pandas as pd
 
@@ -170,6 +174,7 @@ def apply_to_chunk(tracks: Tracks, policy: QualityPolicy) -> Segments:
             "x": x,
             "y": y,
             "interpolated": interpolated,
+            **(_further(tracks, rows.row[selected], interpolated) if keep_columns else {}),
         },
         copy=False,
     )
@@ -178,6 +183,17 @@ def apply_to_chunk(tracks: Tracks, policy: QualityPolicy) -> Segments:
     counts["points"] = len(tracks.table)
     counts["duplicate_rows"] = n_repeated
     return Segments(points, offsets, summary, counts, policy)
+
+
+def _further(tracks: Tracks, row: Ints, interpolated: Bools) -> dict[str, Any]:
+    """Return the tracks' further columns for the points at these rows and those filled in."""
+    names = tracks.extra_columns
+    if not names:
+        return {}
+    places = np.full(len(interpolated), -1, dtype=np.int64)
+    places[~interpolated] = row
+    spelled = unique_names(names, ("segment_id", "interpolated", "frame", "x", "y"))
+    return {new: take(tracks.table[name], places) for new, name in zip(spelled, names, strict=True)}
 
 
 def join_segments(parts: Sequence[Segments], tracks: Tracks, policy: QualityPolicy) -> Segments:

@@ -30,6 +30,8 @@ class Rows:
         Number (from 1) of the piece, for branched tracks that were cut; else 0.
     branched : numpy.ndarray of bool, shape (n,)
         Points of tracks that branch and were not cut.
+    row : numpy.ndarray of int64, shape (n,)
+        Where each point is in the table.
     """
 
     particle: Ints
@@ -38,6 +40,7 @@ class Rows:
     y: Floats
     piece: Ints
     branched: Bools
+    row: Ints
 
     def take(self, index: npt.NDArray[Any]) -> Rows:
         """Return the rows at these positions or under this mask."""
@@ -48,6 +51,7 @@ class Rows:
             self.y[index],
             self.piece[index],
             self.branched[index],
+            self.row[index],
         )
 
 
@@ -68,7 +72,7 @@ def rows_of(tracks: Tracks, policy: QualityPolicy) -> Rows:
     piece, branched = np.zeros(len(frame), dtype=np.int64), np.zeros(len(frame), dtype=bool)
     if tracks.branching:
         branched = np.isin(particle, np.fromiter(tracks.branching, dtype=np.int64))
-    rows = Rows(particle, frame, x, y, piece, branched)
+    rows = Rows(particle, frame, x, y, piece, branched, np.arange(len(frame)))
     if policy.branches == "skip" or tracks.links is None or not branched.any():
         return rows
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from spt_explain.tracks.columns import POSITION_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,21 @@ class Calibration:
     pixel_size_um: float | None = None
 
 
+class SourceColumn(NamedTuple):
+    """A column of the source.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the source; its number, counted from 1, where it has none.
+    kept_as : str
+        Its name in `Tracks.table`; ``""`` if it is not there.
+    """
+
+    name: str
+    kept_as: str
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a table came from.
@@ -54,12 +71,16 @@ class Source:
         Sentences a user must know: rows left out and why, ids renumbered, options ignored.
     counts : mapping of str to int
         Counts behind the notes (``untracked_spots``, ``hidden_spots``, ``missing_positions`` …).
+    columns : tuple of SourceColumn
+        The source's columns in its order, those of the positions included; empty where the source
+        has no columns.
     """
 
     name: str
     format: str
     notes: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    columns: tuple[SourceColumn, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +93,12 @@ class Tracks:
         Columns ``particle`` (int64), ``frame`` (int64), ``x``, ``y`` and, where the source has
         them, ``z`` (float64), in the unit of `calibration`; sorted by particle, then frame;
         index 0…n−1. Duplicated (particle, frame) rows are kept as they were found; positions
-        are finite.
+        are finite. Then every other column of the source, unless it was read without them:
+        names and values as in the source, numbers where all values are numbers, else text,
+        missing where the source has none. A name that has a meaning of ours (``particle``,
+        ``frame``, ``x``, ``y``, ``z``, ``movie``, ``sigma_static``) gets the suffix ``_source``,
+        a repeated one ``_2``, ``_3`` …. In tables that ``track`` wrote, ``sigma_static`` is ours:
+        the static localisation error in the unit of ``x``.
     calibration : Calibration
         Units and where they came from.
     source : Source
@@ -106,6 +132,11 @@ class Tracks:
     def n_tracks(self) -> int:
         """Number of particles, those without any usable position included."""
         return int(self.table["particle"].nunique()) + len(self.without_points)
+
+    @property
+    def extra_columns(self) -> list[str]:
+        """Names of the table's columns beyond the positions, in order."""
+        return [name for name in self.table.columns if name not in POSITION_COLUMNS]
 
     def __len__(self) -> int:
         return self.n_tracks

@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError, option
 from spt_explain.readers import read_tracks
-from spt_explain.readers.arrays import Numbers, Words
-from spt_explain.readers.dialects import Column, assign, columns_of, list_names, plain
+from spt_explain.readers.dialects import find_column, list_names, plain
 from spt_explain.readers.inputs import Input
-from spt_explain.readers.load import load
-from spt_explain.readers.text import layout_of
 from spt_explain.readers.wording import quoted, some
 from spt_explain.resandi.weights import file_sha256
+from spt_explain.tracks.columns import rows_with_value
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
+from spt_explain.tracks.runs import run_starts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spt_explain.tracks.table import Tracks
+    from spt_explain.tracks.table import SourceColumn, Tracks
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -182,18 +182,19 @@ def read_labelled(
     source = name if isinstance(name, Input) else Input.of(name)
     if source.head.startswith(b"PK\x03\x04") and b".npy" in source.head[:200]:
         return _read_archive(source, classes)
-    tracks = read_tracks(source, **(reading or {}))
-    truth = _Truth(source, tracks, label_column, classes, (reading or {}).get("columns"))
+    tracks = read_tracks(source, **{**(reading or {}), "keep_columns": True})
+    truth = _Truth(source, tracks, label_column, classes)
     segments = apply_policy(tracks, policy)
     require_some(segments, tracks)
     summary = segments.summary
     chosen = summary[summary["segment_id"] >= 0].sort_values("segment_id")
     particle = chosen["particle"].to_numpy(np.int64)
-    label, alpha, noise = (column[truth.row_of(particle)] for column in truth.columns())
+    codes, alpha, noise = (column[truth.row_of(particle)] for column in truth.columns())
+    label = np.where(np.isnan(codes), -1, codes).astype(np.int64)
     all_of_them = LabelledTracks(
         segments.points[["x", "y"]].to_numpy(np.float64),
         segments.offsets.astype(np.int64),
-        label.astype(np.int64),
+        label,
         alpha,
         noise,
         particle,
@@ -232,140 +233,100 @@ def _described(source: Input) -> dict[str, Any]:
 
 
 class _Truth:
-    """Class, α and noise of every track of a table, read from its columns."""
+    """Class, α and noise of every track, from the columns of its table."""
 
     def __init__(
-        self,
-        source: Input,
-        tracks: Tracks,
-        label_column: str,
-        classes: Sequence[str],
-        columns: Mapping[str, str] | None,
+        self, source: Input, tracks: Tracks, label_column: str, classes: Sequence[str]
     ) -> None:
-        if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"MTrackJ")):
-            raise SptError(
-                f"{source.label} is {tracks.source.format}, which has no column of classes: "
-                "expected a table (CSV, TSV) with a row for each position and a column "
-                f"{label_column!r}.\nExport it as a table, and add the column.",
-                code="not-found",
-            )
         self.source, self.tracks = source, tracks
-        layout = layout_of(source)
-        found = {"visible": _find(source, columns_of(layout), label_column, classes)}
-        for role in ("alpha", "noise"):
-            same = [c for c in columns_of(layout) if plain(c.name) == role]
-            if same and same[0].index != found["visible"].index:
-                found[role] = same[0]
-        self.label_name = found["visible"].shown
-        found["particle"] = assign(source, layout, columns).columns["particle"]
-        loaded = load(source, layout, found)
-        self._number_tracks(loaded["particle"])
-        words = loaded["visible"]
-        assert isinstance(words, Words)
-        codes = _codes(source, words, found["visible"], classes)[words.codes]
-        self.label = self._one_each(codes, codes >= 0, found["visible"].shown, -1)
-        self.alpha, self.noise = (self._numbers(loaded, found, role) for role in ("alpha", "noise"))
+        particle = tracks.table["particle"].to_numpy(np.int64)
+        self.first = np.flatnonzero(run_starts(particle))
+        self.particle = particle[self.first]
+        found = find_column(tracks.source.columns, label_column)
+        if found is None or not found.kept_as:
+            raise _no_column(source, tracks, label_column, classes)
+        self.label_name = quoted(found.name)
+        codes, words = pd.factorize(tracks.table[found.kept_as])
+        number = _codes(source, [str(word) for word in words], self.label_name, classes)[codes]
+        labels = pd.Series(number.astype(np.float64)).where(number >= 0)
+        self.label = self._one_each(labels, self.label_name)
+        self.alpha, self.noise = (self._numbers(role, found) for role in ("alpha", "noise"))
 
-    def columns(self) -> tuple[NDArray[Any], Floats, Floats]:
-        """Return label (−1: none), α and noise (NaN: none) of each track of the table."""
+    def columns(self) -> tuple[Floats, Floats, Floats]:
+        """Return label, α and noise (NaN: none) of each track of the table."""
         return self.label, self.alpha, self.noise
 
     def row_of(self, particle: Ints) -> Ints:
         """Return where in `columns` each particle of the tracks is."""
-        names = self.tracks.labels
-        if names is None:
-            return np.searchsorted(np.asarray(self.keys), particle)
-        position = {str(key): i for i, key in enumerate(self.keys)}
-        of = names.to_dict()
-        return np.array([position[str(of[int(one)])] for one in particle], dtype=np.int64)
+        return np.searchsorted(self.particle, particle)
 
-    def _number_tracks(self, column: Numbers | Words) -> None:
-        """Set `track` (number of each row's track, −1 for none) and `keys` (their names)."""
-        self.keys: Sequence[Any]
-        if isinstance(column, Words):
-            self.track, self.keys = column.codes, list(column.words)
-            return
-        values = column.array
-        missing = ~np.isfinite(values)
-        if column.missing is not None:
-            missing |= column.missing
-        keys, codes = np.unique(values[~missing], return_inverse=True)
-        self.track = np.full(len(values), -1, dtype=np.int64)
-        self.track[~missing] = codes
-        named = self.tracks.labels is not None
-        self.keys = [f"{key:g}" for key in keys] if named else np.round(keys).astype(int).tolist()
-
-    def _numbers(self, loaded: Mapping[str, Any], found: Mapping[str, Column], role: str) -> Floats:
-        column = loaded.get(role)
-        if column is None:
-            return np.full(len(self.keys), np.nan)
-        assert isinstance(column, Numbers)
-        values = column.array.astype(np.float64)
-        wrong = np.isinf(values) | (values < 0)
+    def _numbers(self, role: str, label: SourceColumn) -> Floats:
+        """Return the numbers of a column, of 0 or more; NaN if there is no such column."""
+        same = [c for c in self.tracks.source.columns if plain(c.name) == role and c.kept_as]
+        if not same or same[0] == label:
+            return np.full(len(self.first), np.nan)
+        column, shown = self.tracks.table[same[0].kept_as], quoted(same[0].name)
+        values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        wrong = np.isinf(values) | (values < 0) | (np.isnan(values) & column.notna().to_numpy())
         if wrong.any():
             raise SptError(
-                f"{self.source.label}: the column {found[role].shown} holds {values[wrong][0]:g}, "
-                "where a number of 0 or more was expected.",
+                f"{self.source.label}: the column {shown} holds "
+                f"{quoted(str(column[wrong].iloc[0]), 20)[1:-1]}, where a number of 0 or more was "
+                "expected.",
                 code="wrong-kind",
             )
-        return self._one_each(values, np.isfinite(values), found[role].shown, np.nan)
+        return self._one_each(pd.Series(values), shown)
 
-    def _one_each(
-        self, values: NDArray[Any], known: NDArray[np.bool_], name: str, empty: float
-    ) -> NDArray[Any]:
-        """Return the one value of each track; refuse a track with two."""
-        known = known & (self.track >= 0)
-        track, values = self.track[known], values[known]
-        out = np.full(len(self.keys), empty, dtype=values.dtype)
-        out[track] = values
-        differs = out[track] != values
-        if differs.any():
-            which = self.keys[int(track[differs][0])]
+    def _one_each(self, column: pd.Series, shown: str) -> Floats:
+        """Return the one value of each track, NaN for none; refuse a track with two."""
+        row, conflict = rows_with_value(column, self.first)
+        if conflict is not None:
+            which = int(self.tracks.table["particle"].iloc[conflict[0]])
+            named = which if self.tracks.labels is None else self.tracks.labels[which]
             raise SptError(
-                f"{self.source.label}: track {which} has different values in the column {name}; "
+                f"{self.source.label}: track {named} has different values in the column {shown}; "
                 "expected the same in all rows of a track.\n"
                 "Give each part a track number of its own, or name another column "
                 f"({option('label_column')}, {option('columns', 'particle=NAME')}).",
                 option="label_column",
             )
-        return out
+        values: Floats = np.append(column.to_numpy(np.float64), np.nan)[row]
+        return values
 
 
-def _find(source: Input, columns: Sequence[Column], wanted: str, classes: Sequence[str]) -> Column:
-    for same in (
-        lambda c: c.name == wanted,
-        lambda c: c.name.lower() == wanted.lower(),
-        lambda c: plain(c.name) == plain(wanted) != "",
-    ):
-        matches = [column for column in columns if same(column)]
-        if matches:
-            return matches[0]
-    if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(columns):
-        return columns[int(wanted) - 1]
-    raise SptError(
+def _no_column(source: Input, tracks: Tracks, wanted: str, classes: Sequence[str]) -> SptError:
+    """Return the error for a file without the column of classes."""
+    if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"MTrackJ")):
+        return SptError(
+            f"{source.label} is {tracks.source.format}, which has no column of classes: "
+            "expected a table (CSV, TSV) with a row for each position and a column "
+            f"{wanted!r}.\nExport it as a table, and add the column.",
+            code="not-found",
+        )
+    return SptError(
         f"{source.label} has no column {quoted(wanted)} with the classes of its tracks "
-        f"({', '.join(classes)}). Its columns: {list_names(columns)}.\n"
+        f"({', '.join(classes)}). Its columns: {list_names(tracks.source.columns)}.\n"
         f"Name the right one: {option('label_column', 'NAME')}.",
         code="not-found",
         option="label_column",
     )
 
 
-def _codes(source: Input, words: Words, column: Column, classes: Sequence[str]) -> Ints:
+def _codes(source: Input, words: Sequence[str], shown: str, classes: Sequence[str]) -> Ints:
     """Return the class number of each distinct word, and −1 for a missing one at the end."""
     number = {NO_CLASS: -1, **{name.lower(): i for i, name in enumerate(classes)}}
-    unknown = [word for word in words.words if word.lower() not in number]
+    unknown = [word for word in words if word.lower() not in number]
     if unknown:
         listed = ", ".join(quoted(word, 20) for word in unknown[:3])
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise SptError(
-            f"{source.label}: the column {column.shown} holds {listed}{more}; expected the names "
+            f"{source.label}: the column {shown} holds {listed}{more}; expected the names "
             f"{', '.join(classes)}.\n"
             f"Rename them, or name another column: {option('label_column', 'NAME')}.",
             code="wrong-kind",
             option="label_column",
         )
-    return np.array([*(number[word.lower()] for word in words.words), -1], dtype=np.int64)
+    return np.array([*(number[word.lower()] for word in words), -1], dtype=np.int64)
 
 
 def _read_archive(source: Input, classes: Sequence[str]) -> LabelledTracks:
@@ -397,8 +358,8 @@ def _read_archive(source: Input, classes: Sequence[str]) -> LabelledTracks:
     ):
         raise refuse("some of its arrays are no numbers")
     if label.dtype.kind == "U":
-        words = Words(np.arange(len(label)), [str(word) for word in label.tolist()])
-        label = _codes(source, words, Column(0, "label"), classes)[:-1]
+        words = [str(word) for word in label.tolist()]
+        label = _codes(source, words, quoted("label"), classes)[:-1]
     if "offsets" in arrays:
         offsets = arrays["offsets"]
     else:

@@ -271,3 +271,59 @@ def test_numbered_tracks_without_positions_have_their_row(run, tmp_path):
     table = pd.read_csv(tmp_path / "o.csv")
     assert table["particle"].tolist() == [0, 1, 2]
     assert table["n_points"].tolist() == [12, 0, 0]
+
+
+@pytest.fixture
+def with_columns(write_csv, tmp_path):
+    """Return a table whose tracks have a cell, an id that needs all digits, and a mass a row."""
+    path = write_csv(tmp_path / "cells.csv")
+    table = pd.read_csv(path).sample(frac=1, random_state=1)
+    table["cell"] = table["particle"].map({0: "a, b", 1: 'say "c"'})
+    table["well"] = 123456789.25 + table["particle"]
+    table["class"] = "truth"
+    table["mass"] = range(len(table))
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_columns_that_describe_tracks_are_kept_on_request(run, with_columns):
+    plain = with_columns.with_name("plain.csv")
+    assert run("classify", with_columns, "-o", plain).code == 0
+    kept = with_columns.with_name("kept.csv")
+    assert run("classify", with_columns, "-o", kept, "--keep-columns").code == 0
+    before, table = pd.read_csv(plain), pd.read_csv(kept)
+    assert list(table) == [*before, "cell", "well", "class_source"]
+    pd.testing.assert_frame_equal(table[list(before)], before)
+    assert table["cell"].fillna("-").tolist() == ["a, b", 'say "c"', "-"]
+    assert table["well"].tolist() == [123456789.25, 123456790.25, 123456791.25]
+    assert set(table["class_source"]) == {"truth"}
+    made = [json.loads(path.with_suffix(".json").read_text()) for path in (plain, kept)]
+    assert [one["reading"]["keep_columns"] for one in made] == [False, True]
+
+
+def test_parquet_keeps_columns_unless_told_otherwise(run, with_columns):
+    path = with_columns.with_name("t.parquet")
+    assert run("classify", with_columns, "-o", path).code == 0
+    table = pd.read_parquet(path)
+    assert list(table)[-3:] == ["cell", "well", "class_source"]
+    assert run("classify", with_columns, "-o", path, "--no-keep-columns", "--overwrite").code == 0
+    assert list(pd.read_parquet(path)) == list(table)[:-3]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
+def test_kept_columns_of_several_files_stand_together(run, with_columns, ending):
+    other = with_columns.with_name("other.csv")
+    table = pd.read_csv(with_columns).drop(columns=["class", "cell"])
+    table.assign(well="text", day=3).to_csv(other, index=False)
+    path = with_columns.with_name(f"all.{ending}")
+    assert run("classify", with_columns, other, "-o", path, "--keep-columns").code == 0
+    if ending == "json":
+        joined = pd.DataFrame(json.loads(path.read_text())["verdicts"])
+    else:
+        joined = pd.read_csv(path) if ending == "csv" else pd.read_parquet(path)
+    assert list(joined)[-4:] == ["cell", "well", "class_source", "day"]
+    assert (
+        joined["well"].tolist() == ["123456789.25", "123456790.25", "123456791.25"] + ["text"] * 3
+    )
+    assert joined["day"].isna().tolist() == [True] * 3 + [False] * 3
+    assert joined["cell"].isna().tolist() == [False, False, *[True] * 4]

@@ -21,9 +21,13 @@ def read(tmp_path, text, **options):
 def test_positions(tmp_path, head):
     tracks = read(tmp_path, head + NAMES + ROWS)
     assert tracks.table.to_numpy().tolist() == [
-        [1000000007, 1, 1, 2, 3],
-        [1000000007, 2, 1.5, 2, 3],
+        [1000000007, 1, 1, 2, 3, "um", "Spot", "Position", 0],
+        [1000000007, 2, 1.5, 2, 3, "um", "Spot", "Position", 1],
     ]
+    assert tracks.extra_columns == ["Unit", "Category", "Collection", "ID"]
+    assert list(read(tmp_path, head + NAMES + ROWS, keep_columns=False).table) == [
+        "particle", "frame", "x", "y", "z",
+    ]  # fmt: skip
     assert tracks.source.format.startswith("Imaris")
     assert tracks.calibration.length_unit == "um"
     assert tracks.calibration.frame_interval_s is None

@@ -20,6 +20,17 @@ def test_the_static_error_of_our_own_table_comes_back(tmp_path: Path) -> None:
     np.testing.assert_allclose(scaled.table["x"], [0.5, 0.75, 3.5])
 
 
+def test_without_other_columns_it_still_comes(tmp_path: Path) -> None:
+    path = tmp_path / "m.tracks.csv"
+    path.write_text(HEAD + ROWS)
+    tracks = spt.read_tracks(path, pixel_size_um=0.5, keep_columns=False)
+    assert tracks.extra_columns == ["sigma_static"]
+    np.testing.assert_allclose(tracks.table["sigma_static"], [0.05, 0.1, np.nan])
+    every = spt.read_tracks(path)
+    assert every.extra_columns == ["x_px", "y_px", "mass", "sigma_static"]
+    assert every.table["x_px"].tolist() == [1.0, 1.5, 7.0]
+
+
 def test_in_micrometres_it_is_scaled_once(tmp_path: Path) -> None:
     path = tmp_path / "m.tracks.csv"
     path.write_text((HEAD + ROWS).replace("[px]", "[µm]"), encoding="utf-8")
@@ -32,6 +43,7 @@ def test_in_micrometres_it_is_scaled_once(tmp_path: Path) -> None:
         "particle,frame,x,y\n0,0,1,2\n0,1,2,3\n",
         (HEAD + ROWS).replace(",sigma_static", ",other"),
         (HEAD + ROWS).replace(",0.1\n", ",many\n"),
+        (HEAD + ROWS).replace("x [px],", "x,"),
     ],
 )
 def test_other_tables_are_read_as_ever(text: str, tmp_path: Path) -> None:

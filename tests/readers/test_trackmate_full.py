@@ -110,7 +110,10 @@ def spots_of(tracks, particle: int) -> list[int]:
 
 def test_spots_are_ordered_by_frame_under_their_track():
     tracks = read(save_file(SPOTS, TRACKS))
-    assert tracks.table.columns.tolist() == ["particle", "frame", "x", "y", "z"]
+    assert tracks.table.columns.tolist() == [
+        "particle", "frame", "x", "y", "z",
+        "ID", "name", "QUALITY", "POSITION_T", "VISIBILITY", "RADIUS", "ROI_N_POINTS",
+    ]  # fmt: skip
     assert tracks.table["particle"].tolist() == [3] * 3 + [7] * 5
     assert tracks.table["frame"].tolist() == [0, 1, 3, 0, 1, 2, 2, 3]
     assert spots_of(tracks, 3) == [10, 11, 12]

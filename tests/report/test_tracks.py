@@ -38,9 +38,11 @@ def test_our_reader_takes_units_and_every_digit_from_a_csv(tmp_path: Path, inter
     assert back.calibration.length_unit == "um"
     assert back.calibration.frame_interval_s == pytest.approx(interval, rel=1e-8)
     assert not back.source.notes
-    pd.testing.assert_frame_equal(
-        back.table, tracks.table[["particle", "frame", "x", "y"]], check_exact=True
-    )
+    others = back.table.pop("filled")
+    assert others.tolist() == ["false", "true"] * 6
+    assert back.table.pop("t [s]").tolist() == pytest.approx(back.table["frame"] * interval)
+    wanted = tracks.table.drop(columns="filled").astype({"class": "str"})
+    pd.testing.assert_frame_equal(back.table, wanted, check_exact=True)
 
 
 def test_pixels_and_frames_stay_so(tmp_path: Path) -> None:
@@ -72,3 +74,28 @@ def test_times_are_written_as_people_would() -> None:
     text = encode_tracks(_tracks(interval=0.1), "csv", {}).decode()
     assert text.splitlines()[3].startswith("0,3,0.3,")
     assert text.splitlines()[6].split(",")[5:] == ["immobile", "", "true"]
+
+
+def test_text_of_a_source_is_quoted_and_its_names_are_not_doubled(tmp_path: Path) -> None:
+    tracks = _tracks()
+    tracks.table["note"] = ["a, b", 'say "c"', "two\nlines"] * 4
+    tracks.table["x [µm]"] = range(12)
+    tracks.table["t [s]"] = 0.5
+    back = pd.read_csv(io.BytesIO(encode_tracks(tracks, "csv", {})))
+    assert back["note"].tolist() == tracks.table["note"].tolist()
+    assert back["x [µm]_source"].tolist() == list(range(12))
+    assert back["t [s]_source"].tolist() == [0.5] * 12
+    assert back["x [µm]"].tolist() == tracks.table["x"].tolist()
+    assert with_units(tracks).columns.is_unique
+
+
+def test_what_was_read_can_be_written_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        'cell,particle,frame,x [µm],y [µm],n\nb,2,0,1,2,\na,1,1,3,4,7\n"c, d",1,0,5,6,8\n',
+        encoding="utf-8",
+    )
+    first = read_tracks(path)
+    assert first.table["cell"].tolist() == ["c, d", "a", "b"]
+    path.write_bytes(encode_tracks(first, "csv", {}))
+    pd.testing.assert_frame_equal(read_tracks(path).table, first.table)

@@ -300,3 +300,43 @@ def test_noise_on_a_straight_line_and_on_nothing():
     assert np.isfinite(noisy).all()
     assert noisy[:20].std(axis=0)[1] > 0.3
     np.testing.assert_array_equal(noisy[20:], 0)
+
+
+def test_classes_follow_their_tracks_where_rows_are_dropped(tmp_path):
+    path = write(tmp_path / "a.csv", paths([12, 13, 14]), ["BM", "SubFBM", "SupLW"], ids=[9, 4, 6])
+    text = path.read_text().splitlines()
+    # rows without a position, and all of track 6: its row in the table is gone
+    gone = [i for i, row in enumerate(text) if row.startswith(("6,", "9,11,"))]
+    for i in gone:
+        particle, frame, _, y, label = text[i].split(",")
+        text[i] = f"{particle},{frame},,{y},{label}"
+    path.write_text("\n".join(text) + "\n")
+    found = read_labelled(path)
+    by_length = {int(n): CLASS_NAMES[i] for n, i in zip(found.length, found.label, strict=True)}
+    assert by_length == {11: "BM", 13: "SubFBM"}
+
+
+def test_alpha_that_is_no_number(tmp_path):
+    header = "particle,frame,x,y,class,alpha"
+    path = write(tmp_path / "a.csv", paths([12]), ["BM"], extra=["much"], header=header)
+    with pytest.raises(SptError, match="much, where a number of 0 or more") as error:
+        read_labelled(path)
+    assert error.value.code == "wrong-kind"
+
+
+def test_a_class_among_trackmates_spot_features(tmp_path):
+    spots = "".join(
+        f'<SpotsInFrame frame="{t}"><Spot ID="{t}" FRAME="{t}" POSITION_X="{t}" '
+        f'POSITION_Y="{t * t}" POSITION_Z="0" KIND="supfbm"/></SpotsInFrame>'
+        for t in range(12)
+    )
+    edges = "".join(f'<Edge SPOT_SOURCE_ID="{t}" SPOT_TARGET_ID="{t + 1}"/>' for t in range(11))
+    path = tmp_path / "t.xml"
+    path.write_text(
+        f'<TrackMate version="7.6.0"><Model spatialunits="px"><AllSpots>{spots}</AllSpots>'
+        f'<AllTracks><Track TRACK_ID="0">{edges}</Track></AllTracks></Model></TrackMate>'
+    )
+    found = read_labelled(path, label_column="kind")
+    assert [CLASS_NAMES[i] for i in found.label] == ["SupFBM"]
+    with pytest.raises(SptError, match="no column of classes"):
+        read_labelled(path)

@@ -11,14 +11,12 @@ import numpy as np
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError, option
 from spt_explain.readers import read_tracks
-from spt_explain.readers.arrays import Numbers, Words
-from spt_explain.readers.dialects import TRACK_NAMES, Column, assign, columns_of, list_names, plain
+from spt_explain.readers.dialects import TRACK_NAMES, find_column, list_names, plain
 from spt_explain.readers.inputs import Input
-from spt_explain.readers.load import load
-from spt_explain.readers.text import layout_of
 from spt_explain.readers.wording import quoted, some
+from spt_explain.tracks.columns import rows_with_value
 from spt_explain.tracks.quality import QualityPolicy, apply_policy, require_some
-from spt_explain.tracks.runs import offsets_of
+from spt_explain.tracks.runs import offsets_of, run_starts
 from spt_explain.xddpm.tracks.steps import FEWEST_STEPS
 
 if TYPE_CHECKING:
@@ -271,9 +269,9 @@ def _read(
     source = Input.of(name)
     if source.head.startswith(_ARCHIVE) and b".npy" in source.head[:200]:
         return _archive(source, signal)
-    tracks = read_tracks(source, **reading)
+    tracks = read_tracks(source, **{**reading, "keep_columns": signal_file is None})
     if signal_file is None:
-        per_track = _own_column(source, tracks, signal, reading.get("columns"))
+        per_track = _own_column(source, tracks, signal)
     else:
         signal, per_track = _column_apart(Path(signal_file), signal)
     segments = apply_policy(tracks, policy)
@@ -281,8 +279,7 @@ def _read(
     summary = segments.summary
     chosen = summary[summary["segment_id"] >= 0].sort_values("segment_id")
     particle = chosen["particle"].to_numpy(np.int64)
-    labels = None if tracks.labels is None else tracks.labels.to_dict()
-    keys = [str(int(one)) if labels is None else str(labels[int(one)]) for one in particle]
+    keys = [_name(tracks, int(one)) for one in particle]
     values = np.array([per_track.get(key, "") for key in keys], dtype=object)
     known = np.flatnonzero(values != "")
     where = source.label if signal_file is None else str(signal_file)
@@ -350,24 +347,43 @@ def _archive(source: Input, signal: str) -> SignalTracks:
     )
 
 
-def _own_column(
-    source: Input, tracks: Tracks, signal: str, columns: Mapping[str, str] | None
-) -> dict[str, str]:
+def _own_column(source: Input, tracks: Tracks, signal: str) -> dict[str, str]:
     """Return the signal of each track, by the track's name, from a column of its table."""
+    found = find_column(tracks.source.columns, signal, numbered=False)
+    if found is None or not found.kept_as:
+        raise _no_column(source, tracks, signal)
+    column, particle = tracks.table[found.kept_as], tracks.table["particle"].to_numpy(np.int64)
+    row, conflict = rows_with_value(column, np.flatnonzero(run_starts(particle)))
+    if conflict is not None:
+        which, (one, other) = int(particle[conflict[0]]), (column.iloc[i] for i in conflict)
+        raise _two_values(source.label, _name(tracks, which), quoted(found.name), one, other)
+    row = row[row >= 0]
+    return {
+        _name(tracks, int(which)): str(value)
+        for which, value in zip(particle[row], column.iloc[row].tolist(), strict=True)
+    }
+
+
+def _name(tracks: Tracks, particle: int) -> str:
+    return str(particle if tracks.labels is None else tracks.labels[particle])
+
+
+def _no_column(source: Input, tracks: Tracks, signal: str) -> SptError:
     if source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"MTrackJ")):
-        raise SptError(
+        return SptError(
             f"{source.label} is {tracks.source.format}, which has no column {quoted(signal)}: give "
             "the signal in a table of its own, with a row for each track "
             f"({option('signal', 'FILE')}).",
             code="not-found",
             option="signal",
         )
-    layout = layout_of(source)
-    found = {
-        "visible": _named(source, columns_of(layout), signal),
-        "particle": assign(source, layout, columns).columns["particle"],
-    }
-    return _per_track(source, load(source, layout, found), found["visible"].shown)
+    return SptError(
+        f"{source.label} has no column {quoted(signal)}; expected one that holds the signal, the "
+        f"same in all rows of a track. Its columns: {list_names(tracks.source.columns)}.\n"
+        f"Name the right one: {option('signal', 'NAME')}.",
+        code="not-found",
+        option="signal",
+    )
 
 
 def _column_apart(path: Path, signal: str) -> tuple[str, dict[str, str]]:
@@ -428,38 +444,6 @@ def _key(text: str) -> str:
     return text
 
 
-def _named(source: Input, columns: Sequence[Column], wanted: str) -> Column:
-    for column in columns:
-        if column.name == wanted:
-            return column
-    for column in columns:
-        if plain(column.name) == plain(wanted) != "":
-            return column
-    raise SptError(
-        f"{source.label} has no column {quoted(wanted)}; expected one that holds the signal, the "
-        f"same in all rows of a track. Its columns: {list_names(columns)}.\n"
-        f"Name the right one: {option('signal', 'NAME')}.",
-        code="not-found",
-        option="signal",
-    )
-
-
-def _per_track(source: Input, loaded: Mapping[str, Any], name: str) -> dict[str, str]:
-    words, particles = loaded["visible"], loaded["particle"]
-    assert isinstance(words, Words)
-    if isinstance(particles, Words):
-        keys = np.array([*particles.words, ""], dtype=object)[particles.codes]
-    else:
-        assert isinstance(particles, Numbers)
-        fine = np.isfinite(particles.array)
-        if particles.missing is not None:
-            fine &= ~particles.missing
-        keys = np.full(len(fine), "", dtype=object)
-        keys[fine] = [f"{value:.0f}" for value in particles.array[fine]]
-    texts = np.array([*(word.strip() for word in words.words), ""], dtype=object)[words.codes]
-    return _one_each(source.label, keys.tolist(), texts.tolist(), name)
-
-
 def _one_each(source: str, keys: Sequence[str], texts: Sequence[str], name: str) -> dict[str, str]:
     """Return the one value of each track; refuse a track with two."""
     out: dict[str, str] = {}
@@ -467,11 +451,15 @@ def _one_each(source: str, keys: Sequence[str], texts: Sequence[str], name: str)
         if not key or not text or text.lower() in ("nan", "na", "none", "<na>"):
             continue
         if out.setdefault(key, text) != text:
-            raise SptError(
-                f"{source}: track {key} has different values in the column {name} "
-                f"({quoted(out[key], 20)}, {quoted(text, 20)}); expected one for each track."
-            )
+            raise _two_values(source, key, name, out[key], text)
     return out
+
+
+def _two_values(source: str, track: str, column: str, one: object, other: object) -> SptError:
+    return SptError(
+        f"{source}: track {track} has different values in the column {column} "
+        f"({quoted(str(one), 20)}, {quoted(str(other), 20)}); expected one for each track."
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -113,3 +113,13 @@ def test_simulated():
     again = simulated("class", tracks=16, length=(10, 20), classes=("SubFBM", "SupFBM"), seed=4)
     np.testing.assert_array_equal(found.positions, again.positions)
     assert list(again.values) == ["SubFBM"] * 8 + ["SupFBM"] * 8
+
+
+def test_whole_numbers_and_conflicts_are_told_by_track(tmp_path):
+    frame = table().sample(frac=1, random_state=2)
+    frame["well"] = frame["particle"] + 100
+    found = read_signal_tracks([write(tmp_path, frame)], "well")
+    assert list(found.values) == [str(100 + i) for i in range(12)]
+    frame.loc[(frame["particle"] == 5) & (frame["frame"] > 7), "well"] = 1
+    with pytest.raises(SptError, match=r'track 5 has different values.*\("105", "1"\)'):
+        read_signal_tracks([write(tmp_path, frame)], "well")
