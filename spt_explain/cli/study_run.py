@@ -70,7 +70,8 @@ def run_study(
         write_study,
     )
 
-    wanted, out = model.taken_from(options), StudyFiles.taken_from(options)
+    wanted, network = model.taken_from(options), network_of(options)
+    out = StudyFiles.taken_from(options)
     source = _source(options) if issubclass(model, TrackStudyOptions) else None
     names = source.data if source else ()
     if out.output == "-":
@@ -79,11 +80,10 @@ def run_study(
     check_study_folder(folder, [Path(one) for one in names if one != "-"],
                        overwrite=options["overwrite"])  # fmt: skip
     console = make_console(quiet=options["quiet"])
-    given = {key: value for key, value in network_of(options).items() if value is not None}
     with make_progress(console) as progress:
         watcher = _make_watcher(console, progress, name)
         first = (source,) if source else ()
-        found = study(*first, watcher=watcher, **dict(wanted), **given)
+        found = study(*first, watcher=watcher, **dict(wanted), **network)
     made = study_provenance(
         found.record,
         version=__version__,

@@ -189,7 +189,8 @@ def sensitivity(*, watcher: Watcher | None = None, **options: Any) -> Sensitivit
         "with 32 nodes; the program measures Fig. S4 on a network with random weights.",
     )
     record = record_of("sensitivity", classifier, data={"simulated": "a particle at rest"},
-                       words=words, settings=dict(wanted), notes=notes, seconds=seconds)  # fmt: skip
+                       words=words, settings=dict(wanted), notes=notes,
+                       seconds=seconds)  # fmt: skip
     return SensitivityStudy(
         pd.DataFrame(rows), each, pd.concat(responses, ignore_index=True), record
     )

@@ -37,20 +37,18 @@ class Points(NamedTuple):
 def _points(value: str | tuple[int, int], info: ValidationInfo) -> Points:
     """Take two numbers, ``"10-1000"`` or ``"1000"``."""
     name = info.field_name or ""
-    if isinstance(value, str):
-        found = _POINTS.fullmatch(value)
-        if found is None:
-            raise SptError(
-                f"{option(name)} {value!r} was not understood; expected one whole number of "
-                "points, or two with a hyphen between them, e.g. "
-                f"{option(name, '10-1000')}.",
-                option=name,
-            )
-        value = int(found[1]), int(found[2] or found[1])
-    low, high = (int(end) for end in value)
+    found = _POINTS.fullmatch(value) if isinstance(value, str) else None
+    try:
+        low, high = (int(end) for end in ((found[1], found[2] or found[1]) if found else value))
+    except (TypeError, ValueError):
+        raise SptError(
+            f"{option(name, value)} was not understood; expected one whole number of points, or "
+            f"two with a hyphen between them, e.g. {option(name, '10-1000')}.",
+            option=name,
+        ) from None
     if not 2 <= low <= high <= LONGEST:
         raise SptError(
-            f"{option(name)} is {low}-{high}; expected A-B with 2 ≤ A ≤ B ≤ {LONGEST:,} points, "
+            f"{option(name, f'{low}-{high}')}: expected A-B with 2 ≤ A ≤ B ≤ {LONGEST:,} points, "
             f"e.g. {option(name, '20-50')}.",
             option=name,
         )
@@ -63,13 +61,13 @@ def _levels(value: str | Iterable[float], info: ValidationInfo) -> tuple[float, 
     try:
         given = value.split(",") if isinstance(value, str) else value
         levels = sorted({round(float(level), 6) + 0.0 for level in given})
-    except ValueError:
+    except (TypeError, ValueError):
         levels = [float("nan")]
     if not all(0 <= level <= MOST_NOISE for level in levels):
         said = value if isinstance(value, str) else ",".join(f"{level:g}" for level in levels)
         raise SptError(
-            f"{option(name)} {said!r}: expected levels from 0 to {MOST_NOISE:g} with commas "
-            "between them, in units of the displacement's standard deviation (1/SNR), e.g. "
+            f"{option(name, said or repr(said))}: expected levels from 0 to {MOST_NOISE:g} with "
+            "commas between them, in units of the displacement's standard deviation (1/SNR), e.g. "
             f"{option(name, '0,0.5,1')}.",
             option=name,
         )
