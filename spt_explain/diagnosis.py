@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from spt_explain import __version__
+from spt_explain.core.config import Options, setting
 from spt_explain.errors import SptError
 
 _LIBRARIES = (
@@ -24,6 +25,22 @@ _LIBRARIES = (
     "captum",
     "safetensors",
 )
+
+
+class DiagnosisOptions(Options):
+    """How thoroughly a machine is examined.
+
+    Attributes
+    ----------
+    verify : bool
+        Run the default weights, and compare them with their reference.
+    """
+
+    verify: bool = setting(
+        False,
+        "Run the default weights on this machine and compare them with their reference, at every "
+        "batch size that is used.",
+    )
 
 
 def diagnose(*, verify: bool = False) -> dict[str, Any]:

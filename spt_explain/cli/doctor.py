@@ -7,17 +7,14 @@ from typing import Any
 
 import click
 
+from spt_explain.cli.options import options_from, saying_options
+from spt_explain.diagnosis import DiagnosisOptions, diagnose
+
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-@click.option(
-    "--verify",
-    is_flag=True,
-    help="Run the default weights on this machine and compare them with their reference, at every "
-    "batch size that is used.",
-)
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
-def command(as_json: bool, verify: bool, debug: bool) -> int:  # noqa: ARG001 - read by `main`
+@options_from(DiagnosisOptions)
+@saying_options(printed="JSON instead of text", quiet=False)
+def command(as_json: bool, **options: Any) -> int:
     """Say which versions, devices, weights and folders there are, and what will be used.
 
     \b
@@ -27,9 +24,7 @@ def command(as_json: bool, verify: bool, debug: bool) -> int:  # noqa: ARG001 - 
     Leaves with 1 if something is broken: a weights file whose hash does not hold, a library that
     does not load, and with --verify a device whose outputs are wrong.
     """
-    from spt_explain.diagnosis import diagnose
-
-    report = diagnose(verify=verify)
+    report = diagnose(**dict(DiagnosisOptions.taken_from(options)))
     if as_json:
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.cli.options import (
-    figure_options,
-    labelled_options,
+    GroupedCommand,
+    names_of,
     network_of,
     network_options,
-    number_option,
+    options_from,
     parse_columns,
-    parse_length,
     policy_of,
     quality_options,
-    recorded_options,
     refuse_unused,
     saying_options,
 )
 from spt_explain.errors import SptError
+from spt_explain.report.options import EvaluationFiles
+from spt_explain.training.options import EvaluateOptions, SimulatedOptions, TestData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,78 +35,16 @@ if TYPE_CHECKING:
     from spt_explain.training.testing import TestRun
 
 
-@click.command("evaluate")
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="FILE",
-    help="Labelled tracks: any table that classify reads, with a column of class names and, if "
-    "known, columns alpha and noise (1/SNR); or an .npz of positions, offsets and label. May be "
-    "given several times; a folder, a glob or - too. Default: simulated by the paper's protocol.",
-)
-@labelled_options
-@click.option(
-    "--tracks",
-    type=int,
-    metavar="N",
-    help="Tracks at each noise level, the same number of each class. Default: 1000 simulated "
-    "ones, 11,000 at all levels together, which two CPU cores classify in two to three minutes; "
-    "all of --data.",
-)
-@click.option(
-    "--noise",
-    metavar="LEVELS",
-    help="Localisation noise on every position, 1/SNR: its standard deviation in units of that "
-    "of one displacement along one axis. Default: 0,0.1,…,1 (the paper's); none added to --data.",
-)
-@click.option(
-    "--length",
-    default="10-1000",
-    show_default=True,
-    metavar="A-B",
-    help="Points of a simulated track, drawn uniformly.",
-)
-@click.option(
-    "--even-lengths",
-    is_flag=True,
-    help="Simulate as many tracks in each band of lengths (10-19, 20-49, 50-99, 100-199, "
-    "200-399, 400-699, 700-1000 points), for errors that are alike in all bands.",
-)
-@recorded_options
-@number_option("--seed", int, default=1, metavar="N", help="Seed of simulation, choice and noise.")
+@click.command("evaluate", cls=GroupedCommand)
+@options_from(TestData)
+@options_from(EvaluateOptions, "tracks", "noise", *SimulatedOptions.model_fields)
 @quality_options
 @network_options
-@click.option(
-    "-o",
-    "--output",
-    metavar="FOLDER",
-    help="Folder for tables, figures and evaluation.json. Default: WEIGHTS.evaluation here, or "
-    "NAME.evaluation beside the first file of --data.",
-)
-@figure_options
+@options_from(EvaluationFiles, "output", "plot", "figure_format")
 @saying_options("a folder of results that exists")
 @click.pass_context
 def command(
-    context: click.Context,
-    /,
-    data: tuple[str, ...],
-    label_column: str,
-    columns: tuple[str, ...],
-    tracks: int | None,
-    noise: str | None,
-    length: str,
-    even_lengths: bool,
-    exposure: float,
-    missing: float,
-    seed: int,
-    output: str | None,
-    plot: bool,
-    figure_format: tuple[str, ...],
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-    debug: bool,  # noqa: ARG001 - read by `main` from the arguments
-    **options: Any,
+    context: click.Context, /, overwrite: bool, quiet: bool, as_json: bool, **options: Any
 ) -> int:
     """Measure how good a set of weights is: accuracy, F1, confusions, calibration, error of α.
 
@@ -126,19 +64,22 @@ def command(
     """
     from spt_explain import __version__
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.readers import find_inputs
     from spt_explain.report.evaluation import check_folder, provenance, write_evaluation
     from spt_explain.resandi.weights import find_weights
     from spt_explain.training.testing import evaluate
 
+    data, tested = TestData.taken_from(options), EvaluateOptions.taken_from(options)
     policy, network = policy_of(options), network_of(options)
-    reading = {"columns": parse_columns(columns)}
-    refuse_unused(context, bool(data), simulated=_SIMULATED, of_files=_OF_FILES)
-    if output == "-":
+    files = EvaluationFiles.taken_from(options)
+    reading = {"columns": parse_columns(data.columns)}
+    refuse_unused(context, with_data=bool(data.data))
+    if files.output == "-":
         raise SptError("-o takes a folder here; for the summary on standard output give --json.")
-    names = [one.name for one in find_inputs(data)] if data else []
+    names = names_of(data.data)
     folder = (
-        Path(output) if output else _default_folder(names, find_weights(network["weights"]).name)
+        Path(files.output)
+        if files.output
+        else _default_folder(names, find_weights(network["weights"]).name)
     )
     check_folder(folder, [Path(name) for name in names if name != "-"], overwrite=overwrite)
     console = make_console(quiet=quiet)
@@ -146,16 +87,10 @@ def command(
         run = evaluate(
             network.pop("weights"),
             names,
-            label_column=label_column,
+            label_column=data.label_column,
             policy=policy,
             reading=reading,
-            tracks=tracks,
-            noise=_parse_levels(noise),
-            length=parse_length(length),
-            even_lengths=even_lengths,
-            exposure=exposure,
-            missing=missing,
-            seed=seed,
+            **dict(tested),
             **network,
             watcher=_make_watcher(console, progress),
         )
@@ -166,10 +101,10 @@ def command(
         policy=policy if names else None,
         reading=reading if names else None,
     )
-    files = write_evaluation(run, folder, made, formats=figure_format if plot else ())
+    written = write_evaluation(run, folder, made, formats=files.formats)
     _print_summary(console, run)
-    figures = sum(path.suffix not in (".csv", ".json") for path in files)
-    tables = sum(path.suffix == ".csv" for path in files)
+    figures = sum(path.suffix not in (".csv", ".json") for path in written)
+    tables = sum(path.suffix == ".csv" for path in written)
     console.print(
         f"→ {folder}/ ({tables} tables, {figures} figure files, evaluation.json)", markup=False
     )
@@ -180,14 +115,10 @@ def command(
             "weights": run.weights,
             **{key: document[key] for key in keys},
             "notes": list(run.notes),
-            "outputs": [str(path) for path in files],
+            "outputs": [str(path) for path in written],
         }
         click.echo(json.dumps(summary, indent=1, ensure_ascii=False))
     return 0
-
-
-_SIMULATED = ("length", "even_lengths", "exposure", "missing")
-_OF_FILES = ("label_column", "columns", "min_length", "gaps", "max_gap", "branches")
 
 
 def _default_folder(names: Sequence[str], weights: str) -> Path:
@@ -196,23 +127,6 @@ def _default_folder(names: Sequence[str], weights: str) -> Path:
     first = Path(names[0])
     stem = first.name.removesuffix(".gz")
     return first.parent / f"{stem.removesuffix(Path(stem).suffix)}.evaluation"
-
-
-def _parse_levels(text: str | None) -> list[float] | None:
-    """Turn ``0,0.5,1`` into numbers."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    try:
-        levels = [float(part) for part in parts]
-    except ValueError:
-        levels = [float("nan")]
-    if not all(level == level for level in levels):
-        raise SptError(
-            f"--noise {text!r} was not understood; expected numbers with commas between them, "
-            "e.g. --noise 0,0.5,1."
-        )
-    return levels
 
 
 def _make_watcher(console: Console, progress: Progress) -> Any:

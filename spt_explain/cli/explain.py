@@ -12,7 +12,6 @@ import click
 from spt_explain.cli.options import (
     REMEMBERED,
     GroupedCommand,
-    figure_format_option,
     judging_of,
     judging_options,
     network_options,
@@ -26,6 +25,7 @@ from spt_explain.cli.options import (
 )
 from spt_explain.errors import SptError, printable
 from spt_explain.explain.options import ExplainOptions
+from spt_explain.report.options import FigureOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ EXAMPLE = "quickstart.csv"
     help="Explain this particle only; may be given several times. With --plot, each gets a figure.",
 )
 @click.option("--plot", is_flag=True, help="Draw figures: a contact sheet and single tracks.")
-@figure_format_option("png")
+@options_from(FigureOptions, "figure_format", figure_format=("png",))
 @number_option(
     "--picks",
     int,

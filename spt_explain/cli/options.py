@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from spt_explain.cli.spelling import CommandLineSpelling
-from spt_explain.core.config import choices_of, described, extra_of, kinds_of
+from spt_explain.core.config import choices_of, described, extra_of, item_of, kinds_of
 from spt_explain.errors import SptError, option, use_spelling
+from spt_explain.report.options import FigureOptions
 from spt_explain.resandi.options import JudgingOptions, NetworkOptions
 from spt_explain.tracks.policy import QualityPolicy
+from spt_explain.training.options import SimulatedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +29,11 @@ REMEMBERED = (
     "weights", "threshold", "exposure", "alone",
 )  # fmt: skip
 """Options of `classify` that `explain` without an input takes over."""
+_SIMULATED = tuple(name for name in SimulatedOptions.model_fields if name != "seed")
+_OF_FILES = ("label_column", "columns", "min_length", "gaps", "max_gap", "branches")
 SPELLING = CommandLineSpelling()
+_LONG = {"output": "--output"}
+"""Long names of options that messages name by a letter."""
 ROLES = ("particle", "frame", "x", "y", "z", "t")
 
 
@@ -105,24 +111,33 @@ def options_from(model: type[Options], *names: str, **defaults: Any) -> Callable
 def _option_from(
     model: type[Options], name: str, defaults: Mapping[str, Any]
 ) -> Callable[[Any], Any]:
+    """Return what adds an option.
+
+    Words become choices, a `Several` an option that may be given several times. A switch that is
+    on by default has a name that turns it off.
+    """
     field = model.model_fields[name]
     default = defaults.get(name, field.get_default())
-    kind: Any = kinds_of(field)[0]
+    item = item_of(field)
+    kind: Any = kinds_of(field)[0] if item is None else item
+    shown = default not in (None, "", ()) and default is not False
+    with use_spelling(SPELLING):
+        flags, meaning = [option(name)], described(field)
     settings: dict[str, Any] = {"type": kind, "metavar": extra_of(field, "metavar") or None}
     if choices := choices_of(field):
         settings = {"type": click.Choice(choices)}
     elif kind is bool:
         settings = {"is_flag": True}
-    elif get_origin(kind) is tuple:
-        settings |= {"type": get_args(kind)[0], "multiple": True}
+        if default:
+            flags = [f"{flags[0]}/--no-{flags[0].removeprefix('--')}"]
     elif kind not in (int, float, str):  # it makes itself of what is written
-        settings["type"], default = str, None if default is None else str(default)
-    shown = default not in (None, "", ()) and kind is not bool
-    with use_spelling(SPELLING):
-        flag, meaning = option(name), described(field)
+        settings["type"] = str
+        default = str(default) if shown and item is None else default
+    if name in _LONG:
+        flags.append(_LONG[name])
     return click.option(
-        flag, name, cls=GroupedOption, heading=model.heading, default=default,
-        show_default=shown, help=meaning, **settings,
+        *flags, name, cls=GroupedOption, heading=model.heading, default=default,
+        show_default=shown, multiple=item is not None, help=meaning, **settings,
     )  # fmt: skip
 
 
@@ -185,19 +200,6 @@ def _some(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: options[name] for name in names}
 
 
-def label_option(function: F) -> F:
-    """Add the column of class names of labelled tracks."""
-    return stacked(
-        click.option(
-            "--label-column",
-            default="class",
-            show_default=True,
-            metavar="NAME",
-            help="Column of --data with the class names.",
-        )
-    )(function)
-
-
 def quality_options(function: F) -> F:
     """Add the policy for gaps, branches and short tracks."""
     return options_from(QualityPolicy, "min_length", "gaps", "max_gap", "branches")(function)
@@ -237,46 +239,9 @@ def rememberable(options: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def labelled_options(function: F) -> F:
-    """Add the columns of labelled tracks."""
-    return stacked(
-        label_option,
-        click.option(
-            "--columns",
-            multiple=True,
-            metavar="ROLE=NAME,…",
-            help="Column names of --data (or numbers, from 1) for particle, frame, x, y or t. "
-            "Default: found by name.",
-        ),
-    )(function)
-
-
-def recorded_options(function: F) -> F:
-    """Add how simulated tracks are recorded."""
-    return stacked(
-        number_option(
-            "--exposure",
-            float,
-            default=0.0,
-            metavar="SHARE",
-            help="Motion blur of simulated tracks: share of the frame, 0 to 1, that the shutter is "
-            "open.",
-        ),
-        number_option(
-            "--missing",
-            float,
-            default=0.0,
-            metavar="SHARE",
-            help="Share of the frames of simulated tracks that are missed, and filled by lines.",
-        ),
-    )(function)
-
-
-def refuse_unused(
-    context: click.Context, with_data: bool, *, simulated: Sequence[str], of_files: Sequence[str]
-) -> None:
+def refuse_unused(context: click.Context, *, with_data: bool) -> None:
     """Refuse options that were given and would do nothing, with or without ``--data``."""
-    for name in simulated if with_data else of_files:
+    for name in _SIMULATED if with_data else _OF_FILES:
         if context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
             what = "simulated tracks, and --data was given" if with_data else "--data"
             raise SptError(
@@ -307,39 +272,31 @@ def output_options(function: F) -> F:
 
 def figure_options(function: F) -> F:
     """Add whether figures are drawn beside the tables, and as what."""
-    return stacked(
-        click.option(
-            "--plot/--no-plot",
-            default=True,
-            show_default=True,
-            help="Draw figures, or only tables.",
-        ),
-        figure_format_option("png", "svg"),
-    )(function)
-
-
-def figure_format_option(*default: str) -> Callable[[F], F]:
-    """Return the option for the format of figures."""
-    return click.option(
-        "--figure-format",
-        type=click.Choice(["png", "svg", "pdf"]),
-        multiple=True,
-        default=default,
-        show_default=True,
-        help="Format of the figures; may be given several times.",
-    )
+    return options_from(FigureOptions)(function)
 
 
 def saying_options(
-    replaced: str, printed: str = "the summary as JSON on standard output"
+    replaced: str = "",
+    printed: str = "the summary as JSON on standard output",
+    *,
+    quiet: bool = True,
 ) -> Callable[[F], F]:
-    """Return what adds whether results are replaced, and how much is said."""
-    return stacked(
-        click.option("--overwrite", is_flag=True, help=f"Replace {replaced}."),
-        click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors."),
-        click.option("--json", "as_json", is_flag=True, help=f"Print {printed}."),
-        click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+    """Return what adds whether results are replaced, and how much is said, as far as wanted."""
+    switches = (
+        (("--overwrite",), f"Replace {replaced}.", bool(replaced)),
+        (("--quiet", "-q"), "Say nothing but errors.", quiet),
+        (("--json", "as_json"), f"Print {printed}.", bool(printed)),
+        (("--debug",), "Show a traceback when something fails.", True),
     )
+    wanted = [(names, said) for names, said, is_wanted in switches if is_wanted]
+    return stacked(*(click.option(*names, is_flag=True, help=said) for names, said in wanted))
+
+
+def names_of(files: Sequence[str | Path]) -> list[str]:
+    """Return the names of files that were given, with those of folders and globs."""
+    from spt_explain.readers import find_inputs
+
+    return [one.name for one in find_inputs([str(file) for file in files])] if files else []
 
 
 def parse_columns(given: Sequence[str]) -> dict[str, str] | None:
@@ -367,20 +324,3 @@ def parse_columns(given: Sequence[str]) -> dict[str, str] | None:
                 )
             columns[role] = name
     return columns or None
-
-
-def parse_length(text: str) -> tuple[int, int]:
-    """Turn ``10-1000``, or ``1000``, into fewest and most points.
-
-    Raises
-    ------
-    SptError
-        If it is neither.
-    """
-    found = re.fullmatch(r"\s*(\d{1,9})\s*(?:(?:-|–|\.\.)\s*(\d{1,9}))?\s*", text)
-    if found is None:
-        raise SptError(
-            f"--length {text!r} was not understood; expected one whole number of points, or two "
-            "with a hyphen between them, e.g. --length 10-1000."
-        )
-    return int(found[1]), int(found[2] or found[1])

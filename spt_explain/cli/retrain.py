@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import label_option, parse_columns, quality_options
+from spt_explain.cli.options import (
+    GroupedCommand,
+    names_of,
+    options_from,
+    parse_columns,
+    policy_of,
+    quality_options,
+    saying_options,
+)
+from spt_explain.resandi.options import NetworkOptions
+from spt_explain.training.options import MatchOptions, RetrainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,103 +31,13 @@ if TYPE_CHECKING:
     from spt_explain.training.plan import Plan
 
 
-@click.command("retrain")
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    help="What to train and on what (TOML): default, small, quick, quick-augmented, resandi-paper, "
-    "resandi-paper-random, resandi-paper-gradcam, or a file of yours. Default: default on a GPU, "
-    "quick on the CPU, for 5 minutes.",
-)
-@click.option("--name", metavar="NAME", help="Name of the weights. Default: that in the recipe.")
-@click.option(
-    "--augment",
-    type=click.Choice(["none", "random", "gradcam"]),
-    help="Recipes with a fixed data set: add a turned copy of 60 % of it, chosen at random or by "
-    "mean Grad-CAM score. Default: as the recipe says.",
-)
-@click.option(
-    "--minutes",
-    type=float,
-    metavar="M",
-    help="Training time. The learning rate is annealed over it, so it always ends in a finished "
-    "network. Default: as the recipe says; 5 without a recipe.",
-)
-@click.option(
-    "--epochs",
-    type=int,
-    metavar="N",
-    help="Recipes with a fixed data set: most passes over it. Default: as the recipe says.",
-)
-@click.option(
-    "--match",
-    multiple=True,
-    metavar="FILE",
-    help="Tracks of yours (any file, folder or glob that classify reads): simulated tracks get "
-    "their lengths, gaps and noise. May be given several times.",
-)
-@click.option(
-    "--from",
-    "start",
-    metavar="shipped|scratch|NAME",
-    help="Weights to begin with: the shipped ones of the recipe's shape, none, or those of a name. "
-    "Default: as the recipe says.",
-)
-@click.option(
-    "--data",
-    multiple=True,
-    metavar="FILE",
-    help="Labelled tracks to train on instead of simulated ones: a table with a column of class "
-    "names.",
-)
-@label_option
-@click.option(
-    "--columns",
-    multiple=True,
-    metavar="ROLE=NAME,…",
-    help="Column names in --match for particle, frame, x, y or t. Default: found by name.",
-)
+@click.command("retrain", cls=GroupedCommand)
+@options_from(RetrainOptions)
+@options_from(MatchOptions)
+@options_from(NetworkOptions, "jobs")
 @quality_options
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Where it is trained. Several GPUs: torchrun --nproc-per-node N -m spt_explain retrain …",
-)
-@click.option("--jobs", type=int, metavar="N", help="CPU threads. Default: all cores.")
-@click.option("--seed", type=int, metavar="N", help="Of everything. Default: that in the recipe.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the run of that name that was interrupted."
-)
-@click.option("--overwrite", is_flag=True, help="Replace weights, and an unfinished run, of mine.")
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON on standard output.")
-@click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
-def command(
-    recipe: str | None,
-    name: str | None,
-    augment: Any,
-    minutes: float | None,
-    epochs: int | None,
-    match: tuple[str, ...],
-    start: str | None,
-    data: tuple[str, ...],
-    label_column: str,
-    columns: tuple[str, ...],
-    min_length: int,
-    gaps: Any,
-    max_gap: int,
-    branches: Any,
-    device: str,
-    jobs: int | None,
-    seed: int | None,
-    resume: bool,
-    overwrite: bool,
-    quiet: bool,
-    as_json: bool,
-    debug: bool,  # noqa: ARG001 - read by `main` from the arguments
-) -> int:
+@saying_options("weights, and an unfinished run, of mine", "the card as JSON on standard output")
+def command(overwrite: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Train weights of your own and install them under a name.
 
     Interrupt it whenever you like (Ctrl-C): the same command with --resume goes on to the same
@@ -133,32 +53,22 @@ def command(
     Then: spt-explain classify tracks.csv --weights my-lab
     """
     from spt_explain.cli.console import make_console, make_progress
-    from spt_explain.tracks import QualityPolicy
     from spt_explain.training.retrain import retrain
 
-    if jobs is not None:
-        _use_threads(jobs)
-    policy = QualityPolicy(min_length=min_length, gaps=gaps, max_gap=max_gap, branches=branches)
+    wanted = RetrainOptions.taken_from(options)
+    matched, policy = MatchOptions.taken_from(options), policy_of(options)
+    _use_threads(NetworkOptions(jobs=options["jobs"]).jobs)
     console = make_console(quiet=quiet or os.environ.get("RANK", "0") != "0")
-    recordings = _read(match, columns, console)
+    recordings = _read(matched, console)
+    wanted = wanted.changed(data=names_of(wanted.data))
     listening: dict[str, Any] = {}
     with make_progress(console) as progress, _resumable(console, listening):
         weights = retrain(
-            recipe,
-            name=name,
-            augment=augment,
-            minutes=minutes,
-            epochs=epochs,
             match=recordings,
             policy=policy,
-            start=start,
-            data=_named(data),
-            label_column=label_column,
-            device=device,
-            seed=seed,
-            resume=resume,
             overwrite=overwrite,
             listener=_make_listener(console, progress, listening),
+            **dict(wanted),
         )
     if weights is None:
         return 0
@@ -184,23 +94,14 @@ def _resumable(console: Console, listening: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def _use_threads(jobs: int) -> None:
-    from spt_explain.errors import SptError
+def _use_threads(jobs: int | None) -> None:
+    if jobs is not None:
+        import torch
 
-    if jobs < 1:
-        raise SptError(f"--jobs is {jobs}; expected at least 1.")
-    import torch
-
-    torch.set_num_threads(jobs)
+        torch.set_num_threads(jobs)
 
 
-def _named(names: tuple[str, ...]) -> list[str]:
-    from spt_explain.readers import find_inputs
-
-    return [one.name for one in find_inputs(names)] if names else []
-
-
-def _read(names: tuple[str, ...], columns: tuple[str, ...], console: Console) -> list[Tracks]:
+def _read(wanted: MatchOptions, console: Console) -> list[Tracks]:
     """Read recordings; a folder's files that hold no tracks are passed over, and said."""
     from rich.markup import escape
 
@@ -208,11 +109,12 @@ def _read(names: tuple[str, ...], columns: tuple[str, ...], console: Console) ->
     from spt_explain.errors import NotTracksError
     from spt_explain.readers import find_inputs
 
-    found = find_inputs(names) if names else []
+    found = find_inputs([str(name) for name in wanted.match]) if wanted.match else []
+    columns = parse_columns(wanted.columns)
     recordings = []
     for one in found:
         try:
-            tracks = read_tracks(one.name, columns=parse_columns(columns), keep_columns=False)
+            tracks = read_tracks(one.name, columns=columns, keep_columns=False)
         except NotTracksError as error:
             if one.explicit:
                 raise

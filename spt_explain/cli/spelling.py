@@ -8,11 +8,14 @@ from spt_explain.errors import Spelling
 
 _FLAGS = {
     "class_name": "--class",
+    "methods": "--method",
     "n": "-n",
     "only": "--particle",
     "output": "-o",
     "page": "--report",
+    "protocols": "--protocol",
     "start": "--from",
+    "value": "--erased-value",
 }
 """Parameters that have another name here."""
 

@@ -9,26 +9,56 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import parse_columns, parse_length, policy_of, refuse_unused
+from spt_explain.cli.options import (
+    names_of,
+    network_of,
+    network_options,
+    options_from,
+    parse_columns,
+    policy_of,
+    quality_options,
+    refuse_unused,
+    saying_options,
+    stacked,
+)
 from spt_explain.errors import SptError
+from spt_explain.report.options import StudyFiles
+from spt_explain.studies.options import SourceOptions, TrackStudyOptions
+from spt_explain.training.options import LabelledOptions, SimulatedOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from rich.console import Console
     from rich.progress import Progress
 
-_SIMULATED = ("length", "even_lengths", "exposure", "missing")
-_OF_FILES = ("label_column", "columns", "min_length", "gaps", "max_gap", "branches")
-_SOURCE = ("data", "tracks", "noise", *_SIMULATED, *_OF_FILES)
-_OUTPUT = ("output", "plot", "figure_format", "overwrite", "quiet", "as_json", "debug")
+    from spt_explain.core.config import Options
+    from spt_explain.studies.sources import TrackSource
+
+
+def study_options(model: type[Options]) -> Callable[[Any], Any]:
+    """Return what adds the options of a study, of its tracks if it is made of some, and others."""
+    names = ("tracks", "noise", *SimulatedOptions.model_fields)
+    tracks = (
+        (options_from(LabelledOptions), options_from(model.source(), *names), quality_options)
+        if issubclass(model, TrackStudyOptions)
+        else ()
+    )
+    return stacked(
+        options_from(model),
+        *tracks,
+        network_options,
+        options_from(StudyFiles, "output", "plot", "figure_format"),
+        saying_options("a folder of results that exists"),
+    )
 
 
 def run_study(
     name: str,
     study: Callable[..., Any],
+    model: type[Options],
     show: Callable[[Console, Any], None],
-    options: dict[str, Any],
+    options: Mapping[str, Any],
 ) -> int:
     """Make a study, print it and write its folder."""
     from spt_explain import __version__
@@ -40,22 +70,20 @@ def run_study(
         write_study,
     )
 
-    out = {key: options.pop(key) for key in _OUTPUT}
-    source: Any = None
-    names: Sequence[str] = ()
-    if "data" in options:
-        source, names = _source(options)
-    if out["output"] == "-":
+    wanted, network = model.taken_from(options), network_of(options)
+    out = StudyFiles.taken_from(options)
+    source = _source(options) if issubclass(model, TrackStudyOptions) else None
+    names = source.data if source else ()
+    if out.output == "-":
         raise SptError("-o takes a folder here; for the summary on standard output give --json.")
-    folder = Path(out["output"] or f"{name}.study")
+    folder = Path(out.output or f"{name}.study")
     check_study_folder(folder, [Path(one) for one in names if one != "-"],
-                       overwrite=out["overwrite"])  # fmt: skip
-    console = make_console(quiet=out["quiet"])
-    given = {key: value for key, value in options.items() if value is not None}
+                       overwrite=options["overwrite"])  # fmt: skip
+    console = make_console(quiet=options["quiet"])
     with make_progress(console) as progress:
         watcher = _make_watcher(console, progress, name)
-        first = (source,) if source is not None else ()
-        found = study(*first, watcher=watcher, **given)
+        first = (source,) if source else ()
+        found = study(*first, watcher=watcher, **dict(wanted), **network)
     made = study_provenance(
         found.record,
         version=__version__,
@@ -63,7 +91,7 @@ def run_study(
         policy=source.policy if source and names else None,
         reading=source.reading if source and names else None,
     )
-    files = write_study(found, folder, made, formats=out["figure_format"] if out["plot"] else ())
+    files = write_study(found, folder, made, formats=out.formats)
     console.print()
     show(console, found)
     for sentence in found.sentences:
@@ -76,7 +104,7 @@ def run_study(
     console.print(
         f"→ {folder}/ ({tables} tables, {figures} figure files, study.json)", markup=False
     )
-    if out["as_json"]:
+    if options["as_json"]:
         summary = {
             "weights": found.record.weights,
             **summary_of(found),
@@ -87,29 +115,19 @@ def run_study(
     return 0
 
 
-def _source(options: dict[str, Any]) -> tuple[Any, Sequence[str]]:
-    """Take the options that say which tracks from the others."""
-    from spt_explain.readers import find_inputs
+def _source(options: Mapping[str, Any]) -> TrackSource:
+    """Return which tracks are asked for."""
     from spt_explain.studies.sources import TrackSource
 
-    context = click.get_current_context()
-    own = {key: options.pop(key) for key in _SOURCE}
-    refuse_unused(context, bool(own["data"]), simulated=_SIMULATED, of_files=_OF_FILES)
-    names = [one.name for one in find_inputs(own["data"])] if own["data"] else []
-    source = TrackSource(
-        data=tuple(names),
-        label_column=own["label_column"],
-        policy=policy_of(own),
-        reading={"columns": parse_columns(own["columns"])},
-        tracks=own["tracks"],
-        noise=own["noise"],
-        length=None if own["length"] is None else parse_length(own["length"]),
-        even_lengths=own["even_lengths"],
-        exposure=own["exposure"],
-        missing=own["missing"],
-        seed=options.pop("seed"),
+    files, asked = LabelledOptions.taken_from(options), SourceOptions.taken_from(options)
+    refuse_unused(click.get_current_context(), with_data=bool(files.data))
+    return TrackSource(
+        names_of(files.data),
+        label_column=files.label_column,
+        policy=policy_of(options),
+        reading={"columns": parse_columns(files.columns)},
+        **dict(asked),
     )
-    return source, names
 
 
 def _make_watcher(console: Console, progress: Progress, study: str) -> Any:

@@ -8,19 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spt_explain.cli.options import options_from, saying_options
+from spt_explain.resandi.options import ExportOptions, ImportOptions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from spt_explain.resandi.weights import Weights
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-_quiet = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-_debug = click.option(
-    "--debug",
-    is_flag=True,
-    expose_value=False,  # `main` looks for it in the arguments
-    help="Show a traceback when something fails.",
-)
+_TEXT = "JSON instead of text"
 _WIDTH = 96
 _SHOWN = {"name", "version", "created", "architecture", "accuracy"}
 
@@ -41,9 +37,8 @@ def command() -> None:
 
 
 @command.command("list")
-@_json
-@_debug
-def list_command(as_json: bool) -> int:
+@saying_options(printed=_TEXT, quiet=False)
+def list_command(as_json: bool, **_: Any) -> int:
     """List all weights, the default first.
 
     \b
@@ -87,9 +82,8 @@ def list_command(as_json: bool) -> int:
 
 @command.command("show")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON instead of text.")
-@_debug
-def show_command(name: str | None, as_json: bool) -> int:
+@saying_options(printed="the card as JSON instead of text", quiet=False)
+def show_command(name: str | None, as_json: bool, **_: Any) -> int:
     """Show the card of the weights NAME; of the default ones if no name is given.
 
     \b
@@ -109,10 +103,8 @@ def show_command(name: str | None, as_json: bool) -> int:
 
 @command.command("verify")
 @click.argument("names", nargs=-1, metavar="[NAME…]")
-@_quiet
-@_json
-@_debug
-def verify_command(names: tuple[str, ...], quiet: bool, as_json: bool) -> int:
+@saying_options(printed=_TEXT)
+def verify_command(names: tuple[str, ...], quiet: bool, as_json: bool, **_: Any) -> int:
     """Check the files of the weights NAME… against their SHA-256; of all weights by default.
 
     \b
@@ -153,19 +145,9 @@ def verify_command(names: tuple[str, ...], quiet: bool, as_json: bool) -> int:
 
 @command.command("export")
 @click.argument("name")
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE|FOLDER",
-    help="The zip file to write, or a folder for it. Default: NAME.zip in the current folder.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace the file if it exists.")
-@_quiet
-@_json
-@_debug
-def export_command(
-    name: str, output: str | None, overwrite: bool, quiet: bool, as_json: bool
-) -> int:
+@options_from(ExportOptions)
+@saying_options("the file if it exists", _TEXT)
+def export_command(name: str, overwrite: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Write the weights NAME, with card and hashes, to one zip file.
 
     \b
@@ -175,6 +157,7 @@ def export_command(
     from spt_explain.errors import SptError
     from spt_explain.resandi.exchange import export_weights
 
+    output = ExportOptions.taken_from(options).output
     if output == "-":
         raise SptError("weights are not written to standard output; give a file with -o.")
     path = export_weights(name, output, overwrite=overwrite)
@@ -188,16 +171,9 @@ def export_command(
 
 @command.command("import")
 @click.argument("source", metavar="FILE|FOLDER")
-@click.option(
-    "--name", metavar="NAME", help="Name for them here. Default: the one they have on their card."
-)
-@click.option("--overwrite", is_flag=True, help="Replace own weights of that name.")
-@_quiet
-@_json
-@_debug
-def import_command(
-    source: str, name: str | None, overwrite: bool, quiet: bool, as_json: bool
-) -> int:
+@options_from(ImportOptions)
+@saying_options("own weights of that name", _TEXT)
+def import_command(source: str, overwrite: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Take in weights: a zip from weights export, or that zip's content in a folder.
 
     \b
@@ -210,6 +186,7 @@ def import_command(
     """
     from spt_explain.resandi.exchange import import_weights
 
+    name = ImportOptions.taken_from(options).name
     weights = import_weights(source, name=name, overwrite=overwrite)
     if as_json:
         document = {"name": weights.name, "folder": str(weights.folder), "sha256": weights.sha256}
@@ -223,9 +200,8 @@ def import_command(
 @command.command("remove")
 @click.argument("name")
 @click.option("--yes", "-y", is_flag=True, help="Remove without asking.")
-@_quiet
-@_debug
-def remove_command(name: str, yes: bool, quiet: bool) -> int:
+@saying_options(printed="")
+def remove_command(name: str, yes: bool, quiet: bool, **_: Any) -> int:
     """Delete your own weights NAME. Those that are part of spt-explain stay.
 
     \b

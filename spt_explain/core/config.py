@@ -7,9 +7,20 @@ and their help from it (`spt_explain.cli.options`), Python its keyword arguments
 from __future__ import annotations
 
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)  # fmt: skip
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from spt_explain.errors import SptError, option
 
@@ -27,6 +38,15 @@ _LIMITS = {
     "le": "at most {}",
     "lt": "below {}",
 }
+
+
+def _as_tuple(values: Any) -> Any:
+    return values if isinstance(values, str | bytes) or values is None else tuple(values)
+
+
+Item = TypeVar("Item")
+Several = Annotated[tuple[Item, ...], BeforeValidator(_as_tuple)]
+"""Any number of values: a sequence in Python, an option that is given several times."""
 
 
 def setting(
@@ -76,6 +96,12 @@ class Options(BaseModel):
         """Take from `values` what these options are; the others are left."""
         return cls(**{name: values[name] for name in cls.model_fields if name in values})
 
+    @classmethod
+    def split_from(cls, values: Mapping[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """Take from `values` what these options are, and return the others with them."""
+        rest = {name: value for name, value in values.items() if name not in cls.model_fields}
+        return cls.taken_from(values), rest
+
     def changed(self, **values: Any) -> Self:
         """Return the same options with other values, checked."""
         return type(self)(**(dict(self) | values))
@@ -110,9 +136,17 @@ def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
     return tuple(kind for kind in kinds or (field.annotation,) if kind is not type(None))
 
 
+def item_of(field: FieldInfo) -> Any:
+    """Return the type of each value of a field of `Several`; None for other fields."""
+    kind = kinds_of(field)[0]
+    several = get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
+    return get_args(kind)[0] if several else None
+
+
 def choices_of(field: FieldInfo) -> tuple[str, ...]:
-    """Return the words that a field takes; none if it takes others than words."""
-    kinds = [kind for kind in kinds_of(field) if get_origin(kind) is Literal]
+    """Return the words that a field takes, one or several; none if it takes others than words."""
+    kinds = [item_of(field), *kinds_of(field)]
+    kinds = [kind for kind in kinds if get_origin(kind) is Literal]
     return tuple(word for kind in kinds for word in get_args(kind))
 
 
@@ -120,7 +154,9 @@ def expected(field: FieldInfo) -> str:
     """Return in words what values a field takes: ``"a whole number of points, 2 or more"``."""
     choices = choices_of(field)
     if choices:
-        return f"one of {', '.join(choices)}"
+        return f"{'one' if item_of(field) is None else 'some'} of {', '.join(choices)}"
+    if item_of(field) is not None:
+        return "several values"
     kind = next((words for kind, words in _WORDS.items() if kind in kinds_of(field)), "text")
     unit = extra_of(field, "unit")
     limits = {key: getattr(m, key) for m in field.metadata for key in _LIMITS if hasattr(m, key)}

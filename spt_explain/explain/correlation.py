@@ -22,6 +22,7 @@ import numpy as np
 
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.diffusion.statistics import STATISTICS
+from spt_explain.explain.options import RESAMPLES
 from spt_explain.explain.published import FIGURE_7
 from spt_explain.explain.windows import KEYS, track_offsets
 from spt_explain.threads import in_order
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 CorrelationVariant = Literal["pooled", "within"]
 KINDS = ("pearson", "spearman")
 
-RESAMPLES = 500
 LEVEL = 0.95
 SEED = 1
 FEWEST_WINDOWS = 5

@@ -23,6 +23,8 @@ LAST = "block4"
 """The last stage, where the paper's Grad-CAM is computed."""
 SHARE, DRAWS, SEED = 0.2, 20, 1
 """Share of the frames that the check erases, its most random erasures, and their seed."""
+RESAMPLES = 500
+"""Bootstrap samples of the tracks, for the intervals of correlations."""
 FEWEST_DRAWS = 19
 """Random erasures; with fewer, what passes the check is noted to mean little."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from spt_explain.errors import SptError
+from spt_explain.report.options import FigureFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +56,7 @@ ACCENT = "#0072B2"
 
 COLUMN_MM, PAGE_MM = 85.0, 178.0
 """Width of a figure in one column of a journal, and across the page."""
-FIGURE_FORMATS = ("png", "svg", "pdf")
+FIGURE_FORMATS = get_args(FigureFormat)
 FONT_POINTS = 8.0
 DOTS_PER_INCH = 300
 

@@ -94,3 +94,33 @@ class JudgingOptions(Options):
         False,
         "Judge each track without what the file's other tracks show of noise and motion blur.",
     )
+
+
+class ExportOptions(Options):
+    """Where weights are exported to.
+
+    Attributes
+    ----------
+    output : str or None
+        A zip file, or a folder for it; None for one of their name in the current folder.
+    """
+
+    output: str | None = setting(
+        None,
+        "The zip file to write, or a folder for it. Default: NAME.zip in the current folder.",
+        metavar="FILE|FOLDER",
+    )
+
+
+class ImportOptions(Options):
+    """How weights that are imported are called.
+
+    Attributes
+    ----------
+    name : str or None
+        Their name; None for the one they have on their card.
+    """
+
+    name: str | None = setting(
+        None, "Name for them here. Default: the one they have on their card.", metavar="NAME"
+    )

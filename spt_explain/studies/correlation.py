@@ -15,28 +15,26 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from spt_explain.diffusion.statistics import STATISTICS, Variant
-from spt_explain.errors import SptError, option
-from spt_explain.explain.correlation import RESAMPLES, correlations
+from spt_explain.errors import SptError
+from spt_explain.explain.correlation import correlations
 from spt_explain.explain.published import MENTIONED, SPEARMAN
 from spt_explain.explain.windows import KEYS, window_table
 from spt_explain.readers.wording import some
+from spt_explain.studies.options import CorrelationOptions
 from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.scoring import PAPER_METHOD, ScoreMethod, Scorer, parse_methods
 from spt_explain.studies.sources import TrackSource, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.explain.options import ScoreOf
     from spt_explain.explain.scores import Maps
-    from spt_explain.studies.scoring import Explained, Seen
+    from spt_explain.studies.scoring import Seen
 
 Pairing = Literal["window", "node"]
 PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
-TRACKS, LENGTH = 400, (1000, 1000)
+TRACKS, LENGTH = CorrelationOptions.simulated
 NODES_AND_WINDOWS = 32
 CLEAR = 0.1
 """Coefficients of at least this size have a sign; the paper's text speaks of no smaller ones but
@@ -89,15 +87,7 @@ class CorrelationStudy:
 
 
 def correlation(
-    source: TrackSource | None = None,
-    *,
-    methods: Sequence[str | ScoreMethod] = (),
-    explained: Explained = "true",
-    of: ScoreOf = "logit",
-    statistics: Variant = "code",
-    resamples: int = RESAMPLES,
-    watcher: Watcher | None = None,
-    **network: Any,
+    source: TrackSource | None = None, *, watcher: Watcher | None = None, **options: Any
 ) -> CorrelationStudy:
     """Correlate scores with the paper's statistics in windows of tracks.
 
@@ -105,20 +95,11 @@ def correlation(
     ----------
     source : TrackSource, optional
         Which tracks; 400 simulated ones of 1000 points by default.
-    methods : sequence of str
-        Whose scores; Grad-CAM of the last block by default.
-    explained : {"true", "predicted"}
-        Which class scores are for.
-    of : {"log-odds", "probability", "logit"}
-        What they are of; the logit in the authors' program.
-    statistics : {"code", "paper"}
-        As the authors' program computes them, which Fig. 7 shows, or as the equations say.
-    resamples : int
-        Bootstrap samples of the tracks, for the intervals; 0 for none.
     watcher : Watcher, optional
         Told what happens.
-    **network
-        Of `Classifier`: weights, backend, device, batch_size, jobs.
+    **options
+        methods, explained, of, statistics, resamples: see `CorrelationOptions`; and of
+        `Classifier`: weights, backend, device, batch_size, jobs.
 
     Returns
     -------
@@ -132,12 +113,9 @@ def correlation(
     import pandas as pd
 
     watcher, source = watcher or Watcher(), source or TrackSource()
-    chosen = parse_methods(methods, (PAPER_METHOD,))
-    if resamples < 0:
-        raise SptError(
-            f"{option('resamples')} is {resamples}; expected 0 (no intervals) or more.",
-            option="resamples",
-        )
+    wanted, network = CorrelationOptions.split_from(options)
+    explained, of, statistics = wanted.explained, wanted.of, wanted.statistics
+    chosen = parse_methods(wanted.methods, (PAPER_METHOD,))
     scorer = Scorer(**network)
     seconds: dict[str, float] = {}
     opened = source.open(scorer.classes, tracks=TRACKS, length=LENGTH, watcher=watcher)
@@ -181,7 +159,7 @@ def correlation(
                 score = "score" if pairing == "window" else "node_score"
                 if own[score].notna().any():
                     one = correlations(
-                        own, tracks, score=score, resamples=resamples, seed=source.seed
+                        own, tracks, score=score, resamples=wanted.resamples, seed=source.seed
                     )
                     one.insert(0, "method", how.name)
                     one.insert(1, "pairing", pairing)
@@ -191,7 +169,8 @@ def correlation(
     if short:
         notes.append(f"{some(short, 'track')} too short for windows (below 87 points): left out.")
     settings = {"methods": [one.name for one in chosen], "explained": explained, "of": of,
-                "statistics": statistics, "resamples": resamples, "seed": source.seed}  # fmt: skip
+                "statistics": statistics, "resamples": wanted.resamples,
+                "seed": source.seed}  # fmt: skip
     record = record_of("correlation", scorer.classifier, data=opened.data, words=opened.words,
                        settings=settings, notes=tuple(notes), seconds=seconds)  # fmt: skip
     return CorrelationStudy(_beside(pd.concat(rows, ignore_index=True)), record)

@@ -18,6 +18,7 @@ from spt_explain.errors import SptError, option
 from spt_explain.readers.wording import some
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import BLOCKS
+from spt_explain.studies.options import EmbeddingOptions
 from spt_explain.studies.published import TSNE_TRACKS
 from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.sources import TrackSource, Watcher
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-TRACKS, LENGTH = 2000, (1000, 1000)
-NEIGHBOURS = 15
-PERPLEXITY = 30.0
+TRACKS, LENGTH = EmbeddingOptions.simulated
 SCORED = 10_000
 """Most tracks, a random choice, that neighbours and silhouettes are measured of."""
 GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -92,14 +91,7 @@ class EmbeddingStudy:
 
 
 def embedding(
-    source: TrackSource | None = None,
-    *,
-    neighbours: int = NEIGHBOURS,
-    perplexity: float = PERPLEXITY,
-    maps: bool = True,
-    jobs: int | None = None,
-    watcher: Watcher | None = None,
-    **network: Any,
+    source: TrackSource | None = None, *, watcher: Watcher | None = None, **options: Any
 ) -> EmbeddingStudy:
     """Map tracks by the output of each block, and measure how separate the classes are.
 
@@ -107,19 +99,12 @@ def embedding(
     ----------
     source : TrackSource, optional
         Which tracks; 2000 simulated ones of 1000 points by default.
-    neighbours : int
-        Nearest neighbours that are looked at.
-    perplexity : float
-        Of t-SNE: about how many neighbours count.
-    maps : bool
-        Whether to make the maps; numbers alone are much faster.
-    jobs : int, optional
-        CPU threads of the network and of t-SNE, whose result may differ between numbers of them;
-        all cores for the network and one for t-SNE by default.
     watcher : Watcher, optional
         Told what happens.
-    **network
-        Of `Classifier`: weights, backend, device, batch_size.
+    **options
+        neighbours, perplexity, maps: see `EmbeddingOptions`; and of `Classifier`: weights, backend,
+        device, batch_size, jobs. The result of t-SNE may differ between numbers of jobs; all cores
+        for the network and one for t-SNE by default.
 
     Returns
     -------
@@ -135,13 +120,9 @@ def embedding(
 
     _require_installed()
     watcher, source = watcher or Watcher(), source or TrackSource()
-    if neighbours < 1 or not perplexity >= 1:
-        raise SptError(
-            f"{option('neighbours', neighbours)}, {option('perplexity', f'{perplexity:g}')}: "
-            "expected 1 or more.",
-            option="neighbours",
-        )
-    classifier = Classifier(**network, jobs=jobs, taps=BLOCKS)
+    wanted, network = EmbeddingOptions.split_from(options)
+    neighbours, perplexity, jobs = wanted.neighbours, wanted.perplexity, network.get("jobs")
+    classifier = Classifier(**network, taps=BLOCKS)
     classes = classifier.weights.architecture.classes
     seconds: dict[str, float] = {}
     opened = source.open(classes, tracks=TRACKS, length=LENGTH, watcher=watcher)
@@ -178,7 +159,7 @@ def embedding(
             row, rows = _separation(block, values, label, scored, classes, neighbours)
         blocks.append({**row, "n_tracks": len(label)})
         by_class += rows
-        if maps:
+        if wanted.maps:
             with timed(seconds, "maps"):
                 place = _tsne(values, perplexity, source.seed, jobs or 1)
             points[f"{block}_1"], points[f"{block}_2"] = place.T
@@ -192,7 +173,7 @@ def embedding(
     settings = {
         "neighbours": neighbours,
         "perplexity": min(perplexity, _most_perplexity(len(label))),
-        "maps": maps,
+        "maps": wanted.maps,
         "seed": source.seed,
         "scored": len(scored),
     }
@@ -201,7 +182,7 @@ def embedding(
     return EmbeddingStudy(
         pd.DataFrame(blocks),
         pd.DataFrame(by_class),
-        pd.DataFrame(points) if maps else pd.DataFrame(),
+        pd.DataFrame(points) if wanted.maps else pd.DataFrame(),
         record,
     )
 

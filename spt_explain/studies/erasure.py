@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError, option
+from spt_explain.errors import SptError
 from spt_explain.explain import erasure as erasing
-from spt_explain.explain.options import DRAWS, SHARE
 from spt_explain.readers.wording import some
 from spt_explain.studies.erasure_tables import ALL, RANDOM, Tally, tables
+from spt_explain.studies.options import ErasureOptions
 from spt_explain.studies.protocols import (
     PARTS,
-    PROTOCOLS,
     SUBINTERVALS,
-    ErasedValue,
-    ErasureProtocol,
     ask_erased,
     erased_frames,
     on_input,
@@ -35,28 +32,25 @@ from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.scoring import (
     ALL_METHODS,
     PAPER_METHOD,
-    ScoreMethod,
     Scorer,
     parse_methods,
 )
 from spt_explain.studies.sources import TrackSource, Watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from numpy.typing import NDArray
 
     from spt_explain.explain.options import ScoreOf
     from spt_explain.explain.scores import FrameScores
-    from spt_explain.studies.scoring import Explained, Seen
+    from spt_explain.studies.options import ErasureProtocol, Explained
+    from spt_explain.studies.scoring import Seen
 
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-TRACKS, LENGTH = 160, (10, 1000)
-DEFAULT_PROTOCOLS: tuple[ErasureProtocol, ...] = ("cut", "paper")
+TRACKS, LENGTH = ErasureOptions.simulated
 EXPLAINED: dict[ErasureProtocol, Explained] = {
     "cut": "predicted", "track": "true", "paper": "true"
 }  # fmt: skip
@@ -149,17 +143,7 @@ class ErasureStudy:
 
 
 def erasure(
-    source: TrackSource | None = None,
-    *,
-    methods: Sequence[str | ScoreMethod] = (),
-    protocols: Sequence[ErasureProtocol] = DEFAULT_PROTOCOLS,
-    explained: Explained | None = None,
-    of: ScoreOf | None = None,
-    value: ErasedValue = "corner",
-    draws: int = DRAWS,
-    share: float = SHARE,
-    watcher: Watcher | None = None,
-    **network: Any,
+    source: TrackSource | None = None, *, watcher: Watcher | None = None, **options: Any
 ) -> ErasureStudy:
     """Erase each tenth of tracks by the scores of each method, and ask the network again.
 
@@ -167,23 +151,11 @@ def erasure(
     ----------
     source : TrackSource, optional
         Which tracks; 160 simulated ones of 10–1000 points by default.
-    methods : sequence of str
-        ``gradcam:block1`` … ``block4``, ``layercam:…``, ``integrated-gradients``, ``occlusion``;
-        all of them by default.
-    protocols : sequence of {"cut", "track", "paper"}
-        How to erase; see `protocols`.
-    explained : {"true", "predicted"}, optional
-        Which class scores are for; the predicted one for "cut", else the true one.
-    of : {"log-odds", "probability", "logit"}, optional
-        What scores are of; log-odds for "cut", else the logit.
-    value : {"corner", "origin"}
-        Where erased positions lie; not for "cut".
-    draws, share : int, float
-        Of the check of "cut": random draws (0 for no check), and share of the frames.
     watcher : Watcher, optional
         Told what happens.
-    **network
-        Of `Classifier`: weights, backend, device, batch_size, jobs.
+    **options
+        methods, protocols, explained, of, value, draws, share: see `ErasureOptions`; and of
+        `Classifier`: weights, backend, device, batch_size, jobs.
 
     Returns
     -------
@@ -195,28 +167,15 @@ def erasure(
         For tracks, weights or options that can't be used, or if no track has 10 points.
     """
     watcher, source = watcher or Watcher(), source or TrackSource()
-    chosen = parse_methods(methods, ALL_METHODS)
-    for protocol in protocols:
-        if protocol not in PROTOCOLS:
-            raise SptError(
-                f"{option('protocol', protocol)}: expected some of {', '.join(PROTOCOLS)}.",
-                option="protocol",
-            )
-    if draws < 0 or not 0 < share < 1:
-        raise SptError(
-            f"{option('draws', draws)}, {option('share', f'{share:g}')}: expected 0 or more, and 0 "
-            "to 1.",
-            option="draws",
-        )
+    wanted, network = ErasureOptions.split_from(options)
+    chosen = parse_methods(wanted.methods, ALL_METHODS)
+    wanted = wanted.changed(methods=chosen, protocols=dict.fromkeys(wanted.protocols))
     seconds: dict[str, float] = {}
     scorer = Scorer(**network)
     opened = source.open(scorer.classes, tracks=TRACKS, length=LENGTH, watcher=watcher)
     watcher.ready(scorer.classifier, opened.words)
     scorer.settle(opened)
-    work = _Work(
-        scorer, tuple(dict.fromkeys(protocols)), chosen, explained, of, value, draws, share,
-        source.seed, watcher, len(opened),
-    )  # fmt: skip
+    work = _Work(scorer, wanted, source.seed, watcher, len(opened))
     with timed(seconds, "all"):
         for batch in opened.batches():
             long_enough = np.flatnonzero(batch.length >= PARTS)
@@ -237,9 +196,9 @@ def erasure(
         "protocols": list(work.protocols),
         "explained": {p: work.explained_by(p) for p in work.protocols},
         "of": {p: work.of_by(p) for p in work.protocols},
-        "erased_value": value,
-        "draws": draws,
-        "share": share,
+        "erased_value": wanted.value,
+        "draws": wanted.draws,
+        "share": wanted.share,
         "seed": source.seed,
     }
     record = record_of(
@@ -255,20 +214,14 @@ class _Work:
     def __init__(
         self,
         scorer: Scorer,
-        protocols: tuple[ErasureProtocol, ...],
-        methods: tuple[ScoreMethod, ...],
-        explained: Explained | None,
-        of: ScoreOf | None,
-        value: ErasedValue,
-        draws: int,
-        share: float,
+        wanted: ErasureOptions,
         seed: int,
         watcher: Watcher,
         n_tracks: int,
     ) -> None:
-        self.scorer, self.protocols, self.methods = scorer, protocols, methods
-        self.explained, self.of, self.value = explained, of, value
-        self.draws, self.share, self.seed = draws, share, seed
+        self.scorer, self.protocols, self.methods = scorer, wanted.protocols, wanted.methods
+        self.explained, self.of, self.value = wanted.explained, wanted.of, wanted.value
+        self.draws, self.share, self.seed = wanted.draws, wanted.share, seed
         self.watcher, self.n_tracks = watcher, n_tracks
         self.rng = np.random.default_rng(seed)
         self.full = scorer.classifier.weights.architecture.lengths[-1]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.studies.protocols import PARTS, PROTOCOLS
+from spt_explain.studies.options import PROTOCOLS
+from spt_explain.studies.protocols import PARTS
 from spt_explain.studies.published import DECILES_ERASED, RANDOM_ERASED
 from spt_explain.studies.record import mean_interval, wilson
 from spt_explain.studies.scoring import PAPER_METHOD
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from spt_explain.studies.protocols import ErasureProtocol
+    from spt_explain.studies.options import ErasureProtocol
 
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spt_explain.errors import SptError, option
 from spt_explain.explain.motion import Settings
 from spt_explain.explain.remarks import COLUMNS, remarks
+from spt_explain.studies.options import GalleryOptions
 from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.scoring import PAPER_METHOD, ScoreMethod, Scorer, parse_methods
 from spt_explain.studies.sources import TrackSource, Watcher
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spt_explain.explain.options import ScoreOf
-    from spt_explain.studies.scoring import Explained
+    from spt_explain.studies.options import Explained
     from spt_explain.training.labelled import LabelledTracks
 
-TRACKS, LENGTH = 400, (1000, 1000)
-SAMPLES = 3
+TRACKS, LENGTH = GalleryOptions.simulated
 POINTS_AT_ONCE = 500_000
 """Points that are scored at a time; all of one class are measured together."""
 MOST_TRACKS = 2500
@@ -78,13 +77,9 @@ class GalleryStudy:
 def gallery(
     source: TrackSource | None = None,
     *,
-    methods: Sequence[str | ScoreMethod] = (),
-    explained: Explained = "true",
-    of: ScoreOf = "logit",
-    samples: int = SAMPLES,
     remark_settings: Settings | None = None,
     watcher: Watcher | None = None,
-    **network: Any,
+    **options: Any,
 ) -> GalleryStudy:
     """Draw samples of each class by their scores, and measure the paper's remarks on them.
 
@@ -92,20 +87,13 @@ def gallery(
     ----------
     source : TrackSource, optional
         Which tracks; 400 simulated ones of 1000 points by default.
-    methods : sequence of str
-        Whose scores; Grad-CAM of the last block, as in the paper, by default.
-    explained : {"true", "predicted"}
-        Which class scores are for. With "predicted", remarks are of tracks told right alone.
-    of : {"log-odds", "probability", "logit"}
-        What they are of; the logit in the authors' program.
-    samples : int
-        Tracks of each class that are kept to be drawn: chosen at random from those told right.
     remark_settings : Settings, optional
         Numbers of the remarks; their seed is that of the tracks by default.
     watcher : Watcher, optional
         Told what happens.
-    **network
-        Of `Classifier`: weights, backend, device, batch_size, jobs.
+    **options
+        methods, explained, of, samples: see `GalleryOptions`; and of `Classifier`: weights,
+        backend, device, batch_size, jobs.
 
     Returns
     -------
@@ -119,12 +107,9 @@ def gallery(
     import pandas as pd
 
     watcher, source = watcher or Watcher(), source or TrackSource()
-    chosen = parse_methods(methods, (PAPER_METHOD,))
-    if samples < 0:
-        raise SptError(
-            f"{option('samples')} is {samples}; expected 0 or more tracks of each class.",
-            option="samples",
-        )
+    wanted, network = GalleryOptions.split_from(options)
+    explained, of = wanted.explained, wanted.of
+    chosen = parse_methods(wanted.methods, (PAPER_METHOD,))
     settings = remark_settings or Settings(seed=source.seed)
     scorer = Scorer(**network)
     seconds: dict[str, float] = {}
@@ -143,7 +128,7 @@ def gallery(
         with timed(seconds, "scores"):
             said = watcher.part("scoring", done, n, len(opened))
             score, target, correct = _scores(scorer, tracks, chosen, explained, of, said)
-        kept = _sample(correct, samples, source.seed + label)
+        kept = _sample(correct, wanted.samples, source.seed + label)
         for how in chosen:
             frames = _frames(tracks, score[how.name], opened.name)
             told = pd.DataFrame(
@@ -188,7 +173,7 @@ def gallery(
     record = record_of(
         "gallery", scorer.classifier, data=opened.data, words=opened.words,
         settings={"methods": [one.name for one in chosen], "explained": explained, "of": of,
-                  "samples": samples, "seed": source.seed},
+                  "samples": wanted.samples, "seed": source.seed},
         notes=notes, seconds=seconds,
     )  # fmt: skip
     return GalleryStudy(

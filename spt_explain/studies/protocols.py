@@ -21,7 +21,7 @@ displacements, those of erased frames are set to 0, a particle at rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,14 +33,12 @@ if TYPE_CHECKING:
     from spt_explain.explain.scores import FrameScores, Maps
     from spt_explain.resandi.classifier import Classifier, WindowOutputs
     from spt_explain.resandi.recording import Recording
+    from spt_explain.studies.options import ErasedValue, ErasureProtocol
 
     Bools = NDArray[np.bool_]
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-ErasureProtocol = Literal["cut", "track", "paper"]
-PROTOCOLS: tuple[ErasureProtocol, ...] = get_args(ErasureProtocol)
-ErasedValue = Literal["corner", "origin"]
 PARTS = 10
 SUBINTERVALS = 32
 NONE = -1

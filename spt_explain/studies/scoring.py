@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
     from spt_explain.resandi.classifier import WindowOutputs
     from spt_explain.resandi.judging import Prediction
     from spt_explain.resandi.recording import Recording
+    from spt_explain.studies.options import Explained
     from spt_explain.studies.sources import OpenedTracks
     from spt_explain.training.labelled import LabelledTracks
 
-Explained = Literal["true", "predicted"]
-"""Which class scores are for: the true one, as in the authors' program, or the network's verdict,
-as in `explain`, which knows no other."""
 LAST = BLOCKS[-1]
 TELLING = 800
 """Tracks that tell noise and blur."""
@@ -103,8 +101,8 @@ def parse_methods(
             if not method or (colon and method not in LAYER_METHODS):
                 known = ", ".join(one.name for one in ALL_METHODS)
                 raise SptError(
-                    f"{option('method', one)} is not there; expected all, or some of: {known}.",
-                    option="method",
+                    f"{option('methods', one)} is not there; expected all, or some of: {known}.",
+                    option="methods",
                 )
             found.append(ScoreMethod(method, layer))  # type: ignore[arg-type]
     return tuple(dict.fromkeys(found))

@@ -24,6 +24,7 @@ from spt_explain.errors import SptError, option
 from spt_explain.resandi.architecture import Architecture
 from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.graph import BLOCKS
+from spt_explain.studies.options import SensitivityOptions
 from spt_explain.studies.published import SENSITIVITY_THRESHOLD, WINDOW_FRAMES
 from spt_explain.studies.record import Record, record_of, timed
 from spt_explain.studies.sources import Watcher
@@ -41,7 +42,6 @@ Change = Literal["impulse", "step"]
 CHANGES: tuple[Change, ...] = get_args(Change)
 UNTRAINED = "untrained"
 """The paper's architecture with random weights, in training mode, as in the authors' program."""
-SEED = 1
 SHOWN = 3
 """Nodes of each stage whose responses are kept: the first, the middle, the last."""
 HELD = 0.9
@@ -101,34 +101,16 @@ class SensitivityStudy:
         return tuple(out)
 
 
-def sensitivity(
-    *,
-    every: int = 1,
-    length: int = 1000,
-    threshold: float = SENSITIVITY_THRESHOLD,
-    untrained: bool = True,
-    seed: int = SEED,
-    watcher: Watcher | None = None,
-    **network: Any,
-) -> SensitivityStudy:
+def sensitivity(*, watcher: Watcher | None = None, **options: Any) -> SensitivityStudy:
     """Measure how each node responds to a change at each frame.
 
     Parameters
     ----------
-    every : int
-        Change every so many frames.
-    length : int
-        Points of the trajectory; at most the network's window.
-    threshold : float
-        Mean difference of a node's outputs that counts for ``above_threshold``.
-    untrained : bool
-        Whether to measure an untrained network as well, as the authors' program does.
-    seed : int
-        Of its weights.
     watcher : Watcher, optional
         Told what happens.
-    **network
-        Of `Classifier`: weights, backend, device, batch_size, jobs.
+    **options
+        every, length, threshold, untrained, seed: see `SensitivityOptions`; and of `Classifier`:
+        weights, backend, device, batch_size, jobs.
 
     Returns
     -------
@@ -142,21 +124,20 @@ def sensitivity(
     import pandas as pd
 
     watcher = watcher or Watcher()
+    wanted, network = SensitivityOptions.split_from(options)
+    every, length = wanted.every, wanted.length
     classifier = Classifier(**network, taps=BLOCKS)
-    shape = classifier.weights.architecture
-    if not 2 <= length <= shape.window:
-        raise SptError(
-            f"{option('length')} is {length}; expected 2 to {shape.window} points.", option="length"
-        )
-    if not 1 <= every < length:
-        raise SptError(
-            f"{option('every')} is {every}; expected 1 to {length - 1} frames.", option="every"
-        )
+    for name, value, most, unit in (
+        ("length", length, classifier.weights.architecture.window, "points, at least 2"),
+        ("every", every, length - 1, "frames, at least 1"),
+    ):
+        if value > most:
+            raise SptError(f"{option(name, value)}: expected at most {most} {unit}.", option=name)
     at = np.arange(0, length, every)
     words = f"a particle at rest for {length} frames, and a change at {len(at)} of them"
     watcher.ready(classifier, words)
     seconds: dict[str, float] = {}
-    total = len(at) * (len(CHANGES) + untrained)
+    total = len(at) * (len(CHANGES) + wanted.untrained)
     done = 0
 
     def step(n: int) -> None:
@@ -166,12 +147,12 @@ def sensitivity(
 
     rows, nodes, responses = [], [], []
     with timed(seconds, "all"):
-        for name, change, shape, found in _all(classifier, at, length, untrained, seed, step):
+        for name, change, shape, found in _all(classifier, at, wanted, step):
             fields = receptive_fields(shape)
             for block in BLOCKS:
                 mean, size = found[block]
                 stride = 4 * 2 ** BLOCKS.index(block)
-                own = _widths(mean, size, at, every, threshold)
+                own = _widths(mean, size, at, every, wanted.threshold)
                 keys = {"network": name, "change": change}
                 rows.append(
                     {
@@ -207,10 +188,9 @@ def sensitivity(
         f"{WINDOW_FRAMES} frames at a stride of 25 give the 32 windows that the paper compares "
         "with 32 nodes; the program measures Fig. S4 on a network with random weights.",
     )
-    settings = {"every": every, "length": length, "threshold": threshold, "seed": seed,
-                "untrained": untrained}  # fmt: skip
     record = record_of("sensitivity", classifier, data={"simulated": "a particle at rest"},
-                       words=words, settings=settings, notes=notes, seconds=seconds)  # fmt: skip
+                       words=words, settings=dict(wanted), notes=notes,
+                       seconds=seconds)  # fmt: skip
     return SensitivityStudy(
         pd.DataFrame(rows), each, pd.concat(responses, ignore_index=True), record
     )
@@ -234,16 +214,15 @@ _Found = dict[str, tuple["Floats", "Floats"]]
 
 
 def _all(
-    classifier: Classifier, at: Ints, length: int, untrained: bool, seed: int,
-    step: Callable[[int], None],
+    classifier: Classifier, at: Ints, wanted: SensitivityOptions, step: Callable[[int], None]
 ) -> Iterator[tuple[str, Change, Architecture, _Found]]:  # fmt: skip
     name = classifier.weights.name
     for change in CHANGES:
         shape = classifier.weights.architecture
-        yield name, change, shape, _responses(classifier, at, length, change, step)
-    if untrained:
-        shape = Architecture(inputs="positions", window=length)
-        yield UNTRAINED, "impulse", shape, _untrained(shape, at, seed, step)
+        yield name, change, shape, _responses(classifier, at, wanted.length, change, step)
+    if wanted.untrained:
+        shape = Architecture(inputs="positions", window=wanted.length)
+        yield UNTRAINED, "impulse", shape, _untrained(shape, at, wanted.seed, step)
 
 
 def _responses(

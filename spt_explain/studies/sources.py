@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import Several  # noqa: TC001 - of a field
 from spt_explain.errors import SptError, option
 from spt_explain.readers.wording import some
+from spt_explain.studies.options import SourceOptions
+from spt_explain.tracks.policy import QualityPolicy  # noqa: TC001 - of a field
 from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
-from spt_explain.training.simulated import SEED, Protocol, simulate_test
+from spt_explain.training.simulated import Protocol, simulate_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +21,9 @@ if TYPE_CHECKING:
 
     from spt_explain.readers.inputs import Input
     from spt_explain.resandi.classifier import Classifier
-    from spt_explain.tracks.quality import QualityPolicy
 
 POINTS_AT_ONCE = 2_000_000
 """Points of the tracks that are in memory with their scores."""
-_MOST_NOISE = 1000.0
 
 
 class Watcher:
@@ -46,9 +47,8 @@ class Watcher:
         return report
 
 
-@dataclass(frozen=True)
-class TrackSource:
-    """Where the tracks of a study come from.
+class TrackSource(SourceOptions):
+    """Where the tracks of a study come from: see `SourceOptions`.
 
     Attributes
     ----------
@@ -56,44 +56,15 @@ class TrackSource:
         Files of labelled tracks (see `read_labelled`); simulated ones if there are none.
     label_column, policy, reading
         How to read them (see `read_labelled`).
-    tracks : int, optional
-        Simulated ones, the study's own number by default; of files, a random choice with the
-        classes as even in number as can be, all by default.
-    noise : float, optional
-        Localisation noise in units of the displacement's standard deviation (1/SNR): none by
-        default. It is added to every position of files.
-    length : (int, int), optional
-        Fewest and most points of simulated tracks; the study's own by default.
-    even_lengths, exposure, missing
-        Of simulated tracks; see `Protocol`.
-    seed : int
-        Of simulation, choice and noise.
     """
 
-    data: tuple[str | Path | Input, ...] = ()
+    data: Several[Any] = ()
     label_column: str = LABEL_COLUMN
     policy: QualityPolicy | None = None
     reading: dict[str, Any] | None = None
-    tracks: int | None = None
-    noise: float | None = None
-    length: tuple[int, int] | None = None
-    even_lengths: bool = False
-    exposure: float = 0.0
-    missing: float = 0.0
-    seed: int = SEED
 
-    def __post_init__(self) -> None:
-        if self.noise is not None and not 0 <= self.noise <= _MOST_NOISE:
-            raise SptError(
-                f"{option('noise')} is {self.noise:g}; expected 0 to {_MOST_NOISE:g}, in units of "
-                "the displacement's standard deviation (1/SNR).",
-                option="noise",
-            )
-        if self.tracks is not None and self.tracks < 1:
-            raise SptError(
-                f"{option('tracks')} is {self.tracks}; expected at least 1.", option="tracks"
-            )
-        self._protocol(1, (10, 1000))  # refuses what is out of range
+    def __init__(self, data: Sequence[str | Path | Input] = (), **options: Any) -> None:
+        super().__init__(**options | {"data": data})
 
     def open(
         self,
@@ -124,7 +95,8 @@ class TrackSource:
             For files that can't be used, or noise for tracks that have some.
         """
         if not self.data:
-            protocol = self._protocol(tracks, length)
+            asked = {key: value for key, value in dict(self).items() if value is not None}
+            protocol = Protocol.taken_from({"tracks": tracks, "length": length} | asked)
             return OpenedTracks(tuple(classes), self.noise or 0.0, protocol)
         parts = []
         for name in self.data:
@@ -153,16 +125,6 @@ class TrackSource:
                 )
             files = files.with_noise(self.noise, self.seed)
         return OpenedTracks(tuple(classes), self.noise or 0.0, None, files, reports)
-
-    def _protocol(self, tracks: int, length: tuple[int, int]) -> Protocol:
-        return Protocol(
-            tracks=tracks if self.tracks is None else self.tracks,
-            length=self.length or length,
-            even_lengths=self.even_lengths,
-            exposure=self.exposure,
-            missing=self.missing,
-            seed=self.seed,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +205,7 @@ class OpenedTracks:
         if self.files is not None:
             return self.files.subset(n, 0)
         assert self.protocol is not None
-        few = replace(self.protocol, tracks=min(n, self.protocol.tracks))
+        few = self.protocol.changed(tracks=min(n, self.protocol.tracks))
         return join(list(simulate_test(few, self.noise, classes=self.classes)))
 
     def by_class(self) -> Iterator[tuple[int, LabelledTracks]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from spt_explain.errors import SptError, command, option
 from spt_explain.training.processes import pick_device
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from spt_explain.tracks.quality import QualityPolicy
     from spt_explain.tracks.table import Tracks
     from spt_explain.training.conditions import Conditions
+    from spt_explain.training.options import RetrainOptions
     from spt_explain.training.recipe import Recipe
 
-Augment = Literal["none", "random", "gradcam"]
 CPU_RECIPE, GPU_RECIPE, AUGMENT_RECIPE = "quick", "default", "quick-augmented"
 """What is run if no recipe is named."""
 DEFAULT_MINUTES = 5.0
@@ -66,21 +66,11 @@ class Plan:
 
 
 def make_plan(
-    recipe: str | Path | None,
+    options: RetrainOptions,
     *,
-    name: str | None,
-    augment: Augment | None,
-    minutes: float | None,
-    epochs: int | None,
-    match: Sequence[Tracks],
-    policy: QualityPolicy | None,
-    start: str | Path | None,
-    data: Sequence[str | Path],
-    label_column: str,
-    device: str,
-    seed: int | None,
-    resume: bool,
-    overwrite: bool,
+    match: Sequence[Tracks] = (),
+    policy: QualityPolicy | None = None,
+    overwrite: bool = False,
 ) -> Plan:
     """Check everything that can be checked before training, and return what will be done.
 
@@ -93,29 +83,23 @@ def make_plan(
     from spt_explain.training.matching import match_recordings
     from spt_explain.training.recipe import Recipe
 
-    if minutes is not None and not 0 < minutes < 1e6:
-        raise SptError(
-            f"{option('minutes')} is {minutes:g}; expected a time above 0.", option="minutes"
-        )
-    if epochs is not None and epochs < 1:
-        raise SptError(f"{option('epochs')} is {epochs}; expected at least 1.", option="epochs")
-    if match and data:
+    if match and options.data:
         raise SptError(
             f"{option('match')} draws simulated tracks like yours, {option('data')} trains on "
             "yours: give one.",
             code="conflict",
             option="match",
         )
-    target = pick_device(device)
-    wanted = recipe or (CPU_RECIPE if target == "cpu" else GPU_RECIPE)
-    if recipe is None and (data or augment in ("random", "gradcam")):
+    target = pick_device(options.device)
+    wanted = options.recipe or (CPU_RECIPE if target == "cpu" else GPU_RECIPE)
+    if options.recipe is None and (options.data or options.augment in ("random", "gradcam")):
         wanted = AUGMENT_RECIPE
     path = find_recipe_file(wanted)
     loaded = Recipe.load(path)
-    if recipe is None and minutes is None and loaded.fixed is None:
-        minutes = DEFAULT_MINUTES
-    loaded = _with_options(loaded, name, augment, minutes, epochs, seed, bool(data))
-    refuse(loaded.name, overwrite=overwrite or resume)
+    if options.recipe is None and options.minutes is None and loaded.fixed is None:
+        options = options.changed(minutes=DEFAULT_MINUTES)
+    loaded = _with_options(loaded, options)
+    refuse(loaded.name, overwrite=overwrite or options.resume)
     measured = None
     if match:
         if loaded.fixed is not None:
@@ -127,10 +111,10 @@ def make_plan(
             )
         measured = match_recordings(match, policy, window=loaded.network.window)
         loaded = loaded.model_copy(update={"batch": measured.batch(loaded)})
-    first, first_source = _first(loaded, start)
+    first, first_source = _first(loaded, options.start)
     checkpoint = _checkpoint(loaded.name)
     described = json.loads(loaded.model_dump_json())
-    _check_run(checkpoint, described, resume=resume, overwrite=overwrite)
+    _check_run(checkpoint, described, resume=options.resume, overwrite=overwrite)
     return Plan(
         recipe=loaded,
         recipe_source=str(wanted),
@@ -140,54 +124,53 @@ def make_plan(
         conditions=measured.conditions(loaded) if measured else None,
         match=measured.describe() if measured else None,
         checkpoint=checkpoint,
-        resumed=resume and checkpoint.exists(),
-        data={"files": [str(path) for path in data], "label_column": label_column} if data else {},
+        resumed=options.resume and checkpoint.exists(),
+        data={
+            "files": [str(path) for path in options.data],
+            "label_column": options.label_column,
+        }
+        if options.data
+        else {},
     )
 
 
-def _with_options(
-    recipe: Recipe,
-    name: str | None,
-    augment: Augment | None,
-    minutes: float | None,
-    epochs: int | None,
-    seed: int | None,
-    own_data: bool,
-) -> Recipe:
+def _with_options(recipe: Recipe, options: RetrainOptions) -> Recipe:
     from spt_explain.resandi.manifest import check_name
 
     changes: dict[str, Any] = {}
-    if name is not None:
-        changes["name"] = check_name(name)
-    if seed is not None:
-        changes["seed"] = seed
+    if options.name is not None:
+        changes["name"] = check_name(options.name)
+    if options.seed is not None:
+        changes["seed"] = options.seed
     if recipe.fixed is None:
-        if own_data or augment not in (None, "none"):
+        if options.data or options.augment not in (None, "none"):
             raise SptError(
                 f"the recipe {recipe.name} simulates as it trains and has no data set to augment "
                 f"or replace: {option('augment')} and {option('data')} need one with a [fixed] "
                 "section, such as resandi-paper or quick-augmented.",
                 option="augment",
             )
-        if epochs is not None:
+        if options.epochs is not None:
             raise SptError(
                 f"{option('epochs')} counts passes over a fixed data set, and this recipe never "
                 f"sees a track twice: give {option('minutes')}.",
                 code="conflict",
                 option="epochs",
             )
-        if minutes is not None:
-            schedule = recipe.schedule.model_copy(update={"minutes": minutes, "steps": None})
+        if options.minutes is not None:
+            schedule = recipe.schedule.model_copy(
+                update={"minutes": options.minutes, "steps": None}
+            )
             changes["schedule"] = schedule
     else:
         fixed: dict[str, Any] = {}
-        if augment is not None:
-            fixed["augment"] = augment
-        if epochs is not None:
-            fixed["epochs"] = epochs
+        if options.augment is not None:
+            fixed["augment"] = options.augment
+        if options.epochs is not None:
+            fixed["epochs"] = options.epochs
             fixed["minutes"] = None
-        if minutes is not None:
-            fixed["minutes"] = minutes
+        if options.minutes is not None:
+            fixed["minutes"] = options.minutes
         changes["fixed"] = recipe.fixed.model_copy(update=fixed)
     return recipe.model_copy(update=changes)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from spt_explain.core.files import atomic_file
 from spt_explain.errors import command
+from spt_explain.training.options import RetrainOptions
 from spt_explain.training.plan import make_plan, note_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from spt_explain.training.batches import Batch
     from spt_explain.training.conditions import Conditions
     from spt_explain.training.loop import Progress, State
-    from spt_explain.training.plan import Augment, Plan
+    from spt_explain.training.plan import Plan
     from spt_explain.training.recipe import Recipe
 
 TEST_NOISE = (0.0, 0.5, 1.0)
@@ -50,20 +51,11 @@ class Listener:
 def retrain(
     recipe: str | Path | None = None,
     *,
-    name: str | None = None,
-    augment: Augment | None = None,
-    minutes: float | None = None,
-    epochs: int | None = None,
     match: Sequence[Tracks] = (),
     policy: QualityPolicy | None = None,
-    start: str | Path | None = None,
-    data: Sequence[str | Path] = (),
-    label_column: str = "class",
-    device: str = "auto",
-    seed: int | None = None,
-    resume: bool = False,
     overwrite: bool = False,
     listener: Listener | None = None,
+    **options: Any,
 ) -> Weights | None:
     """Train a network and install it under a name of the user's.
 
@@ -72,35 +64,17 @@ def retrain(
     recipe : str or pathlib.Path, optional
         Name of a recipe that ships, or a TOML file. By default ``default`` on a GPU and ``quick``
         on the CPU, for five minutes.
-    name : str, optional
-        Name of the weights; that in the recipe by default.
-    augment : {"none", "random", "gradcam"}, optional
-        How a fixed data set is augmented; as the recipe says by default.
-    minutes : float, optional
-        Training time, over which the learning rate is annealed.
-    epochs : int, optional
-        Most epochs on a fixed data set.
     match : sequence of Tracks
         Recordings whose lengths, gaps and noise the training data take.
     policy : QualityPolicy, optional
-        For `match` and `data`.
-    start : str or pathlib.Path, optional
-        ``"scratch"``, ``"shipped"``, the name of weights, or a file or folder that `import_weights`
-        takes; as the recipe says by default.
-    data : sequence of str or pathlib.Path
-        Labelled tracks to train on instead of simulated ones.
-    label_column : str
-        Their column of class names.
-    device : {"auto", "cuda", "cpu"}
-        Where.
-    seed : int, optional
-        Of everything; that in the recipe by default.
-    resume : bool
-        Go on with the run of that name that was interrupted.
+        For `match` and ``data``.
     overwrite : bool
         Replace own weights, and an unfinished run, of that name.
     listener : Listener, optional
         Told what happens.
+    **options
+        name, augment, minutes, epochs, start, data, label_column, device, seed, resume: see
+        `RetrainOptions`.
 
     Returns
     -------
@@ -113,24 +87,10 @@ def retrain(
         For a recipe, device, file or name that can't be used, before any work.
     """
     listener = listener or Listener()
-    plan = make_plan(
-        recipe,
-        name=name,
-        augment=augment,
-        minutes=minutes,
-        epochs=epochs,
-        match=match,
-        policy=policy,
-        start=start,
-        data=data,
-        label_column=label_column,
-        device=device,
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-    )
+    wanted = RetrainOptions(recipe=recipe, **options)
+    plan = make_plan(wanted, match=match, policy=policy, overwrite=overwrite)
     listener.started(plan)
-    return run_plan(plan, policy=policy, overwrite=overwrite or resume, listener=listener)
+    return run_plan(plan, policy=policy, overwrite=overwrite or wanted.resume, listener=listener)
 
 
 def run_plan(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import setting
 from spt_explain.diffusion.classes import CLASS_NAMES
 from spt_explain.errors import SptError, option
 from spt_explain.training.evaluation import LENGTH_EDGES, length_bands
 from spt_explain.training.labelled import LabelledTracks, join
+from spt_explain.training.options import SimulatedOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,88 +20,34 @@ if TYPE_CHECKING:
 
 NOISE_LEVELS = tuple(round(i / 10, 1) for i in range(11))
 """The paper's noise levels (Fig. 5), 1/SNR."""
-LENGTH = (10, 1000)
 TRACKS = 1000
-SEED = 1
-
 _POINTS_AT_ONCE = 2_000_000
-_LONGEST = 100_000
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """How the test trajectories of each noise level are made.
+class Protocol(SimulatedOptions):
+    """How the test trajectories of each noise level are made: see `SimulatedOptions`.
 
-    The defaults are those of Bae, Baek & Jeong: lengths uniform in 10–1000 points, exponents
-    uniform in 0.1–0.9 (sub) and 1.1–1.9 (super), displacements of unit standard deviation per
-    axis, then Gaussian noise on every position. Trajectories without any motion are drawn again.
+    Gaussian noise is added to every position. Each noise level has a stream of random numbers of
+    its own.
 
     Attributes
     ----------
     tracks : int
         Trajectories at each noise level, rounded up so that all classes have the same number.
-    length : (int, int)
-        Fewest and most points; lengths are uniform between them.
-    even_lengths : bool
-        As many trajectories in every band of lengths (10–19, 20–49, 50–99, 100–199, 200–399,
-        400–699, 700–1000) instead.
-    exposure : float
-        Share of the frame that the shutter is open, 0 to 1 (motion blur).
-    missing : float
-        Probability that a frame is missed; missed frames are filled by lines, as `classify` does.
-    seed : int
-        Seed of everything; each noise level has a stream of its own.
-
-    Raises
-    ------
-    SptError
-        If a value is out of range.
+    length, even_lengths, exposure, missing, seed
+        See `SimulatedOptions`.
     """
 
-    tracks: int = TRACKS
-    length: tuple[int, int] = LENGTH
-    even_lengths: bool = False
-    exposure: float = 0.0
-    missing: float = 0.0
-    seed: int = SEED
-
-    def __post_init__(self) -> None:
-        low, high = self.length
-        if self.tracks < 1:
-            raise SptError(
-                f"{option('tracks')} is {self.tracks}; expected at least 1.", option="tracks"
-            )
-        if not 2 <= low <= high <= _LONGEST:
-            raise SptError(
-                f"{option('length')} is {low}-{high}; expected A-B with 2 ≤ A ≤ B ≤ {_LONGEST:,} "
-                f"points, e.g. {option('length', '20-50')}.",
-                option="length",
-            )
-        if not 0 <= self.exposure <= 1:
-            raise SptError(
-                f"{option('exposure')} is {self.exposure:g}; expected a share of a frame, 0 to 1.",
-                option="exposure",
-            )
-        if not 0 <= self.missing < 1:
-            raise SptError(
-                f"{option('missing')} is {self.missing:g}; expected a probability, 0 to below 1.",
-                option="missing",
-            )
-        if not 0 <= self.seed < 2**63:
-            raise SptError(
-                f"{option('seed')} is {self.seed}; expected a whole number of 0 or more.",
-                option="seed",
-            )
+    tracks: int = setting(TRACKS, "Trajectories at each noise level.", unit="tracks", ge=1)
 
     @property
     def published(self) -> bool:
         """Whether the paper's figures can be compared with: lengths 10–1000, nothing else."""
-        plain = (self.length, self.even_lengths, self.exposure, self.missing)
-        return plain == (LENGTH, False, 0.0, 0.0)
+        return self == Protocol(tracks=self.tracks, seed=self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for the provenance."""
-        return asdict(self)
+        return {"tracks": self.tracks} | dict(self)
 
     def per_class(self, n_classes: int) -> int:
         """Return the trajectories of each class at each noise level."""

@@ -17,14 +17,8 @@ from spt_explain.resandi.classifier import Classifier
 from spt_explain.resandi.judging import Prediction
 from spt_explain.training.evaluation import Evaluation, evaluate_predictions
 from spt_explain.training.labelled import LABEL_COLUMN, LabelledTracks, join, read_labelled
-from spt_explain.training.simulated import (
-    LENGTH,
-    NOISE_LEVELS,
-    SEED,
-    TRACKS,
-    Protocol,
-    simulate_test,
-)
+from spt_explain.training.options import EvaluateOptions
+from spt_explain.training.simulated import NOISE_LEVELS, TRACKS, Protocol, simulate_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +27,7 @@ if TYPE_CHECKING:
     from spt_explain.readers.inputs import Input
     from spt_explain.tracks.quality import QualityPolicy
 
-_MOST_NOISE = 1000.0
+_PAPER_LENGTH = EvaluateOptions().length
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +89,11 @@ def evaluate(
     reading: dict[str, Any] | None = None,
     tracks: int | None = None,
     noise: Sequence[float] | None = None,
-    length: tuple[int, int] = LENGTH,
+    length: tuple[int, int] = _PAPER_LENGTH,
     even_lengths: bool = False,
     exposure: float = 0.0,
     missing: float = 0.0,
-    seed: int = SEED,
+    seed: int = 1,
     backend: str = "auto",
     device: str = "auto",
     precision: str = "auto",
@@ -144,15 +138,17 @@ def evaluate(
         For data, weights or options that can't be used.
     """
     watcher = watcher or Watcher()
-    levels = _checked_levels(noise)
-    protocol = Protocol(
-        tracks=TRACKS if tracks is None else tracks,
+    wanted = EvaluateOptions(
+        tracks=tracks,
+        noise=None if noise is None else tuple(noise),
         length=length,
         even_lengths=even_lengths,
         exposure=exposure,
         missing=missing,
         seed=seed,
     )
+    levels = wanted.noise
+    protocol = Protocol.taken_from(dict(wanted) | {"tracks": tracks or TRACKS})
     seconds = {"data": 0.0, "network": 0.0}
     clock = time.perf_counter()
     classifier = Classifier(
@@ -253,27 +249,14 @@ def evaluate(
     )
 
 
-def _checked_levels(noise: Sequence[float] | None) -> list[float]:
-    """Return the noise levels in ascending order, each once."""
-    levels = sorted({round(float(level), 6) + 0.0 for level in noise or ()})
-    for level in levels:
-        if not 0 <= level <= _MOST_NOISE:
-            raise SptError(
-                f"{option('noise')} has {level:g}; expected levels from 0 to {_MOST_NOISE:g}, in "
-                "units of the displacement's standard deviation (1/SNR), e.g. "
-                f"{option('noise', '0,0.5,1')}.",
-                option="noise",
-            )
-    return levels
-
-
 def _is_published(files: LabelledTracks | None, protocol: Protocol) -> bool:
     if files is None:
         return protocol.published
     archive = files.report.get("format") == "NumPy archive"
     lengths = files.length
+    low, high = _PAPER_LENGTH
     return archive and bool(
-        LENGTH[0] <= lengths.min() < 20 and 900 < lengths.max() <= LENGTH[1] and len(files) >= 80
+        low <= lengths.min() < 20 and 900 < lengths.max() <= high and len(files) >= 80
     )
 
 

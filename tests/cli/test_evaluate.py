@@ -126,12 +126,12 @@ def test_defaults_are_those_of_the_function():
     from inspect import signature
 
     from spt_explain.cli.evaluate import command
-    from spt_explain.cli.options import parse_length
+    from spt_explain.training.options import EvaluateOptions
     from spt_explain.training.testing import evaluate
 
     given = command.make_context("evaluate", []).params
     for name, parameter in signature(evaluate).parameters.items():
         if name == "length":
-            assert parse_length(given[name]) == parameter.default
+            assert EvaluateOptions(length=given[name]).length == parameter.default
         elif name in given and name != "data":
             assert given[name] == parameter.default or given[name] is None, name

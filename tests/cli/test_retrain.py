@@ -58,8 +58,8 @@ def test_recordings_are_matched_and_others_said(run, recipe, tmp_path, write_csv
     [
         (["--match", "nowhere.csv"], "nowhere.csv"),
         (["--recipe", "nowhere.toml"], "recipes that ship"),
-        (["--jobs", "0"], "--jobs is 0"),
-        (["--minutes", "-1"], "--minutes is -1"),
+        (["--jobs", "0"], "--jobs 0: expected a whole number, 1 or more"),
+        (["--minutes", "-1"], "--minutes -1.0: expected a number, above 0"),
         (["--data", "nowhere.csv"], "nowhere.csv"),
     ],
 )

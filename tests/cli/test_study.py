@@ -147,18 +147,14 @@ def test_the_help_states_every_default(run):
 
 @pytest.mark.parametrize("name", ["erasure", "sensitivity", "embedding", "correlation", "gallery"])
 def test_defaults_are_those_of_the_function(name):
-    from importlib import import_module
-    from inspect import signature
-
     from spt_explain.cli.study import command
+    from spt_explain.studies import options
     from spt_explain.studies.sources import TrackSource
 
     given = command.commands[name].make_context(name, []).params
-    function = getattr(import_module(f"spt_explain.studies.{name}"), name)
-    for key, parameter in signature(function).parameters.items():
-        option = {"value": "erased_value"}.get(key, key)
-        if option in given:
-            assert given[option] in (parameter.default, None), key
+    model = getattr(options, f"{name.title()}Options")
+    for key, value in dict(model()).items():
+        assert given[key] == value, key
     source = TrackSource()
     for key in ("noise", "even_lengths", "exposure", "missing", "seed", "tracks", "label_column"):
         if key in given and (name != "sensitivity"):

@@ -82,5 +82,5 @@ def test_the_programs_own_measure_is_of_random_weights(networks, monkeypatch):
 
 @pytest.mark.parametrize("keys", [{"every": 0}, {"length": 1}, {"length": 1001}, {"every": 1000}])
 def test_numbers_out_of_range_are_refused(networks, keys):
-    with pytest.raises(SptError, match=r"(every|length)= is"):
+    with pytest.raises(SptError, match=rf"^{next(iter(keys))}=.+: expected"):
         sensitivity(weights="published", device="cpu", **keys)

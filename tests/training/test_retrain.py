@@ -140,8 +140,8 @@ def test_a_fixed_data_set_is_trained_on(home):
 
 def test_what_can_t_be_is_refused_before_any_work(recipe, home):
     refused = [
-        ({"minutes": 0}, "minutes= is 0"),
-        ({"epochs": 0}, "epochs= is 0"),
+        ({"minutes": 0}, "minutes=0: expected a number, above 0"),
+        ({"epochs": 0}, "epochs=0: expected a whole number, 1 or more"),
         ({"epochs": 3}, "epochs= counts passes"),
         ({"augment": "gradcam"}, "has no data set to augment"),
         ({"data": ["x.csv"]}, "has no data set to augment"),
@@ -149,7 +149,7 @@ def test_what_can_t_be_is_refused_before_any_work(recipe, home):
         ({"name": "resandi-robust"}, "resandi-robust"),
         ({"resume": True}, "there is no unfinished run"),
         ({"start": "nothing"}, "no weights are called 'nothing'"),
-        ({"device": "mps"}, "this runs on cuda or cpu"),
+        ({"device": "mps"}, "device='mps': expected one of auto, cuda, cpu"),
     ]
     for options, message in refused:
         with pytest.raises(SptError, match=message):
