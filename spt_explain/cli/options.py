@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from spt_explain.cli.spelling import CommandLineSpelling
-from spt_explain.core.config import choices_of, described, extra_of, kinds_of
+from spt_explain.core.config import (
+    choices_of,
+    described,
+    extra_of,
+    heading_of,
+    kinds_of,
+    words_of,
+)
 from spt_explain.errors import SptError, option, use_spelling
 from spt_explain.resandi.options import JudgingOptions, NetworkOptions
 from spt_explain.tracks.policy import QualityPolicy
@@ -76,7 +83,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 groups.setdefault(getattr(parameter, "heading", ""), []).append(record)
         rest = groups.pop("", [])
         for heading, records in groups.items():
@@ -102,26 +109,61 @@ def options_from(model: type[Options], *names: str, **defaults: Any) -> Callable
     return stacked(*(_option_from(model, name, defaults) for name in names or model.model_fields))
 
 
+class _NumberOrWord(click.ParamType):
+    """A number, or one of some words in any case; the model refuses what is neither."""
+
+    name = "value"
+
+    def __init__(self, kind: type[float], none: str) -> None:
+        self.kind = kind
+        self.none = none
+
+    def convert(self, value: Any, _: click.Parameter | None, __: click.Context | None) -> Any:
+        """Return a number, a word, or None for the word that stands for it."""
+        word = str(value).strip().lower()
+        if word == self.none:
+            return None
+        try:
+            return self.kind(word)
+        except ValueError:
+            return word
+
+
 def _option_from(
     model: type[Options], name: str, defaults: Mapping[str, Any]
 ) -> Callable[[Any], Any]:
+    """Return the option for a field, of click's type for the field's.
+
+    A bool is a switch, or a pair of them where the field has an ``off``; words are choices; a tuple
+    may be given several times; a number that has words beside it takes those, too; another type
+    makes itself of what is written.
+    """
     field = model.model_fields[name]
     default = defaults.get(name, field.get_default())
-    kind: Any = kinds_of(field)[0]
-    settings: dict[str, Any] = {"type": kind, "metavar": extra_of(field, "metavar") or None}
-    if choices := choices_of(field):
-        settings = {"type": click.Choice(choices)}
-    elif kind is bool:
+    kinds, words, none = kinds_of(field), words_of(field), extra_of(field, "none")
+    number = next((kind for kind in (int, float) if kind in kinds), None)
+    off = extra_of(field, "off")
+    settings: dict[str, Any] = {"type": kinds[0], "metavar": extra_of(field, "metavar") or None}
+    if choices_of(field):
+        settings = {"type": click.Choice(words)}
+    elif bool in kinds:
         settings = {"is_flag": True}
-    elif get_origin(kind) is tuple:
-        settings |= {"type": get_args(kind)[0], "multiple": True}
-    elif kind not in (int, float, str):  # it makes itself of what is written
+    elif get_origin(kinds[0]) is tuple:
+        inner = get_args(kinds[0])[0]
+        kind = click.Choice(get_args(inner)) if get_origin(inner) is Literal else inner
+        settings |= {"type": kind, "multiple": True}
+    elif number is not None and (words or none):
+        default = none if default is None and none else default
+        shown_as = (*words, *filter(None, [none]), "N" if number is int else "X")
+        settings = {"type": _NumberOrWord(number, none), "metavar": "|".join(shown_as)}
+    elif kinds[0] not in (int, float, str):  # it makes itself of what is written
         settings["type"], default = str, None if default is None else str(default)
-    shown = default not in (None, "", ()) and kind is not bool
+    shown = default not in (None, "", ()) and (bool not in kinds or bool(off))
     with use_spelling(SPELLING):
         flag, meaning = option(name), described(field)
+        flag += f"/{option(off)}" if off else ""
     return click.option(
-        flag, name, cls=GroupedOption, heading=model.heading, default=default,
+        flag, name, cls=GroupedOption, heading=heading_of(model, name), default=default,
         show_default=shown, help=meaning, **settings,
     )  # fmt: skip
 
