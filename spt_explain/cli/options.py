@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
+from pydantic import BaseModel
 
 from spt_explain.cli.spelling import CommandLineSpelling
 from spt_explain.core.config import (
@@ -20,6 +21,7 @@ from spt_explain.core.config import (
 from spt_explain.errors import SptError, option, use_spelling
 from spt_explain.resandi.options import JudgingOptions, NetworkOptions
 from spt_explain.tracks.policy import QualityPolicy
+from spt_explain.tracks.units import UnitOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -102,31 +104,31 @@ def options_from(model: type[Options], *names: str, **defaults: Any) -> Callable
     model : type
         Holds their types, defaults and meanings.
     *names : str
-        Those wanted, in this order; all by default.
+        Those wanted, in this order; by default all, the model's own before those of its bases.
     **defaults
         Other defaults than the model's.
     """
-    return stacked(*(_option_from(model, name, defaults) for name in names or model.model_fields))
+    homes = [home for home in model.__mro__ if issubclass(home, BaseModel)]
+    own_first = sorted(model.model_fields, key=lambda n: sum(n in h.model_fields for h in homes))
+    return stacked(*(_option_from(model, name, defaults) for name in names or own_first))
 
 
-class _NumberOrWord(click.ParamType):
-    """A number, or one of some words in any case; the model refuses what is neither."""
+def _number_or_word(kind: type[float], none: str) -> Callable[[Any], Any]:
+    """Return what reads a number, or a word in any case, of which `none` stands for None.
 
-    name = "value"
+    What is neither is refused by the model.
+    """
 
-    def __init__(self, kind: type[float], none: str) -> None:
-        self.kind = kind
-        self.none = none
-
-    def convert(self, value: Any, _: click.Parameter | None, __: click.Context | None) -> Any:
-        """Return a number, a word, or None for the word that stands for it."""
-        word = str(value).strip().lower()
-        if word == self.none:
+    def value(text: Any) -> float | str | None:
+        word = str(text).strip().lower()
+        if word == none:
             return None
         try:
-            return self.kind(word)
+            return kind(word)
         except ValueError:
             return word
+
+    return value
 
 
 def _option_from(
@@ -155,7 +157,7 @@ def _option_from(
     elif number is not None and (words or none):
         default = none if default is None and none else default
         shown_as = (*words, *filter(None, [none]), "N" if number is int else "X")
-        settings = {"type": _NumberOrWord(number, none), "metavar": "|".join(shown_as)}
+        settings = {"type": _number_or_word(number, none), "metavar": "|".join(shown_as)}
     elif kinds[0] not in (int, float, str):  # it makes itself of what is written
         settings["type"], default = str, None if default is None else str(default)
     shown = default not in (None, "", ()) and (bool not in kinds or bool(off))
@@ -168,29 +170,6 @@ def _option_from(
     )  # fmt: skip
 
 
-def unit_options(function: F) -> F:
-    """Add the size of a pixel and the time between frames."""
-    return stacked(
-        click.option(
-            "--pixel-size-um",
-            type=float,
-            metavar="UM",
-            help="Size of a pixel in µm, where the file does not say it.",
-        ),
-        click.option(
-            "--frame-interval-s",
-            type=float,
-            metavar="S",
-            help="Time between frames in seconds, where the file does not say it.",
-        ),
-        click.option(
-            "--override-units",
-            is_flag=True,
-            help="Let the two options above replace what the file says. Default: they fill in.",
-        ),
-    )(function)
-
-
 def reading_options(function: F) -> F:
     """Add what a file does not say itself."""
     return stacked(
@@ -201,7 +180,7 @@ def reading_options(function: F) -> F:
             help="Column names (or numbers, from 1) for particle, frame, x, y, z or t (seconds), "
             "e.g. particle=Track,frame=Slice,x=X,y=Y. Default: found by name.",
         ),
-        unit_options,
+        options_from(UnitOptions),
         click.option(
             "--all-tracks",
             is_flag=True,

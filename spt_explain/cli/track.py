@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import GroupedCommand, options_from, saying_options, unit_options
+from spt_explain.cli.options import GroupedCommand, options_from, saying_options
 from spt_explain.movies.settings import TrackingSettings
+from spt_explain.tracks.units import UnitOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ _SAID = {
     help="Track as this file says, which an earlier run wrote (NAME.tracking.toml); options that "
     "are given besides count more. Default: every value is found from the movie.",
 )
-@unit_options
+@options_from(UnitOptions)
 @click.option(
     "--preview",
     is_flag=True,
@@ -120,9 +121,7 @@ def command(
         results, stdout = track_files(
             stacks,
             settings,
-            pixel_size_um=options["pixel_size_um"],
-            frame_interval_s=options["frame_interval_s"],
-            override_units=options["override_units"],
+            **dict(UnitOptions.taken_from(options)),
             jobs=jobs,
             output=output,
             fmt=fmt,

@@ -134,7 +134,9 @@ class Options(BaseModel):
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy as one of Python's; anything else as it is."""
+    """Return a number of numpy as one of Python's, a list as a tuple; anything else as it is."""
+    if isinstance(value, list):
+        return tuple(value)
     return value.item() if type(value).__module__ == "numpy" and value.ndim == 0 else value
 
 
