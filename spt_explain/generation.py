@@ -25,7 +25,7 @@ from spt_explain.report.relevance_files import (
     torch_version,
 )
 from spt_explain.training.processes import pick_device
-from spt_explain.xddpm.options import RelevanceGenerateOptions
+from spt_explain.xddpm.options import GENERATOR_CLIPS, RelevanceGenerateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -283,7 +283,7 @@ def clips_of(
     relevance: RelevanceModel,
     movies: Sequence[str],
     *,
-    most_clips: int,
+    most_clips: int = GENERATOR_CLIPS,
     listener: GenerationListener | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Return clips of movies, cut as those were that a model was fitted on, and their movies.

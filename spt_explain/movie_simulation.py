@@ -180,7 +180,7 @@ def read_recipe(path: str | Path, kind: str) -> dict[str, Any]:
         )
     for key in _IN_RECIPE:
         try:
-            MovieSimulationOptions(**{key: values.get(key)})
+            MovieSimulationOptions.taken_from({key: values.get(key)})
         except SptError as error:
             wanted = expected(MovieSimulationOptions.model_fields[key])
             raise SptError(

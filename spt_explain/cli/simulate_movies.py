@@ -94,7 +94,7 @@ def movies_command(kind: str) -> click.Command:
 
 
 def _options(kind: str) -> list[Any]:
-    group = {"cls": GroupedOption, "heading": MovieSimulationOptions.heading}
+    group: dict[str, Any] = {"cls": GroupedOption, "heading": MovieSimulationOptions.heading}
     return [
         options_from(MovieSimulationOptions, "movies", "frames", "size"),
         click.option(

@@ -17,6 +17,8 @@ Sampler = Literal["dpm-solver", "ddim", "ddpm", "paper", "clip"]
 Device = Literal["auto", "cuda", "cpu"]
 FigureFormat = Literal["png", "svg", "pdf"]
 
+GENERATOR_CLIPS = 4096
+"""Clips that a generator learns from, at most: it gains from more than a map does."""
 _DEVICE = "Where the networks run; auto takes the GPU if it can be used."
 
 
@@ -277,7 +279,7 @@ class RelevanceGenerateOptions(Options):
         None, "Time of that fit. Default: the recipe's (20).", unit="minutes", metavar="M", gt=0
     )
     most_clips: int = setting(
-        4096,
+        GENERATOR_CLIPS,
         "Clips that it learns from; more are thinned out evenly.",
         unit="clips",
         metavar="N",
