@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import takes
 from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder
@@ -25,6 +26,7 @@ from spt_explain.report.relevance_files import (
     torch_version,
 )
 from spt_explain.training.processes import pick_device
+from spt_explain.xddpm.options import GENERATOR_CLIPS, RelevanceGenerateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +37,10 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.generator.generator import Generator, Samples
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
     from spt_explain.xddpm.generator.run import GeneratorProgress
-    from spt_explain.xddpm.generator.sampler import Sampler
     from spt_explain.xddpm.model import RelevanceModel
+    from spt_explain.xddpm.options import Sampler
 
 SIDECAR = "generate.json"
-MOST_SAMPLES = 9_999
-MOST_CLIPS = 4096
-"""Clips that a generator learns from: it gains from more than a map does."""
-_BATCH = 64
 _FURTHER_OPEN = 0.1
 """Mean M of samples above that of movies: the generator's fault, not the mask's."""
 _FILES = re.compile(r"(?:sample|mask)-\d{4}\.tif|generate\.json|samples\.png")
@@ -88,25 +86,16 @@ class Generated:
     document: dict[str, Any] = field(repr=False)
 
 
+@takes(RelevanceGenerateOptions)
 def generate_relevance(
     model: str | Path = "model",
     output: str | Path = "samples",
     *,
-    n: int = 64,
-    sampler: Sampler | None = None,
-    steps: int | None = None,
-    seed: int = 1,
     movies: str | Path | Sequence[str | Path] = (),
-    recipe: str | Path | GeneratorRecipe | None = None,
-    minutes: float | None = None,
-    most_clips: int = MOST_CLIPS,
-    resume: bool = False,
-    device: str = "auto",
-    batch_size: int = _BATCH,
-    plot: bool = False,
     overwrite: bool = False,
     command: Sequence[str] = (),
     listener: GenerationListener | None = None,
+    **options: Any,
 ) -> Generated:
     """Draw samples from a model's generator and write them as TIFF, with their predicted masks.
 
@@ -118,34 +107,15 @@ def generate_relevance(
         Folder of a model that ``relevance fit`` wrote.
     output : str or pathlib.Path
         Folder of the samples; it appears whole or not at all.
-    n : int
-        Number of samples.
-    sampler : {"dpm-solver", "ddim", "ddpm", "paper", "clip"}, optional
-        By default dpm-solver, or ddpm for a generator with the objective eps-mask. paper and clip
-        are Eq. 11 of the paper as printed, and with its estimate clipped; for comparison.
-    steps : int, optional
-        Of the sampler: 100 for dpm-solver and ddim, all of the chain otherwise.
-    seed : int
     movies : optional
         Files, folders or patterns: a generator is fitted to them first and kept beside the model.
-    recipe : str, pathlib.Path or GeneratorRecipe, optional
-        Of that fit (TOML).
-    minutes : float, optional
-        Of that fit, instead of the recipe's.
-    most_clips : int
-        More are thinned out evenly.
-    resume : bool
-        Go on with an unfinished fit of the generator.
-    device : {"auto", "cuda", "cpu"}
-    batch_size : int
-        Samples at a time.
-    plot : bool
-        Whether a sheet of some samples is drawn (``samples.png``).
     overwrite : bool
         Replace the samples in `output`, and with `movies` the generator.
     command : sequence of str
         The command line, for the provenance.
     listener : GenerationListener, optional
+    **options
+        Of `RelevanceGenerateOptions`.
 
     Returns
     -------
@@ -164,33 +134,40 @@ def generate_relevance(
     from spt_explain.xddpm.model import RelevanceModel
 
     told = listener or GenerationListener()
-    _check(n, seed, batch_size, bool(movies), recipe, minutes, resume)
+    asked = RelevanceGenerateOptions(**options)
+    _check_movies(asked, bool(movies))
+    resume = asked.resume
     folder, home = Path(output), model_folder(Path(model), own=True)
     names = [str(one) for one in ([movies] if isinstance(movies, str | Path) else movies)]
     refuse_folder(folder, [home], overwrite=overwrite, ours=lambda s: bool(_FILES.fullmatch(s)))
     insist_on_diffusers()
-    where = pick_device(device)
+    where = pick_device(asked.device)
     relevance = RelevanceModel.load(home, device=where)
     done = (
         resume and (home / GENERATOR_CARD).exists() and not (home / GENERATOR_CHECKPOINT).exists()
     )
     if names and not done:
-        plan = _plan(recipe, minutes)
+        plan = _plan(asked.recipe, asked.minutes)
         generator = _fitted(
-            relevance, home, names, plan, where, most_clips, resume, overwrite, told
+            relevance, home, names, plan, where, asked.most_clips, resume, overwrite, told
         )
     else:
         if done:
             told.note("The generator's fit was finished: it is sampled as it is.")
         generator = Generator.load(home, device=where)
         _insist_same(generator, relevance, home)
-    chosen, taken = generator.checked(sampler, steps)
+    chosen, taken = generator.checked(asked.sampler, asked.steps)
     notes = _notes(generator, chosen, taken)
     for note in notes:
         told.note(note)
     started = time.monotonic()
     samples = generator.generate(
-        n, seed=seed, steps=taken, sampler=chosen, batch=batch_size, progress=told.sampling
+        asked.n,
+        seed=asked.seed,
+        steps=taken,
+        sampler=chosen,
+        batch=asked.batch_size,
+        progress=told.sampling,
     )
     seconds = time.monotonic() - started
     noise = noise_quality(samples.standard, samples.masks)
@@ -211,7 +188,7 @@ def generate_relevance(
                 "held_out_loss": None if trained is None else trained.loss,
                 "recipe": None if trained is None else trained.recipe,
             },
-            "n": n, "sampler": chosen, "steps": taken, "seed": seed,
+            "n": asked.n, "sampler": chosen, "steps": taken, "seed": asked.seed,
             "shape": list(samples.w.shape[1:]),
             "scale": {
                 "pixels_of_noise": "mean and standard deviation of irrelevant pixels, in the "
@@ -227,36 +204,18 @@ def generate_relevance(
         },
         command=command,
     )  # fmt: skip
-    files = _write(folder, samples, document, _units(home, relevance), plot=plot)
+    files = _write(folder, samples, document, _units(home, relevance), plot=asked.plot)
     return Generated(samples, folder, files, notes, document)
 
 
-def _check(
-    n: int,
-    seed: int,
-    batch_size: int,
-    with_movies: bool,
-    recipe: object,
-    minutes: float | None,
-    resume: bool,
-) -> None:
-    for name, value, least, most in (
-        (option("n"), n, 1, MOST_SAMPLES),
-        (option("seed"), seed, 0, 2**63 - 1),
-        (option("batch_size"), batch_size, 1, 100_000),
-    ):
-        if not least <= value <= most:
-            raise SptError(f"{name} is {value}; expected {least} to {most:,}.")
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise SptError(
-            f"{option('minutes')} is {minutes:g}; expected more than 0.", option="minutes"
-        )
+def _check_movies(asked: RelevanceGenerateOptions, with_movies: bool) -> None:
+    """Refuse options of the generator's fit where there are no movies to fit it to."""
     given = [
         name
         for name, there in (
-            (option("recipe"), recipe is not None),
-            (option("minutes"), minutes is not None),
-            (option("resume", True), resume),
+            (option("recipe"), asked.recipe is not None),
+            (option("minutes"), asked.minutes is not None),
+            (option("resume", True), asked.resume),
         )
         if there
     ]
@@ -325,7 +284,7 @@ def clips_of(
     relevance: RelevanceModel,
     movies: Sequence[str],
     *,
-    most_clips: int = MOST_CLIPS,
+    most_clips: int = GENERATOR_CLIPS,
     listener: GenerationListener | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
     """Return clips of movies, cut as those were that a model was fitted on, and their movies.
@@ -338,8 +297,6 @@ def clips_of(
     from spt_explain.xddpm.clips import find_films, plan_places, read_clips
 
     told, layout = listener or GenerationListener(), relevance.cutting
-    if most_clips < 2:
-        raise SptError(f"the number of clips is at most {most_clips}; expected 2 or more.")
     films, notes = find_films(
         movies,
         channel=layout.channel,

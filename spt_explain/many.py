@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -347,7 +347,7 @@ class NetworkRun(Run["Tracks", Result], Generic[Engine, Result]):
             return
         file = {"file": printable(str(given))} if given is not settings else {}
         self.reading["tracking"] = settings
-        self._said["tracking"] = {**file, **asdict(settings)}
+        self._said["tracking"] = {**file, **dict(settings)}
 
     def engine(self) -> Engine:
         """Return the classifier or explainer, made on the first call."""

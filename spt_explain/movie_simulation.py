@@ -9,21 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.config import expected, takes
 from spt_explain.errors import SptError, option
 from spt_explain.training.processes import pick_device
 from spt_explain.xddpm.simulate.blocks import unfinished_folder, write_movies
 from spt_explain.xddpm.simulate.described import SIGNALS, SIGNALS_OF
 from spt_explain.xddpm.simulate.files import PER_FRAME, PER_MOVIE
 from spt_explain.xddpm.simulate.kinds import KINDS
+from spt_explain.xddpm.simulate.options import FRAMES, MOVIES, MovieSimulationOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-MOVIES = 100
-"""Number of movies where none is given."""
-FRAMES = 20
-"""Frames of a movie where none are given."""
-_RECIPE = ("kind", "movies", "frames", "size", "seed", "settings")
+_IN_RECIPE = ("movies", "frames", "size", "seed")
+"""Options that a recipe may hold, beside ``kind`` and ``[settings]``."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TWO = re.compile(rf"\[?\s*({_NUMBER})\s*(?:\.\.|,|-|–|\s)\s*({_NUMBER})\s*\]?")
 
@@ -50,22 +49,17 @@ class MoviesResult:
     notes: list[str] = field(default_factory=list)
 
 
+@takes(MovieSimulationOptions)
 def simulate_movies(
     kind: str,
     *,
-    movies: int | None = None,
-    frames: int | None = None,
-    size: int | None = None,
     settings: Mapping[str, Any] | None = None,
     recipe: str | Path | None = None,
-    seed: int | None = None,
-    minutes: float | None = None,
-    resume: bool = False,
     output: str | Path | None = None,
     overwrite: bool = False,
-    device: str = "cpu",
     command: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> MoviesResult:
     """Simulate movies and write them as TIFF, with their signals (CSV) and masks (TIFF).
 
@@ -76,30 +70,21 @@ def simulate_movies(
     ----------
     kind : str
         One of `spt_explain.xddpm.simulate.KINDS`.
-    movies, frames, size : int, optional
-        Number of movies (100), their frames (20), and the side of a frame in px (32; 64 for
-        jellyfish).
     settings : mapping, optional
         What differs from the kind's defaults; they go before those of the recipe.
     recipe : str or pathlib.Path, optional
         A TOML file with any of ``kind``, ``movies``, ``frames``, ``size``, ``seed`` and a table
         ``[settings]``; what is given beside it goes before it.
-    seed : int, optional
-        Same seed and options, same movies; drawn where not given.
-    minutes : float, optional
-        Begin no further block of movies after so many.
-    resume : bool
-        Whether to go on with the folder that was interrupted.
     output : str or pathlib.Path, optional
         The folder to make; by default ``simulated-KIND`` in the present one.
     overwrite : bool
         Whether a folder of simulated movies, finished or not, is replaced.
-    device : {"cpu", "cuda", "auto"}
-        Where phase fields and flows are computed.
     command : sequence of str
         The command line, for the provenance.
     progress : callable, optional
         Called with movies done and their number.
+    **options
+        Of `MovieSimulationOptions`.
 
     Returns
     -------
@@ -111,11 +96,10 @@ def simulate_movies(
         If an option can't be used, the output exists, or the disk is too small.
     """
     read = {} if recipe is None else read_recipe(recipe, kind)
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise SptError(
-            f"{option('minutes')} is {minutes:g}: expected a number above 0.", option="minutes"
-        )
-    device = pick_device(device)
+    given = {name: value for name, value in options.items() if value is not None}
+    in_recipe = {name: read[name] for name in _IN_RECIPE if name in read}
+    asked = MovieSimulationOptions(**(in_recipe | given))
+    device = pick_device(asked.device)
     folder = Path(f"simulated-{kind}" if output is None else output)
     if not folder.name:
         raise SptError(
@@ -125,16 +109,16 @@ def simulate_movies(
         )
     written = write_movies(
         kind,
-        _first(movies, read.get("movies"), MOVIES),
+        MOVIES if asked.movies is None else asked.movies,
         folder,
-        frames=_first(frames, read.get("frames"), FRAMES),
-        size=_first(size, read.get("size"), None),
-        seed=_first(seed, read.get("seed"), None),
+        frames=FRAMES if asked.frames is None else asked.frames,
+        size=asked.size,
+        seed=asked.seed,
         settings={**read.get("settings", {}), **(settings or {})},
         device=device,
         overwrite=overwrite,
-        resume=resume,
-        stop_after_s=math.inf if minutes is None else 60 * minutes,
+        resume=asked.resume,
+        stop_after_s=math.inf if asked.minutes is None else 60 * asked.minutes,
         provenance=_provenance(kind, device, command),
         progress=progress,
     )
@@ -178,9 +162,9 @@ def read_recipe(path: str | Path, kind: str) -> dict[str, Any]:
             f"{path} can't be read as a recipe (TOML): {reason}.", code="unreadable"
         ) from error
     for key in values:
-        if key not in _RECIPE:
+        if key not in (known := ("kind", *_IN_RECIPE, "settings")):
             raise SptError(
-                f"{path}: there is no {key!r}: expected any of {', '.join(_RECIPE)}.",
+                f"{path}: there is no {key!r}: expected any of {', '.join(known)}.",
                 code="wrong-kind",
             )
     if values.get("kind", kind) != kind:
@@ -194,9 +178,14 @@ def read_recipe(path: str | Path, kind: str) -> dict[str, Any]:
             f"{path}: settings is no table: expected [settings] and NAME = VALUE lines.",
             code="wrong-kind",
         )
-    seed = values.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise SptError(f"{path}: seed is {seed!r}: expected a whole number.")
+    for key in _IN_RECIPE:
+        try:
+            MovieSimulationOptions.taken_from({key: values.get(key)})
+        except SptError as error:
+            wanted = expected(MovieSimulationOptions.model_fields[key])
+            raise SptError(
+                f"{path}: {key} is {values[key]!r}: expected {wanted}.", option=key
+            ) from error
     return values
 
 
@@ -233,11 +222,6 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
 
 def _number(text: str) -> float | int:
     return int(text) if re.fullmatch(r"[-+]?\d+", text) else float(text)
-
-
-def _first(*values: Any) -> Any:
-    """Return the first that isn't None."""
-    return next((value for value in values if value is not None), None)
 
 
 def _provenance(kind: str, device: str, command: Sequence[str]) -> dict[str, Any]:

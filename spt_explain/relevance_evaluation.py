@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import takes
 from spt_explain.errors import SptError, option, printable
 from spt_explain.relevance_test_clips import gather_test, kinds_of, not_fitted, parted, true_pixels
 from spt_explain.report.provenance import made_by
 from spt_explain.report.relevance_evaluation import check_folder, write_evaluation
 from spt_explain.report.relevance_files import RelevanceListener, model_folder
 from spt_explain.training.processes import pick_device
-from spt_explain.xddpm.evaluate.yardstick import STEPS
+from spt_explain.xddpm.options import RelevanceEvaluateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spt_explain.xddpm.evaluate.baselines import Definition
     from spt_explain.xddpm.evaluate.measure import Videos
     from spt_explain.xddpm.evaluate.table import Candidate, Comparison
     from spt_explain.xddpm.evaluate.yardstick import Yardstick
     from spt_explain.xddpm.model import RelevanceModel
+    from spt_explain.xddpm.options import Definition
 
 METHOD, NATS = "xddpm", "xddpm (information)"
-MOST_CLIPS = 400
 FEW_CLIPS = 100
 """Of those measured; with fewer the user is told."""
 LEAST_TO_FIT = 60
@@ -66,28 +66,16 @@ class RelevanceEvaluation:
     document: dict[str, Any] = field(repr=False)
 
 
+@takes(RelevanceEvaluateOptions)
 def evaluate_relevance(
     model: str | Path | Sequence[str | Path],
     movies: str | Path | Sequence[str | Path],
     output: str | Path = "relevance.evaluation",
     *,
-    signal: str | Path | None = None,
-    truth: str | Path | None = None,
-    baselines: bool = True,
-    definition: Definition = "textbook",
-    yardstick: str | Path | None = None,
-    yardstick_steps: int = STEPS,
-    subsets: int = 200,
-    curves: bool = True,
-    encoding: bool = True,
-    published: bool = False,
-    most_clips: int = MOST_CLIPS,
-    formats: Sequence[str] = ("png", "svg"),
-    device: str = "auto",
-    seed: int = 0,
     overwrite: bool = False,
     command: Sequence[str] = (),
     listener: RelevanceListener | None = None,
+    **options: Any,
 ) -> RelevanceEvaluation:
     """Measure the maps of models beside those of other methods, on movies not fitted to.
 
@@ -102,38 +90,12 @@ def evaluate_relevance(
         A folder that ``spt-explain simulate`` wrote, whose true pixels are known, or any movies.
     output : str or pathlib.Path
         Folder of the results.
-    signal : str or pathlib.Path, optional
-        As for ``fit``; by default what the model was fitted to, from the table beside the movies.
-    truth : str or pathlib.Path, optional
-        Folder of masks with the movies' names, not 0 where a pixel carries the signal; by default
-        what ``simulate`` put beside the movies.
-    baselines : bool
-        Whether the seven methods of the paper are measured as well, on the models' regressors.
-    definition : {"textbook", "paper"}
-        Of the baselines; see `spt_explain.xddpm.evaluate.baselines`.
-    yardstick : str or pathlib.Path, optional
-        A model fitted with the recipe ``yardstick``, for ``sensitivity_n``, insertion and deletion;
-        by default such a regressor is fitted here.
-    yardstick_steps : int
-        Of that fit.
-    subsets : int
-        Random sets of pixels of each clip, for Sensitivity-n.
-    curves : bool
-        Whether pixels are inserted and deleted.
-    encoding : bool
-        Whether it is looked whether masks alone tell the signal.
-    published : bool
-        Put the paper's Table 1 beside it, where movies and signal are its own.
-    most_clips : int
-        More are thinned out evenly.
-    formats : sequence of str
-        Of the figure; none: no figure.
-    device : {"auto", "cuda", "cpu"}
-    seed : int
     overwrite : bool
     command : sequence of str
         The command line, for the provenance.
     listener : RelevanceListener, optional
+    **options
+        Of `RelevanceEvaluateOptions`.
 
     Raises
     ------
@@ -145,6 +107,8 @@ def evaluate_relevance(
     from spt_explain.xddpm.evaluate.table import compare
 
     told = listener or RelevanceListener()
+    asked = RelevanceEvaluateOptions(**options)
+    signal, truth, yardstick, seed = asked.signal, asked.truth, asked.yardstick, asked.seed
     places = [model_folder(Path(m)) for m in _listed(model)]
     if not places:
         raise SptError(
@@ -167,10 +131,10 @@ def evaluate_relevance(
         )
     if yardstick is not None:
         model_folder(Path(yardstick))
-    where = pick_device(device)
+    where = pick_device(asked.device)
     models = _loaded(places, where)
     first = models[0]
-    examples, column = gather_test(first, places[0], names, signal, most_clips, seed, told)
+    examples, column = gather_test(first, places[0], names, signal, asked.most_clips, seed, told)
     notes = [str(note) for note in examples.notes]
     left = not_fitted(examples, places, models, notes)
     choosing, testing = parted(examples, left, seed)
@@ -195,9 +159,9 @@ def evaluate_relevance(
         for part in (slice(0, n), slice(n, None))
     )
     told.stage("maps")
-    candidates = _candidates(models, clips, n, baselines, definition, seed, told)
+    candidates = _candidates(models, clips, n, asked.baselines, asked.definition, seed, told)
     measuring = _yardstick(
-        first, yardstick, values[:n], validation, yardstick_steps, seed, where, notes, told
+        first, yardstick, values[:n], validation, asked.yardstick_steps, seed, where, notes, told
     )
     told.stage("measuring")
     comparison = None
@@ -207,22 +171,24 @@ def evaluate_relevance(
             test,
             candidates,
             predict=None if measuring is None else measuring.predict,
-            n_subsets=subsets,
-            curves=curves,
+            n_subsets=asked.subsets,
+            curves=asked.curves,
             seed=seed,
             progress=told.looking,
         )
-    comparison = _with_own(comparison, models, clips[n:], test, candidates, subsets, seed, told)
+    comparison = _with_own(
+        comparison, models, clips[n:], test, candidates, asked.subsets, seed, told
+    )
     said = [
         _said(each, place, clips[n:], values[n:], None if true is None else true[n:])
         for each, place in zip(models, places, strict=True)
     ]
-    if encoding:
+    if asked.encoding:
         told.stage("reading the signal from masks alone")
         _encodings(said, models, clips, values, true, seed, where, notes)
     stability = _stability([np.asarray(one) for one in candidates[METHOD].test])
     paper: dict[str, tuple[float, float]] = {}
-    if published:
+    if asked.published:
         paper, said_of_it = beside(kinds_of(names), column, clips.shape[1:])
         notes += said_of_it
     document = made_by(
@@ -239,8 +205,8 @@ def evaluate_relevance(
                 "from": "fitted here" if yardstick is None else printable(str(yardstick)),
             },
             "settings": {
-                "baselines": baselines, "definition": definition, "subsets": subsets,
-                "curves": curves, "seed": seed, "device": where,
+                "baselines": asked.baselines, "definition": asked.definition,
+                "subsets": asked.subsets, "curves": asked.curves, "seed": seed, "device": where,
             },
             "seeds_spearman": stability,
             "notes": notes,
@@ -250,7 +216,7 @@ def evaluate_relevance(
     )  # fmt: skip
     told.stage("writing")
     files = write_evaluation(
-        folder, comparison, document, paper=paper, notes=notes, formats=formats
+        folder, comparison, document, paper=paper, notes=notes, formats=asked.formats
     )
     return RelevanceEvaluation(comparison, said, stability, notes, folder, files, document)
 

@@ -6,10 +6,11 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import takes
 from spt_explain.core.files import atomic_folder
 from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder
@@ -22,8 +23,8 @@ from spt_explain.report.relevance_files import (
     write_json,
     write_text,
 )
-from spt_explain.report.style import FIGURE_FORMATS
 from spt_explain.training.processes import pick_device
+from spt_explain.xddpm.options import RelevanceExplainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,27 +87,16 @@ class Explained:
     document: dict[str, Any] = field(repr=False)
 
 
+@takes(RelevanceExplainOptions)
 def explain_relevance(
     movie: str | Path | Movie,
     model: str | Path | RelevanceModel,
     output: str | Path | None = None,
     *,
-    signal: str | Path = "auto",
-    channel: int | None = None,
-    z: str | int | None = None,
-    pixel_size_um: float | None = None,
-    frame_interval_s: float | None = None,
-    override_units: bool = False,
-    overlap: float = 0.5,
-    batch_size: int = 32,
-    plot: bool = True,
-    figure_formats: Sequence[str] = ("png",),
-    animation: Literal["gif", "mp4", "none"] = "gif",
-    device: str = "auto",
-    seed: int = 0,
     overwrite: bool = False,
     command: Sequence[str] = (),
     listener: RelevanceListener | None = None,
+    **options: Any,
 ) -> Explained:
     """Say which pixels of a movie carry the signal, and when; maps, figures and checks.
 
@@ -120,34 +110,14 @@ def explain_relevance(
         What `fit_relevance` wrote, or returned.
     output : str or pathlib.Path, optional
         Folder of the results; by default the movie's name with ``.relevance``, beside it.
-    signal : str or pathlib.Path
-        A table with the signal of this movie, or what is measured from it; ``"auto"``: what the
-        model was fitted to, where that can be measured; ``"none"``.
-    channel, z
-        See `spt_explain.movies.stack.Stack`; by default what the model was fitted with.
-    pixel_size_um, frame_interval_s : float, optional
-        Where the file does not say them.
-    override_units : bool
-        Let the two above replace what the file says.
-    overlap : float
-        Least share that neighbouring tiles have in common, from 0 to 0.9.
-    batch_size : int
-        Tiles at a time.
-    plot : bool
-        Whether figures are drawn.
-    figure_formats : sequence of str
-        Of the figures.
-    animation : {"gif", "mp4", "none"}
-        Kind of the animated overlay; MP4 needs the program ffmpeg.
-    device : {"auto", "cuda", "cpu"}
-    seed : int
-        Of what the checks draw.
     overwrite : bool
         Replace the folder of results.
     command : sequence of str
         The command line, for the provenance.
     listener : RelevanceListener, optional
         Told what happens.
+    **options
+        Of `RelevanceExplainOptions`.
 
     Raises
     ------
@@ -168,7 +138,9 @@ def explain_relevance(
     from spt_explain.xddpm.model import RelevanceModel
 
     told = listener or RelevanceListener()
-    _check_options(overlap, batch_size, figure_formats, animation)
+    asked = RelevanceExplainOptions(**options)
+    signal, seed, plot, animation = asked.signal, asked.seed, asked.plot, asked.animation
+    _check_animation(animation)
     one = _one_movie(movie)
     folder = Path(output) if output is not None else default_folder(one.name)
     refuse_folder(
@@ -178,24 +150,24 @@ def explain_relevance(
     if not isinstance(model, RelevanceModel):
         home = model_folder(Path(model))
         fit_said = {**read_sidecar(home), "folder": str(home.absolute())}
-        model = RelevanceModel.load(home, device=pick_device(device))
+        model = RelevanceModel.load(home, device=pick_device(asked.device))
     if model.fitted is None:
         raise SptError("the model has no sufficiency curve; fit it again.")
     cutting = model.cutting
-    channel = cutting.channel if channel is None else channel
-    z = cutting.z if z is None else z
+    channel = cutting.channel if asked.channel is None else asked.channel
+    z = cutting.z if asked.z is None else asked.z
     began = time.monotonic()
     with (
         Stack(one.source, channel=channel, z=z) as stack,
         atomic_folder(folder, option="output") as part,
     ):
         calibration, notes = settle(
-            stack.units, pixel_size_um=pixel_size_um, frame_interval_s=frame_interval_s,
-            override_units=override_units,
+            stack.units, pixel_size_um=asked.pixel_size_um,
+            frame_interval_s=asked.frame_interval_s, override_units=asked.override_units,
         )  # fmt: skip
         pixel, step = calibration.pixel_size_um, calibration.frame_interval_s
         refuse_signal(one, model, stack.n_frames, signal, calibration)
-        look = MovieLook(model, stack, overlap=overlap, batch=batch_size)
+        look = MovieLook(model, stack, overlap=asked.overlap, batch=asked.batch_size)
         with map_files(part, look.shape, units_of(stack, pixel, step)) as files:
             for first, maps in look.run(told.looking):
                 here = slice(first, first + len(maps.contribution))
@@ -215,7 +187,7 @@ def explain_relevance(
                 told.stage("drawing")
                 notes += _draw_movie(
                     part, stack, files["relevance"], table, model, look, known, one.name,
-                    pixel, step, figure_formats, animation, told,
+                    pixel, step, asked.figure_formats, animation, told,
                 )  # fmt: skip
         notes = [*stack.notes, *notes, *known.notes, *_remarks(look, fit_said, one)]
         if model.note:
@@ -233,8 +205,9 @@ def explain_relevance(
                     "threshold": model.threshold,
                 },
                 "settings": {
-                    "signal": known.source, "overlap": overlap, "batch_size": batch_size,
-                    "seed": seed, "plot": plot, "figure_formats": list(figure_formats),
+                    "signal": known.source, "overlap": asked.overlap,
+                    "batch_size": asked.batch_size, "seed": seed, "plot": plot,
+                    "figure_formats": list(asked.figure_formats),
                     "animation": animation, "device": str(model.device),
                 },
                 "found": _in_movie(table),
@@ -267,22 +240,7 @@ def default_folder(name: str) -> Path:
     return path.with_name(f"{stem or path.name}.relevance")
 
 
-def _check_options(
-    overlap: float, batch_size: int, figure_formats: Sequence[str], animation: str
-) -> None:
-    if not 0 <= overlap <= 0.9:
-        raise SptError(f"{option('overlap')} is {overlap:g}; expected 0 to 0.9.", option="overlap")
-    if batch_size < 1:
-        raise SptError(
-            f"{option('batch_size')} is {batch_size}; expected at least 1.", option="batch_size"
-        )
-    for fmt in figure_formats:
-        if fmt not in FIGURE_FORMATS:
-            raise SptError(f"figure format {fmt!r}: expected one of {', '.join(FIGURE_FORMATS)}.")
-    if animation not in ("gif", "mp4", "none"):
-        raise SptError(
-            f"{option('animation', animation)}: expected gif, mp4 or none.", option="animation"
-        )
+def _check_animation(animation: str) -> None:
     if animation == "mp4":
         import shutil
 

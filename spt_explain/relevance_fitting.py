@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spt_explain.core.config import takes
 from spt_explain.errors import SptError, option, printable
 from spt_explain.report.folders import refuse_folder
 from spt_explain.report.provenance import made_by
@@ -28,6 +28,7 @@ from spt_explain.report.relevance_files import (
     write_text,
 )
 from spt_explain.training.processes import pick_device
+from spt_explain.xddpm.options import ClipOptions, RelevanceFitOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from spt_explain.xddpm.recipe import RelevanceRecipe
 
 CHECKPOINT = "fit.checkpoint"
-MOST_CLIPS = 1024
-"""Clips of a fit, evenly from all movies."""
 PROBE_STEPS = 200
 """Steps of the fresh regressors that look whether the mask is a code."""
 _FILES = re.compile(
@@ -72,34 +71,16 @@ class RelevanceFit:
     document: dict[str, Any] = field(repr=False)
 
 
+@takes(RelevanceFitOptions)
 def fit_relevance(
     movies: str | Path | Sequence[str | Path],
     signal: str | Path,
     output: str | Path = "model",
     *,
-    tile: int | None = None,
-    frames: int = 20,
-    stride: int | None = None,
-    bin: int | Literal["auto"] = "auto",
-    per: Literal["auto", "clip", "frame"] = "auto",
-    kind: Literal["auto", "number", "category"] = "auto",
-    recipe: str | Path | RelevanceRecipe | None = None,
-    minutes: float | None = None,
-    generator: bool = False,
-    generator_recipe: str | Path | None = None,
-    generator_minutes: float | None = None,
-    channel: int | None = None,
-    z: str | int | None = None,
-    pixel_size_um: float | None = None,
-    frame_interval_s: float | None = None,
-    override_units: bool = False,
-    most_clips: int = MOST_CLIPS,
-    device: str = "auto",
-    seed: int | None = None,
-    resume: bool = False,
     overwrite: bool = False,
     command: Sequence[str] = (),
     listener: RelevanceListener | None = None,
+    **options: Any,
 ) -> RelevanceFit:
     """Fit a model that says which pixels of movies carry a signal, and write it to a folder.
 
@@ -115,47 +96,14 @@ def fit_relevance(
         ``TABLE:COLUMN``; or what is measured from the movies: one of `MEASURED`.
     output : str or pathlib.Path
         Folder of the model.
-    tile : int, optional
-        Side of the tiles that frames are cut into, px; 0 for whole frames; by default 32 for a
-        measured signal, and whole frames for one from a table.
-    frames : int
-        Of a clip.
-    stride : int, optional
-        Frames from the start of one clip to that of the next; by default clips don't overlap,
-        unless they would be few.
-    bin : int or "auto"
-        Pixels a side that are averaged into one.
-    per, kind
-        What has one set of values, and whether they are numbers or categories.
-    recipe : str, pathlib.Path or RelevanceRecipe, optional
-        Name of a shipped recipe, a TOML file, or a recipe; by default the shipped ``default``.
-    minutes : float, optional
-        Time of the fit, instead of the recipe's.
-    generator : bool
-        Whether the diffusion model is fitted as well, after the mask.
-    generator_recipe : str or pathlib.Path, optional
-        TOML file of its recipe.
-    generator_minutes : float, optional
-        Time of its fit, instead of the recipe's.
-    channel, z
-        See `spt_explain.movies.stack.Stack`.
-    pixel_size_um, frame_interval_s : float, optional
-        Where the files do not say them.
-    override_units : bool
-        Let the two above replace what the files say.
-    most_clips : int
-        More are thinned out evenly.
-    device : {"auto", "cuda", "cpu"}
-    seed : int, optional
-        Instead of the recipe's.
-    resume : bool
-        Go on with the unfinished fit in `output`.
     overwrite : bool
         Replace the model in `output`.
     command : sequence of str
         The command line, for the provenance.
     listener : RelevanceListener, optional
         Told what happens.
+    **options
+        Of `RelevanceFitOptions`.
 
     Raises
     ------
@@ -171,24 +119,22 @@ def fit_relevance(
     told = listener or RelevanceListener()
     names = [str(one) for one in ([movies] if isinstance(movies, str | Path) else movies)]
     folder = Path(output)
-    plan, source = find_recipe(recipe)
-    plan = _changed(plan, minutes=minutes, seed=seed)
-    where = pick_device(device)
-    of_generator = _generator_recipe(generator_recipe, generator_minutes, plan.seed)
+    asked = RelevanceFitOptions(**options)
+    generator, resume = asked.generator, asked.resume
+    plan, source = find_recipe(asked.recipe)
+    plan = _changed(plan, minutes=asked.minutes, seed=asked.seed)
+    where = pick_device(asked.device)
+    of_generator = _generator_recipe(asked.generator_recipe, asked.generator_minutes, plan.seed)
     resumed = _may_fit(folder, names, resume=resume, overwrite=overwrite, generator=generator)
     only_generator = resumed and not (folder / CHECKPOINT).exists()
     if generator or only_generator:
         from spt_explain.xddpm.generator.network import insist_on_diffusers
 
         insist_on_diffusers()
-    settings: dict[str, Any] = {
-        "tile": tile, "frames": frames, "stride": stride, "bin": bin,
-        "per": _asked(plan, "per", per), "kind": _asked(plan, "kind", kind),
-        "channel": channel, "z": z,
-        "pixel_size_um": pixel_size_um, "frame_interval_s": frame_interval_s,
-        "override_units": override_units,
-        "most_clips": most_clips,
-    }  # fmt: skip
+    settings: dict[str, Any] = {name: getattr(asked, name) for name in ClipOptions.model_fields} | {
+        "per": _asked(plan, "per", asked.per),
+        "kind": _asked(plan, "kind", asked.kind),
+    }
     examples = _gathered(names, signal, settings, plan.seed, told)
     plan, examples = _turned(plan, examples, signal, names)
     told.gathered(examples)
@@ -282,15 +228,9 @@ def fit_relevance(
 def _changed(plan: RelevanceRecipe, *, minutes: float | None, seed: int | None) -> RelevanceRecipe:
     """Return a recipe with the numbers that options give; minutes replace numbers of steps."""
     if minutes is not None:
-        if not 0 < minutes < math.inf:
-            raise SptError(
-                f"{option('minutes')} is {minutes:g}; expected more than 0.", option="minutes"
-            )
         timed = {"minutes": minutes, "regressor_steps": None, "mask_steps": None}
         plan = plan.model_copy(update={"schedule": plan.schedule.model_copy(update=timed)})
     if seed is not None:
-        if not 0 <= seed < 2**63:
-            raise SptError(f"{option('seed')} is {seed}; expected 0 or more.", option="seed")
         plan = plan.model_copy(update={"seed": seed})
     return plan
 
@@ -429,16 +369,11 @@ def _fit_generator(
 
 
 def _generator_recipe(
-    recipe: str | Path | None, minutes: float | None, seed: int
+    recipe: str | Path | GeneratorRecipe | None, minutes: float | None, seed: int
 ) -> GeneratorRecipe:
     from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 
     plan = GeneratorRecipe(seed=seed) if recipe is None else find_generator_recipe(recipe)
     if minutes is None:
         return plan
-    if not 0 < minutes < math.inf:
-        raise SptError(
-            f"{option('generator_minutes')} is {minutes:g}; expected more than 0.",
-            option="generator_minutes",
-        )
     return plan.model_copy(update={"minutes": minutes, "steps": None})

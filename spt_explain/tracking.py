@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ from spt_explain.many import InputResult, Listener, Run
 from spt_explain.movies import track_movie
 from spt_explain.movies.look import Look, frames_of, look_at
 from spt_explain.movies.parameter_file import write_parameters
-from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.sequence import find_movies
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.movies.stack import Stack
@@ -154,7 +153,6 @@ def track_files(
         can't be written. After it: if not one movie could be tracked.
     """
     settings = settings or TrackingSettings()
-    check_parameters(settings.diameter, settings.minmass, settings.search_range, settings.memory)
     check_options(pixel_size_um, frame_interval_s, override_units)
     if jobs is not None and jobs < 1:
         raise SptError(f"{option('jobs')} is {jobs}: expected 1 or more.", option="jobs")
@@ -239,7 +237,7 @@ class _MovieRun(Run[Any, TrackedFile]):
 
     def settings(self) -> dict[str, Any]:
         units = {name: value for name, value in self.units.items() if value}
-        given = {k: v for k, v in asdict(self.given).items() if v != getattr(_OPEN, k)}
+        given = {k: v for k, v in self.given if v != getattr(_OPEN, k)}
         file = {} if self.read_from is None else {"parameters": printable(str(self.read_from))}
         return {
             "given": {**file, **given, **units},

@@ -103,14 +103,14 @@ def test_what_can_not_be_used_is_said(home, movies, tmp_path):
     with pytest.raises(SptError, match="has no generator"):
         generate_relevance(home, out, device="cpu")
     for given, said in (
-        ({"n": 0}, "n= is 0"),
+        ({"n": 0}, "n=0: expected"),
         ({"seed": -1}, "seed="),
         ({"minutes": 3.0}, "movies= too"),
-        ({"minutes": 0.0, "movies": movies}, "minutes= is 0"),
+        ({"minutes": 0.0, "movies": movies}, "minutes=0.0: expected"),
         ({"recipe": tmp_path / "no.toml", "movies": movies}, "not found"),
         ({"recipe": "nice", "movies": movies}, "that ship: default"),
         ({"movies": tmp_path / "nowhere"}, "nowhere"),
-        ({"movies": movies, "most_clips": 1}, "at most 1"),
+        ({"movies": movies, "most_clips": 1}, "most_clips=1: expected"),
     ):
         with pytest.raises(SptError, match=said):
             generate_relevance(home, out, device="cpu", **given)

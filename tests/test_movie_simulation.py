@@ -56,11 +56,11 @@ def test_a_recipe_says_all_and_options_go_before_it(tmp_path):
         ('kind = "wetting"', "is for 'wetting', not for tension"),
         ("kind = 3", "is for 3"),
         ("settings = 3", "settings is no table"),
-        ('movies = "many"', "the number of movies is many"),
-        ("movies = true", "the number of movies is True"),
-        ("size = 32.5", "the side of a frame is 32.5"),
-        ("seed = 1.5", "seed is 1.5"),
-        ("seed = -1", "seed= is -1"),
+        ('movies = "many"', "movies is 'many': expected a whole number, 1 to"),
+        ("movies = true", "movies is True: expected a whole number, 1 to"),
+        ("size = 32.5", "size is 32.5: expected a whole number of pixels, 16 to 1,024"),
+        ("seed = 1.5", "seed is 1.5: expected a whole number, 0 or more"),
+        ("seed = -1", "seed is -1: expected a whole number, 0 or more"),
         ("[settings]\nradius = 3", "radius"),
         ("[settings]\nradius = [0.1, nan]", "radius"),
         ("[settings.radius]\na = 1", "radius"),
@@ -132,7 +132,9 @@ def test_time_and_device_are_checked(tmp_path, monkeypatch):
         with pytest.raises(SptError, match="minutes="):
             simulate_movies("spots", **SMALL, minutes=minutes, output=tmp_path / "m")
     monkeypatch.setattr(devices, "why_not_torch_cuda", lambda: "built without CUDA")
-    for device, said in (("cuda", "built without CUDA. Leave it out"), ("mps", "cuda or cpu")):
+    for device, said in (
+        ("cuda", "built without CUDA. Leave it out"), ("mps", "expected one of cpu, cuda, auto")
+    ):  # fmt: skip
         with pytest.raises(SptError, match=f"device='{device}': .*{said}"):
             simulate_movies("spots", **SMALL, device=device, output=tmp_path / "m")
     with pytest.raises(SptError, match="no new folder"):

@@ -384,7 +384,7 @@ def test_a_signal_that_can_t_be_predicted_leaves_nothing_behind(tmp_path, monkey
         ({"overlap": 1.0}, "overlap="),
         ({"batch_size": 0}, "batch_size="),
         ({"animation": "avi"}, "animation="),
-        ({"figure_formats": ("bmp",)}, "figure format"),
+        ({"figure_formats": ("bmp",)}, "figure_formats="),
         ({"channel": 3}, "channel"),
         ({"signal": "nothing.csv"}, "nothing.csv"),
     ],

@@ -231,8 +231,6 @@ def test_single_frames_in_a_folder_are_one_movie(here):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"settings": TrackingSettings(diameter=6)}, "odd"),
-        ({"settings": TrackingSettings(memory=-1)}, "memory"),
         ({"pixel_size_um": -1.0}, "pixel"),
         ({"jobs": 0}, "jobs="),
         ({"output": "no/m.csv"}, "is not there"),

@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from pydantic import BaseModel
 
 from spt_explain.cli.spelling import CommandLineSpelling
-from spt_explain.core.config import choices_of, described, extra_of, item_of, kinds_of
+from spt_explain.core.config import (
+    choices_of,
+    described,
+    extra_of,
+    heading_of,
+    item_of,
+    kinds_of,
+    words_of,
+)
 from spt_explain.errors import SptError, option, use_spelling
 from spt_explain.report.options import FigureOptions
 from spt_explain.resandi.options import JudgingOptions, NetworkOptions
 from spt_explain.tracks.policy import QualityPolicy
+from spt_explain.tracks.units import UnitOptions
 from spt_explain.training.options import SimulatedOptions
 
 if TYPE_CHECKING:
@@ -82,7 +92,7 @@ class GroupedCommand(click.Command):
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 groups.setdefault(getattr(parameter, "heading", ""), []).append(record)
         rest = groups.pop("", [])
         for heading, records in groups.items():
@@ -101,67 +111,71 @@ def options_from(model: type[Options], *names: str, **defaults: Any) -> Callable
     model : type
         Holds their types, defaults and meanings.
     *names : str
-        Those wanted, in this order; all by default.
+        Those wanted, in this order; by default all, the model's own before those of its bases.
     **defaults
         Other defaults than the model's.
     """
-    return stacked(*(_option_from(model, name, defaults) for name in names or model.model_fields))
+    homes = [home for home in model.__mro__ if issubclass(home, BaseModel)]
+    own_first = sorted(model.model_fields, key=lambda n: sum(n in h.model_fields for h in homes))
+    return stacked(*(_option_from(model, name, defaults) for name in names or own_first))
+
+
+def _number_or_word(kind: type[float], none: str) -> Callable[[Any], Any]:
+    """Return what reads a number, or a word in any case, of which `none` stands for None.
+
+    What is neither is refused by the model.
+    """
+
+    def value(text: Any) -> float | str | None:
+        word = str(text).strip().lower()
+        if word == none:
+            return None
+        try:
+            return kind(word)
+        except ValueError:
+            return word
+
+    return value
 
 
 def _option_from(
     model: type[Options], name: str, defaults: Mapping[str, Any]
 ) -> Callable[[Any], Any]:
-    """Return what adds an option.
+    """Return the option for a field, of click's type for the field's.
 
-    Words become choices, a `Several` an option that may be given several times. A switch that is
-    on by default has a name that turns it off.
+    A bool is a switch, or a pair of them where it is on by default or has an ``off``; words are
+    choices; a `Several` may be given several times; a number that has words beside it takes those,
+    too; another type makes itself of what is written.
     """
     field = model.model_fields[name]
     default = defaults.get(name, field.get_default())
-    item = item_of(field)
-    kind: Any = kinds_of(field)[0] if item is None else item
-    shown = default not in (None, "", ()) and default is not False
-    with use_spelling(SPELLING):
-        flags, meaning = [option(name)], described(field)
-    settings: dict[str, Any] = {"type": kind, "metavar": extra_of(field, "metavar") or None}
-    if choices := choices_of(field):
-        settings = {"type": click.Choice(choices)}
-    elif kind is bool:
+    item, words, none = item_of(field), words_of(field), extra_of(field, "none")
+    kinds = kinds_of(field) if item is None else (item,)
+    number = next((kind for kind in (int, float) if kind in kinds), None)
+    off = extra_of(field, "off") or (f"no_{name}" if default is True else "")
+    shown = default not in (None, "", ()) and (bool not in kinds or bool(off))
+    settings: dict[str, Any] = {"type": kinds[0], "metavar": extra_of(field, "metavar") or None}
+    if choices_of(field):
+        settings = {"type": click.Choice(words)}
+    elif bool in kinds:
         settings = {"is_flag": True}
-        if default:
-            flags = [f"{flags[0]}/--no-{flags[0].removeprefix('--')}"]
-    elif kind not in (int, float, str):  # it makes itself of what is written
+    elif number is not None and item is None and (words or none):
+        default = none if default is None and none else default
+        shown = shown or bool(none)
+        shown_as = (*words, *filter(None, [none]), "N" if number is int else "X")
+        settings = {"type": _number_or_word(number, none), "metavar": "|".join(shown_as)}
+    elif kinds[0] not in (int, float, str):  # it makes itself of what is written
         settings["type"] = str
         default = str(default) if shown and item is None else default
+    with use_spelling(SPELLING):
+        flags, meaning = [option(name)], described(field)
+        flags[0] += f"/{option(off)}" if off else ""
     if name in _LONG:
         flags.append(_LONG[name])
     return click.option(
-        *flags, name, cls=GroupedOption, heading=model.heading, default=default,
+        *flags, name, cls=GroupedOption, heading=heading_of(model, name), default=default,
         show_default=shown, multiple=item is not None, help=meaning, **settings,
     )  # fmt: skip
-
-
-def unit_options(function: F) -> F:
-    """Add the size of a pixel and the time between frames."""
-    return stacked(
-        click.option(
-            "--pixel-size-um",
-            type=float,
-            metavar="UM",
-            help="Size of a pixel in µm, where the file does not say it.",
-        ),
-        click.option(
-            "--frame-interval-s",
-            type=float,
-            metavar="S",
-            help="Time between frames in seconds, where the file does not say it.",
-        ),
-        click.option(
-            "--override-units",
-            is_flag=True,
-            help="Let the two options above replace what the file says. Default: they fill in.",
-        ),
-    )(function)
 
 
 def reading_options(function: F) -> F:
@@ -174,7 +188,7 @@ def reading_options(function: F) -> F:
             help="Column names (or numbers, from 1) for particle, frame, x, y, z or t (seconds), "
             "e.g. particle=Track,frame=Slice,x=X,y=Y. Default: found by name.",
         ),
-        unit_options,
+        options_from(UnitOptions),
         click.option(
             "--all-tracks",
             is_flag=True,

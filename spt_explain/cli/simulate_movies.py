@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import choice_option, saying_options
-from spt_explain.movie_simulation import FRAMES, MOVIES
+from spt_explain.cli.options import GroupedCommand, GroupedOption, options_from, saying_options
 from spt_explain.xddpm.simulate.described import SIGNALS, SIGNALS_OF, described, summary
-from spt_explain.xddpm.simulate.kinds import KINDS, SIZES
+from spt_explain.xddpm.simulate.kinds import KINDS
+from spt_explain.xddpm.simulate.options import MovieSimulationOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,7 @@ def find_kind(arguments: list[str]) -> int | None:
     return None
 
 
-class _Command(click.Command):
+class _Command(GroupedCommand):
     """A command whose help ends with the settings of a kind."""
 
     kind = ""
@@ -94,19 +94,9 @@ def movies_command(kind: str) -> click.Command:
 
 
 def _options(kind: str) -> list[Any]:
+    group: dict[str, Any] = {"cls": GroupedOption, "heading": MovieSimulationOptions.heading}
     return [
-        click.option(
-            "--movies", type=int, metavar="N", help=f"Number of movies. Default: {MOVIES}."
-        ),
-        click.option(
-            "--frames", type=int, metavar="N", help=f"Frames of a movie. Default: {FRAMES}."
-        ),
-        click.option(
-            "--size",
-            type=int,
-            metavar="PX",
-            help=f"Side of a frame in pixels. Default: {SIZES[kind]}.",
-        ),
+        options_from(MovieSimulationOptions, "movies", "frames", "size"),
         click.option(
             "--set",
             "given",
@@ -114,36 +104,16 @@ def _options(kind: str) -> list[Any]:
             metavar="NAME=VALUE",
             help="Change a setting; they are below. Where one is drawn for each movie, give two "
             "numbers (radius=0.1..0.2) or one for all. May be given several times. Default: none.",
+            **group,
         ),
         click.option(
             "--recipe",
             metavar="FILE.toml",
             help="Any of kind, movies, frames, size, seed, and [settings]; options go before it. "
             "Default: none.",
+            **group,
         ),
-        click.option(
-            "--seed",
-            type=int,
-            metavar="N",
-            help="Same seed and options, same movies. Default: drawn, and said.",
-        ),
-        click.option(
-            "--minutes",
-            type=float,
-            metavar="M",
-            help="Begin no more movies after so many minutes; --resume goes on. Default: no end.",
-        ),
-        click.option(
-            "--resume",
-            is_flag=True,
-            help="Go on with the movies that were interrupted; those that are done stay.",
-        ),
-        choice_option(
-            "--device",
-            ["cpu", "cuda", "auto"],
-            default="cpu",
-            help="Where cells and flows are computed; last digits differ between devices.",
-        ),
+        options_from(MovieSimulationOptions, "seed", "minutes", "resume", "device"),
         click.option(
             "-o",
             "--output",
@@ -159,6 +129,7 @@ def _run(kind: str, options: dict[str, Any]) -> int:
     from spt_explain.movie_simulation import parse_settings, simulate_movies
 
     settings = parse_settings(options["given"])
+    asked = MovieSimulationOptions.taken_from(options)
     console = make_console(quiet=options["quiet"])
     with make_progress(console) as bar:
         task = bar.add_task("simulating", total=None, count="")
@@ -172,7 +143,10 @@ def _run(kind: str, options: dict[str, Any]) -> int:
                 settings=settings,
                 command=["spt-explain", *sys.argv[1:]],
                 progress=progress,
-                **{key: options[key] for key in _PASSED},
+                recipe=options["recipe"],
+                output=options["output"],
+                overwrite=options["overwrite"],
+                **dict(asked),
             )
         except KeyboardInterrupt:
             _say_kept(console, kind, options["output"])
@@ -182,12 +156,6 @@ def _run(kind: str, options: dict[str, Any]) -> int:
         said = {"exit_code": 0, **result.report, "notes": result.notes}
         click.echo(json.dumps(said, indent=1, ensure_ascii=False))
     return 0
-
-
-_PASSED = (
-    "movies", "frames", "size", "recipe", "seed", "minutes", "resume", "output", "overwrite",
-    "device",
-)  # fmt: skip
 
 
 def _say_kept(console: Console, kind: str, output: str | None) -> None:

@@ -9,6 +9,8 @@ from spt_explain.errors import Spelling
 _FLAGS = {
     "class_name": "--class",
     "methods": "--method",
+    "figure_formats": "--figure-format",
+    "formats": "--figure-format",
     "n": "-n",
     "only": "--particle",
     "output": "-o",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import saying_options, stacked, unit_options
-from spt_explain.movies.parameter_file import AUTO
+from spt_explain.cli.options import GroupedCommand, options_from, saying_options
+from spt_explain.movies.settings import TrackingSettings
+from spt_explain.tracks.units import UnitOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
     from rich.progress import Progress
 
-    from spt_explain.movies.settings import TrackingSettings
     from spt_explain.tracking import TrackedFile, TrackListener
 
 _SETTINGS = (
@@ -33,99 +33,16 @@ _SAID = {
 }
 
 
-def _setting(
-    name: str, kind: type[float], *words: str, help: str, default: str = AUTO
-) -> Callable[[Any], Any]:
-    """Return an option for a number or one of some words; ``auto`` becomes None."""
-
-    def convert(_: click.Context, __: click.Parameter, value: str) -> float | str | None:
-        word = value.strip().lower()
-        if word in words:
-            return None if word == AUTO else word
-        try:
-            return kind(word)
-        except ValueError as error:
-            number = "a whole number" if kind is int else "a number"
-            raise click.BadParameter(
-                f"{value!r} is neither {number} nor {' or '.join(words)}."
-            ) from error
-
-    return click.option(
-        f"--{name}",
-        default=default,
-        show_default=True,
-        metavar="|".join((*words, "N" if kind is int else "X")),
-        callback=convert,
-        help=help,
-    )
-
-
-_tracking_options = stacked(
-    click.option(
-        "--channel",
-        type=int,
-        metavar="N",
-        help="Which channel is tracked, counted from 1 as in Fiji. Default: the first.",
-    ),
-    _setting(
-        "z",
-        int,
-        "max",
-        "mean",
-        default="max",
-        help="Of several planes of depth: the brightest value, the mean, or one plane, counted "
-        "from 1.",
-    ),
-    _setting(
-        "diameter",
-        int,
-        AUTO,
-        help="Diameter of the spots in px, an odd number. auto: from their size in the movie.",
-    ),
-    _setting(
-        "minmass",
-        float,
-        AUTO,
-        help="Least brightness of a spot: its grey values above background, summed. auto: what "
-        "noise alone does not reach.",
-    ),
-    _setting(
-        "search-range",
-        float,
-        AUTO,
-        help="Largest move of a spot between two frames, in px. auto: from the moves in the movie.",
-    ),
-    _setting(
-        "memory",
-        int,
-        AUTO,
-        help="For how many frames a spot may be gone and still be the same particle. auto: as many "
-        "as tracks resume after more often than by chance.",
-    ),
-    click.option(
-        "--dark/--bright",
-        default=None,
-        help="Spots are darker, or brighter, than the background. Default: found from the movie.",
-    ),
-    click.option(
-        "--drift/--no-drift",
-        default=False,
-        show_default=True,
-        help="Subtract the motion that all particles share.",
-    ),
-    click.option(
-        "--parameters",
-        metavar="FILE.toml",
-        help="Track as this file says, which an earlier run wrote (NAME.tracking.toml); options "
-        "that are given besides count more. Default: every value is found from the movie.",
-    ),
-)
-
-
-@click.command("track")
+@click.command("track", cls=GroupedCommand)
 @click.argument("stacks", nargs=-1, required=True, metavar="STACK…")
-@_tracking_options
-@unit_options
+@options_from(TrackingSettings, *_SETTINGS)
+@click.option(
+    "--parameters",
+    metavar="FILE.toml",
+    help="Track as this file says, which an earlier run wrote (NAME.tracking.toml); options that "
+    "are given besides count more. Default: every value is found from the movie.",
+)
+@options_from(UnitOptions)
 @click.option(
     "--preview",
     is_flag=True,
@@ -204,9 +121,7 @@ def command(
         results, stdout = track_files(
             stacks,
             settings,
-            pixel_size_um=options["pixel_size_um"],
-            frame_interval_s=options["frame_interval_s"],
-            override_units=options["override_units"],
+            **dict(UnitOptions.taken_from(options)),
             jobs=jobs,
             output=output,
             fmt=fmt,
@@ -238,7 +153,6 @@ def command(
 def _settings(parameters: str | None, options: Mapping[str, Any]) -> TrackingSettings:
     """Return what a parameter file says, and over it what was given."""
     from spt_explain.movies.parameter_file import override, read_parameters
-    from spt_explain.movies.settings import TrackingSettings
 
     source = click.get_current_context().get_parameter_source
     given = {
@@ -246,9 +160,8 @@ def _settings(parameters: str | None, options: Mapping[str, Any]) -> TrackingSet
         for name in _SETTINGS
         if source(name) is not click.core.ParameterSource.DEFAULT
     }
-    if parameters is None:
-        return TrackingSettings(**given)
-    return override(read_parameters(parameters), **given)
+    read = TrackingSettings() if parameters is None else read_parameters(parameters)
+    return override(read, **given)
 
 
 def _make_listener(console: Console, bar: Progress) -> TrackListener:

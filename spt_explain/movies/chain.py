@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spt_explain.errors import option, printable
 from spt_explain.movies.calibration import settle
 from spt_explain.movies.compression import faithful_every, find_blocks
 from spt_explain.movies.drift import measure_drift, subtract_drift
-from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.quiet import silence
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.movies.stack import Stack
@@ -89,7 +87,6 @@ def track_movie(
     from spt_explain.movies.precision import static_error
 
     settings = settings or TrackingSettings()
-    check_parameters(settings.diameter, settings.minmass, settings.search_range, settings.memory)
     check_options(pixel_size_um, frame_interval_s, override_units)
     with Stack(name, settings.channel, settings.z) as stack, silence():
         calibration, unit_notes = settle(
@@ -142,7 +139,7 @@ def track_movie(
     }  # fmt: skip
     return Tracked(
         tracks=Tracks(table[list(columns)], calibration, source, faithful_every=every),
-        settings=replace(settings, **settled),
+        settings=settings.changed(**settled),
         reasons=dict(parameters.reasons),
         spots_per_frame=np.bincount(table["frame"], minlength=stack.n_frames).astype(np.int64),
         drift_px=drift,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spt_explain.movies.calibration import settle
-from spt_explain.movies.parameters import EstimationSettings, check_parameters
+from spt_explain.movies.parameters import EstimationSettings
 from spt_explain.movies.quiet import silence
 from spt_explain.movies.settings import TrackingSettings
 from spt_explain.movies.stack import Stack
@@ -121,7 +121,6 @@ def look_at(
     from spt_explain.movies.locate import band_pass, find_spots
 
     settings = settings or TrackingSettings()
-    check_parameters(settings.diameter, settings.minmass, settings.search_range, settings.memory)
     check_options(pixel_size_um, frame_interval_s, override_units)
     with Stack(name, channel=settings.channel, z=settings.z) as stack, silence():
         calibration, unit_notes = settle(
@@ -143,8 +142,7 @@ def look_at(
                 spots[index] = here[["x", "y"]].to_numpy(np.float64)
             if progress is not None:
                 progress(done + 1, len(numbers), sum(map(len, spots.values())))
-        settled = replace(
-            settings,
+        settled = settings.changed(
             diameter=found.diameter,
             minmass=found.minmass,
             search_range=found.search_range,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import math
 import tomllib
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spt_explain.core.config import expected, extra_of
 from spt_explain.errors import SptError, option, printable
-from spt_explain.movies.parameters import check_parameters
 from spt_explain.movies.settings import TrackingSettings
 
 if TYPE_CHECKING:
@@ -23,60 +21,16 @@ AUTO = "auto"
 MAX_BYTES = 1_000_000
 """A larger file is no parameter file."""
 
-_TABLES: dict[str, dict[str, str]] = {
-    "stack": {"channel": "channel", "z": "z"},
-    "spots": {
-        "diameter": "diameter",
-        "minmass": "minmass",
-        "lone_mass": "lone_mass",
-        "dark": "dark",
-        "peak": "peak",
-    },
-    "links": {"search_range": "search_range", "memory": "memory", "adaptive": "adaptive"},
-    "drift": {"correct": "drift"},
+_FIELDS = TrackingSettings.model_fields
+_KEYS: dict[str, dict[str, str]] = {
+    table: {
+        extra_of(field, "key") or name: name
+        for name, field in _FIELDS.items()
+        if extra_of(field, "table") == table
+    }
+    for table in dict.fromkeys(extra_of(field, "table") for field in _FIELDS.values())
 }
 """Tables and keys of the file, and which setting each holds."""
-
-_MEANT: dict[str, str] = {
-    "channel": "a whole number from 1",
-    "z": 'the word "max" or "mean", or a whole number from 1',
-    "diameter": "an odd whole number of pixels",
-    "minmass": "a number of grey values",
-    "lone_mass": "a number of grey values, 0 or more",
-    "dark": "true or false",
-    "peak": "a number of grey values, 0 or more",
-    "search_range": "a number of pixels",
-    "memory": "a whole number of frames",
-    "adaptive": "true or false",
-    "drift": "true or false",
-}
-_WORDS: dict[str, str] = {
-    "channel": "counted from 1; the first if nothing is said",
-    "z": "of several planes of depth",
-    "diameter": "px",
-    "minmass": "grey values above background, summed over a spot",
-    "lone_mass": "the same for spots that are linked to no other",
-    "dark": "whether spots are darker than the background",
-    "peak": "grey values; lower peaks are not tried, which saves time",
-    "search_range": "px",
-    "memory": "frames",
-    "adaptive": "whether the range shrinks where spots are too dense for it",
-    "drift": "whether the motion that all particles share is subtracted",
-}
-_FOUND = frozenset(
-    [
-        "channel",
-        "diameter",
-        "minmass",
-        "lone_mass",
-        "dark",
-        "peak",
-        "search_range",
-        "memory",
-        "adaptive",
-    ]
-)
-"""Settings that may be left to the movie."""
 _FOLLOWS: dict[str, tuple[str, ...]] = {
     "peak": ("channel", "z", "diameter", "minmass", "dark"),
     "lone_mass": ("channel", "z", "diameter", "minmass", "dark"),
@@ -107,16 +61,14 @@ def write_parameters(
     str
         TOML. `read_parameters` gives the same settings back.
     """
-    values, reasons = asdict(settings), reasons or {}
+    values, reasons = dict(settings), reasons or {}
     lines = [_comment(remark) for remark in remarks]
-    for table, keys in _TABLES.items():
+    for table, keys in _KEYS.items():
         lines += ["", f"[{table}]"] if lines else [f"[{table}]"]
         for key, name in keys.items():
             value = AUTO if values[name] is None else values[name]
-            said = [part for part in (_WORDS[name], reasons.get(name, "")) if part]
-            lines.append(
-                f"{key} = {_toml(value)}" + (f"  {_comment(': '.join(said))}" * bool(said))
-            )
+            said = [extra_of(_FIELDS[name], "comment"), reasons.get(name, "")]
+            lines.append(f"{key} = {_toml(value)}  {_comment(': '.join(filter(None, said)))}")
     return "\n".join(lines) + "\n"
 
 
@@ -144,19 +96,14 @@ def read_parameters(path: str | Path) -> TrackingSettings:
     for table, keys in found.items():
         if not isinstance(keys, dict):
             raise _unknown(path, table, "")
-        if table not in _TABLES:
+        if table not in _KEYS:
             raise _unknown(path, table, "[")
         for key, value in keys.items():
-            if key not in _TABLES[table]:
+            if key not in _KEYS[table]:
                 raise _unknown(path, key, table)
-            name = _TABLES[table][key]
+            name = _KEYS[table][key]
             settings[name] = _checked(path, table, key, value)
-    made = TrackingSettings(**settings)
-    try:
-        check_parameters(made.diameter, made.minmass, made.search_range, made.memory)
-    except SptError as error:
-        raise SptError(f"{path}: {error}") from error
-    return made
+    return TrackingSettings(**settings)
 
 
 def override(settings: TrackingSettings, **given: Any) -> TrackingSettings:
@@ -176,7 +123,7 @@ def override(settings: TrackingSettings, **given: Any) -> TrackingSettings:
     for name, causes in _FOLLOWS.items():
         if changed.intersection(causes):
             given.setdefault(name, None)
-    return replace(settings, **given)
+    return settings.changed(**given)
 
 
 def _parse(path: str | Path) -> dict[str, Any]:
@@ -221,65 +168,44 @@ def _no_parameters(path: str | Path, why: str) -> SptError:
 
 def _unknown(path: str | Path, word: str, where: str) -> SptError:
     """Return the error for a word that is no table (`where` is "[") or no key of a table."""
-    homes = {key: table for table, keys in _TABLES.items() for key in keys}
+    homes = {key: table for table, keys in _KEYS.items() for key in keys}
     shown = _short(word)
     if where == "[":
-        near = difflib.get_close_matches(word, _TABLES, n=1)
+        near = difflib.get_close_matches(word, _KEYS, n=1)
         hint = f"Did you mean [{near[0]}]?" if near else ""
         return SptError(
             f"{path} has a table [{shown}], which is not known: expected "
-            f"{_listed([f'[{table}]' for table in _TABLES])}. {hint}".rstrip()
+            f"{_listed([f'[{table}]' for table in _KEYS])}. {hint}".rstrip()
         )
     place = f"in [{where}]" if where else "before the first table"
-    homes |= {name: table for table, keys in _TABLES.items() for name in keys.values()}
+    homes |= {name: table for table, keys in _KEYS.items() for name in keys.values()}
     near = [word] if word in homes else difflib.get_close_matches(word, homes, n=1)
     if near and homes[near[0]] != where:
         hint = f"Did you mean {near[0]} in [{homes[near[0]]}]?"
-    elif near and near[0] in _TABLES[homes[near[0]]]:
+    elif near and near[0] in _KEYS[homes[near[0]]]:
         hint = f"Did you mean {near[0]}?"
     else:
-        hint = f"[{where}] has {_listed(list(_TABLES[where]))}." if where else ""
+        hint = f"[{where}] has {_listed(list(_KEYS[where]))}." if where else ""
     if word == "drift":
         hint = "Did you mean correct in [drift]?"
     return SptError(f"{path} has {shown!r} {place}, which is not known. {hint}".rstrip())
 
 
 def _checked(path: str | Path, table: str, key: str, value: Any) -> Any:
-    name = _TABLES[table][key]
-    if name in _FOUND and value == AUTO:
-        return None
+    name = _KEYS[table][key]
     if value == AUTO:
-        return getattr(TrackingSettings(), name)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
-    fits = {
-        "channel": whole and value >= 1,
-        "z": value in ("max", "mean") if isinstance(value, str) else whole and value >= 1,
-        "diameter": whole,
-        "memory": whole,
-        "minmass": number,
-        "search_range": number,
-        "peak": number,
-        "lone_mass": number,
-    }.get(name, isinstance(value, bool))
-    if fits and name in ("minmass", "lone_mass", "search_range", "peak"):
-        try:
-            value = float(value)
-        except OverflowError:
-            fits = False
-        else:
-            fits = math.isfinite(value) and (name not in ("peak", "lone_mass") or value >= 0)
-    if not fits:
-        may = f', or "{AUTO}" to have it found from the movie' if name in _FOUND else ""
+        return _FIELDS[name].get_default()
+    try:
+        return getattr(TrackingSettings(**{name: value}), name)
+    except SptError as error:
+        auto = f', or "{AUTO}" to have it found from the movie'
         raise SptError(
-            f"{path} has {key} = {_short(_shown(value))} in [{table}]: "
-            f"expected {_MEANT[name]}{may}."
-        )
-    return value
+            f"{path} has {key} = {_short(_shown(value))} in [{table}]: expected "
+            f"{expected(_FIELDS[name])}{auto if _FIELDS[name].get_default() is None else ''}."
+        ) from error
 
 
 def _toml(value: Any) -> str:
-    value = value.item() if hasattr(value, "item") else value  # of numpy
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

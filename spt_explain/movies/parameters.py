@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spt_explain.errors import SptError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -15,9 +13,6 @@ if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
     Frame = npt.NDArray[np.float64]
-
-MIN_DIAMETER = 3
-"""The smallest mask in px that has a centre and neighbours."""
 
 
 @dataclass(frozen=True)
@@ -157,36 +152,6 @@ class EstimationSettings:
     min_moves: int = 5
     fallback_range_of_frame: float = 0.05
     min_search_range_px: float = 2.0
-
-
-def check_parameters(
-    diameter: int | None, minmass: float | None, search_range: float | None, memory: int | None
-) -> None:
-    """Refuse values that can't be meant.
-
-    Raises
-    ------
-    SptError
-        If a value is out of its range.
-    """
-    import math
-
-    if diameter is not None and (diameter != int(diameter) or diameter < MIN_DIAMETER):
-        raise SptError(
-            f"diameter is {diameter:g}: expected an odd whole number of pixels, {MIN_DIAMETER} or "
-            "more."
-        )
-    if diameter is not None and int(diameter) % 2 == 0:
-        raise SptError(
-            f"diameter is {diameter}: expected an odd number of pixels, so that a spot has a "
-            f"middle one. Try {int(diameter) + 1}."
-        )
-    if minmass is not None and not (math.isfinite(minmass) and minmass >= 0):
-        raise SptError(f"minmass is {minmass:g}: expected 0 or more (summed grey values).")
-    if search_range is not None and not (math.isfinite(search_range) and search_range > 0):
-        raise SptError(f"search range is {search_range:g}: expected a number of pixels above 0.")
-    if memory is not None and (memory != int(memory) or memory < 0):
-        raise SptError(f"memory is {memory:g}: expected a whole number of frames, 0 or more.")
 
 
 def estimate_size(frames: Sequence[Frame], settings: EstimationSettings) -> tuple[float, int, bool]:

@@ -50,7 +50,7 @@ def describe_tracked(tracked: Tracked) -> dict[str, Any]:
     drift = tracked.drift_px
     return {
         **tracked.tracks.describe(),
-        "settings": _plain(asdict(tracked.settings)),
+        "settings": _plain(dict(tracked.settings)),
         "reasons": dict(tracked.reasons),
         "frames": len(spots),
         "spots": len(table),
@@ -95,7 +95,7 @@ def describe_look(look: Look) -> dict[str, Any]:
         "frame_interval_s": calibration.frame_interval_s,
         "time_source": calibration.time_source,
         "pixel_size_um": calibration.pixel_size_um,
-        "settings": _plain(asdict(look.settings)),
+        "settings": _plain(dict(look.settings)),
         "reasons": dict(look.reasons),
         "frames": look.n_frames,
         "frames_looked_at": look.n_looked,

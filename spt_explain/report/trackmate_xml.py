@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spt_explain.core.files import atomic_file
@@ -413,7 +413,7 @@ def _log(tracks: Tracks, movie: FijiView, settings: TrackingSettings, notes: Seq
         *movie.remarks,
         *notes,
         "Settings of the tracking:",
-        *(f"  {key}: {value}" for key, value in asdict(settings).items() if value is not None),
+        *(f"  {key}: {value}" for key, value in settings if value is not None),
     ]
     return "\n".join(lines)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
+from spt_explain.core.config import Options, setting
 from spt_explain.errors import SptError, option
 
 _LENGTHS_UM = {
@@ -31,6 +33,38 @@ _INCHES = {"inch", "inches", "in"}
 # The micro sign as UTF-8, CP1252, ImageJ's escape, and what wrong decodings make of it. Longest
 # first; "å" (Å is lower-cased) must not be touched.
 _MICRO = ("\\u00b5", "ã‚âµ", "âµ", "î¼", "µ", "μ", "\ufffd", "?")
+
+
+class UnitOptions(Options):
+    """Pixel size and frame interval; `override_units` puts them before what the file says.
+
+    Attributes
+    ----------
+    pixel_size_um : float or None
+        Size of a pixel in µm.
+    frame_interval_s : float or None
+        Time between frames in s.
+    override_units : bool
+        Whether the two above replace what the file says; else they fill in.
+    """
+
+    heading: ClassVar[str] = "Units"
+
+    pixel_size_um: float | None = setting(
+        None,
+        "Size of a pixel in µm, where the file does not say it.",
+        unit="µm",
+        metavar="UM",
+    )
+    frame_interval_s: float | None = setting(
+        None,
+        "Time between frames in seconds, where the file does not say it.",
+        unit="s",
+        metavar="S",
+    )
+    override_units: bool = setting(
+        False, "Let the two options above replace what the file says. Default: they fill in."
+    )
 
 
 def length_factor_um(word: str | None) -> float | None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spt_explain.core.config import takes
 from spt_explain.errors import SptError, option, printable
+from spt_explain.movies.settings import DEFAULT_Z
 from spt_explain.readers.wording import some
 from spt_explain.xddpm.clips import Film, Places, find_films, opener, plan_places, read_clips
 from spt_explain.xddpm.layout import LEAST_TILE, WHOLE_SIDE, Layout, bin_for
 from spt_explain.xddpm.measured import MEASURED, in_units, prepare, unit_of
+from spt_explain.xddpm.options import ClipOptions
 from spt_explain.xddpm.signal_file import read_signals
 from spt_explain.xddpm.signal_source import signal_source
 
@@ -31,10 +34,6 @@ if TYPE_CHECKING:
 
 TILE = 32
 """Side of tiles in px, where a signal is measured and nothing else is said."""
-FRAMES = 20
-"""Frames of a clip."""
-MOST_CLIPS = 1024
-"""Clips at most: more gain little for the map, and take memory."""
 MOST_EMPTY = 0.25
 """Share of the clips, at most, in which there is nothing to measure."""
 LEAST_CLIPS = 32
@@ -42,7 +41,7 @@ LEAST_CLIPS = 32
 LEAST_MOVIES = 4
 """A signal with one value for each movie needs at least so many movies."""
 _CANDIDATES = 8
-"""Times `MOST_CLIPS` that are looked at."""
+"""Times the clips taken at most, that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,26 +91,16 @@ class Examples:
         return len(self.clips)
 
 
+@takes(ClipOptions)
 def gather(
     paths: Sequence[str | Path],
     signal: str | Path,
     *,
-    tile: int | None = None,
-    frames: int = FRAMES,
-    stride: int | None = None,
-    bin: int | Literal["auto"] = "auto",
-    per: Literal["auto", "clip", "frame"] = "auto",
-    kind: Literal["auto", "number", "category"] = "auto",
-    pixel_size_um: float | None = None,
-    frame_interval_s: float | None = None,
-    override_units: bool = False,
-    channel: int | None = None,
-    z: str | int | None = None,
-    most_clips: int = MOST_CLIPS,
     seed: int = 0,
     jobs: int | None = None,
     measure: MeasureSettings | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Examples:
     """Cut clips from movies and find the signal of each.
 
@@ -128,32 +117,6 @@ def gather(
         movies, of each tile; or a table, see `spt_explain.xddpm.signal_file.read_signals`: its
         file, ``FILE:COLUMN`` (or several columns, with commas), the folder it lies in beside the
         movies, or the name of a column of the table there.
-    tile : int, optional
-        Side of a square tile in px after binning; 0 for whole frames. By default 32 where the
-        signal is measured (whole frames where two tiles don't fit side by side), and whole frames
-        where it comes from a table.
-    frames : int
-        Frames of a clip.
-    stride : int, optional
-        Frames from the start of one clip to that of the next; by default clips don't overlap
-        unless they would be few.
-    bin : int or "auto"
-        Squares of so many pixels are averaged to one; by default tiles are not binned, and whole
-        frames so that they are at most 64 px a side.
-    per : {"auto", "clip", "frame"}
-        What has one set of values: by default frames where the signal has one for each. With
-        ``clip``, the mean (of categories the most frequent) over the clip is taken.
-    kind : {"auto", "number", "category"}
-        By default a table's column of text is a category.
-    pixel_size_um, frame_interval_s, override_units
-        Units of measured signals where the file doesn't say; see
-        `spt_explain.movies.calibration.settle`.
-    channel : int, optional
-        Which channel is read, from 1; the first by default.
-    z : {"max", "mean"} or int, optional
-        What is made of planes of depth; the brightest by default.
-    most_clips : int
-        Clips at most; evenly from all movies, and no more than a quarter with nothing in them.
     seed : int
         Which clips, where there are more.
     jobs : int, optional
@@ -162,6 +125,8 @@ def gather(
         Threshold, polarity, and how spots are tracked.
     progress : callable, optional
         Called with what is done in words, the number done, and their number.
+    **options
+        Of `ClipOptions`.
 
     Returns
     -------
@@ -174,36 +139,32 @@ def gather(
         If movies or table can't be read or don't fit, the movies are too short or too few, or the
         signal can't be measured; one line that says what is missing.
     """
-    if most_clips < 2:
-        raise SptError(f"the number of clips is at most {most_clips}; expected 2 or more.")
-    if tile is not None and tile < 0:
-        raise SptError(
-            f"{option('tile')} is {tile}; expected a side in px, or 0 for whole frames.",
-            option="tile",
-        )
-    if bin != "auto" and bin < 1:
-        raise SptError(f"{option('bin')} is {bin}; expected at least 1, or auto.", option="bin")
+    asked = ClipOptions(**options)
+    frames, stride, per, kind = asked.frames, asked.stride, asked.per, asked.kind
     source = signal_source(signal, paths)
-    layout = Layout(None, frames, stride or 1, 1, channel, "max" if z is None else z)
-    if stride is not None and stride < 1:
-        raise SptError(f"{option('stride')} is {stride}; expected at least 1.", option="stride")
+    z = DEFAULT_Z if asked.z is None else asked.z
+    layout = Layout(None, frames, stride or 1, 1, asked.channel, z)
     films, notes = find_films(
         paths,
-        channel=channel,
-        z=layout.z,
-        pixel_size_um=pixel_size_um,
-        frame_interval_s=frame_interval_s,
-        override_units=override_units,
+        channel=asked.channel,
+        z=z,
+        pixel_size_um=asked.pixel_size_um,
+        frame_interval_s=asked.frame_interval_s,
+        override_units=asked.override_units,
         progress=_telling(progress, "movies opened"),
     )
-    layout, size = _settle_layout(layout, films, tile, bin, source.measured is not None, notes)
+    layout, size = _settle_layout(
+        layout, films, asked.tile, asked.bin, source.measured is not None, notes
+    )
     if source.measured == "msd-d" and frames < 3:
         raise SptError(
             f"{option('frames')} is {frames}; msd-d needs clips of at least 3 frames.",
             option="frames",
         )
     table = None if source.path is None else _read_table(source, films, kind)
-    places, layout, how = plan_places(films, layout, stride=stride, most=_CANDIDATES * most_clips)
+    places, layout, how = plan_places(
+        films, layout, stride=stride, most=_CANDIDATES * asked.most_clips
+    )
     if table is not None:
         found = _from_table(table, places, layout)
     else:
@@ -228,7 +189,7 @@ def gather(
             option="per",
         )
     final: Per = "clip" if per == "clip" else own_per
-    chosen = _choose(values, places, own_kind, bool(source.measured), most_clips, seed)
+    chosen = _choose(values, places, own_kind, bool(source.measured), asked.most_clips, seed)
     if len(chosen) < len(places):
         notes.append(f"{len(chosen):,} of {len(places):,} clips that could be cut were taken.")
     places = places.take(chosen)

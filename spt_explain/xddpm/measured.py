@@ -437,8 +437,7 @@ def _alike(
         note = "Spots differ in brightness from movie to movie: each has its own least brightness."
         return given, [note], ""
     middle = sorted(found, key=lambda one: one.minmass)[len(found) // 2]
-    wanted = replace(
-        given,
+    wanted = given.changed(
         diameter=middle.diameter,
         minmass=middle.minmass,
         search_range=max(one.search_range for one in found),

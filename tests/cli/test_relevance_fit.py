@@ -99,7 +99,10 @@ def test_explain_writes_beside_each_movie_and_goes_on_after_a_bad_one(run, model
         (["movies", "--signal", "values.csv", "--minutes", "0"], "--minutes"),
         (["movies", "--signal", "values.csv", "--recipe", "none"], "recipes that ship"),
         (["movies", "--signal", "values.csv", "--frames", "50"], "--frames"),
-        (["movies", "--signal", "values.csv", "--frames", "3", "--z", "0"], "plane"),
+        (
+            ["movies", "--signal", "values.csv", "--frames", "3", "--z", "0"],
+            "--z 0: expected max",
+        ),
     ],
 )
 def test_what_can_t_be_used_is_said_in_a_line_or_two(run, folder, monkeypatch, arguments, words):

@@ -106,7 +106,9 @@ def test_every_option_reaches_the_library(run, asked):
     )  # fmt: skip
     assert done.code == 0
     assert asked["names"] == ("a.tif", "b.tif")
-    assert asked["settings"] == TrackingSettings(2, 3, 9, 120.5, 4.0, 2, True, drift=True)
+    assert asked["settings"] == TrackingSettings(
+        channel=2, z=3, diameter=9, minmass=120.5, search_range=4.0, memory=2, dark=True, drift=True
+    )
     expected = {
         "pixel_size_um": 0.1, "frame_interval_s": 0.02, "override_units": True, "preview": True,
         "preview_only": False, "trackmate": "xml/", "jobs": 3, "output": "out/",
@@ -152,8 +154,7 @@ def test_the_parameter_file_reproduces_the_run(run, here):
 def test_a_value_that_is_no_number(run, asked, option):
     done = run("track", "a.tif", option, "x")
     assert done.code == 2
-    assert "'x' is neither" in done.err
-    assert option in done.err
+    assert done.err.startswith(f"Error: {option} x: expected ")
     assert not asked
 
 

@@ -1,6 +1,5 @@
 import math
 import tomllib
-from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -64,7 +63,7 @@ def test_round_trip_is_exact(tmp_path_factory, settings):
 
 @given(st.text(), st.text())
 def test_reasons_and_remarks_of_any_text_are_comments(reason, remark):
-    reasons = {field.name: reason for field in fields(TrackingSettings)}
+    reasons = dict.fromkeys(TrackingSettings.model_fields, reason)
     text = write_parameters(SETTLED, reasons, remarks=[remark])
     found = tomllib.loads(text.encode().decode())
     assert found["spots"] == {
@@ -120,26 +119,29 @@ def test_windows_files(tmp_path, start):
         ("[drift]\ndrift = true\n", "Did you mean correct in [drift]?"),
         ("[spots]\nqqqq = 7\n", "[spots] has diameter, minmass, lone_mass, dark and peak."),
         ("[zebra]\n", "expected [stack], [spots], [links] and [drift]"),
-        ("[spots]\ndiameter = 7.0\n", "an odd whole number of pixels"),
+        (
+            "[spots]\ndiameter = 7.0\n",
+            'an odd whole number of pixels, 3 or more, or "auto" to have it found from the movie.',
+        ),
         ("[spots]\ndiameter = true\n", "diameter = true in [spots]"),
         ("[spots]\ndiameter = 6\n", "odd"),
         ("[spots]\ndiameter = [7]\n", "an odd whole number"),
         ("[spots]\nminmass = '5'\n", 'minmass = "5"'),
-        ("[spots]\nminmass = nan\n", "a number of grey values"),
-        ("[spots]\nminmass = -3\n", "expected 0 or more"),
+        ("[spots]\nminmass = nan\n", "a number, 0 or more (grey values)"),
+        ("[spots]\nminmass = -3\n", "a number, 0 or more"),
         ("[spots]\npeak = -1.0\n", "0 or more"),
         ("[spots]\ndark = 1\n", "true or false"),
-        ("[links]\nsearch_range = inf\n", "a number of pixels"),
+        ("[links]\nsearch_range = inf\n", "a number, above 0 (px)"),
         ("[links]\nsearch_range = 0\n", "above 0"),
         ("[links]\nmemory = 1.5\n", "a whole number of frames"),
         ("[links]\nmemory = -1\n", "0 or more"),
         ("[drift]\ncorrect = 'yes'\n", "true or false"),
-        ("[stack]\nz = 'maximum'\n", '"max" or "mean"'),
-        ("[stack]\nz = 0\n", "whole number from 1"),
-        ("[stack]\nchannel = 0\n", "whole number from 1"),
+        ("[stack]\nz = 'maximum'\n", "max, mean or a whole number"),
+        ("[stack]\nz = 0\n", "a whole number, 1 or more"),
+        ("[stack]\nchannel = 0\n", "a whole number, 1 or more"),
         ("[spots]\ndiameter = 7 px\n", "can't be read as a parameter file"),
         ("[spots]\ndiameter = 7\ndiameter = 9\n", "can't be read as a parameter file"),
-        (f"[spots]\nminmass = 1{'0' * 400}\n", "a number of grey values"),
+        (f"[spots]\nminmass = 1{'0' * 400}\n", "a number, 0 or more (grey values)"),
         (f"[spots]\nminmass = 1{'0' * 5000}\n", "can't be read as a parameter file"),
         (f"x = {'[' * 20000}\n", "can't be read as a parameter file"),
         (b"\xff\xfe[\x00s\x00", "not text in UTF-8"),

@@ -4,10 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from spt_explain.errors import SptError
 from spt_explain.movies.parameters import (
     EstimationSettings,
-    check_parameters,
     deviation,
     diameter_for,
     estimate_range,
@@ -76,24 +74,3 @@ def test_deviation_is_the_standard_deviation_whatever_the_outliers() -> None:
     values = np.random.default_rng(0).normal(5, 3, 20_001)
     values[:500] = 1e6
     assert deviation(values) == pytest.approx(3, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ((6, None, None, 0), "Try 7"),
-        ((1, None, None, 0), "diameter"),
-        ((7, -1.0, None, 0), "minmass"),
-        ((7, math.nan, None, 0), "minmass"),
-        ((7, None, 0.0, 0), "search range"),
-        ((7, None, math.inf, 0), "search range"),
-        ((7, None, None, -1), "memory"),
-    ],
-)
-def test_parameters_that_can_not_be_meant(
-    values: tuple[int | None, float | None, float | None, int], message: str
-) -> None:
-    with pytest.raises(SptError, match=message):
-        check_parameters(*values)
-    check_parameters(None, None, None, 0)
-    check_parameters(7, 0.0, 2.5, 3)

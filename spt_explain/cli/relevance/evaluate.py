@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import figure_options, saying_options
-from spt_explain.cli.relevance.fit import device_option, jobs_option, make_listener, use_threads
+from spt_explain.cli.options import GroupedCommand, options_from, saying_options
+from spt_explain.cli.relevance.fit import jobs_option, make_listener, use_threads
+from spt_explain.xddpm.options import RelevanceEvaluateOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,66 +17,18 @@ if TYPE_CHECKING:
     from spt_explain.relevance_evaluation import RelevanceEvaluation
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=GroupedCommand)
 @click.argument("movies", nargs=-1, required=True, metavar="MOVIES…")
 @click.option(
     "--model", multiple=True, required=True, metavar="FOLDER",
     help="What spt-explain relevance fit wrote; several are seeds of one fit, over which is "
     "averaged.",
 )  # fmt: skip
+@options_from(RelevanceEvaluateOptions)
 @click.option(
-    "--signal", metavar="FILE|FILE:COLUMN|area|…",
-    help="As for fit. Default: what the model was fitted to, from a table beside the movies.",
-)  # fmt: skip
-@click.option(
-    "--truth", metavar="FOLDER",
-    help="Masks with the movies' names, not 0 where a pixel carries the signal. Default: what "
-    "spt-explain simulate put beside the movies; without it what needs no truth is measured.",
-)  # fmt: skip
-@click.option(
-    "--baselines/--no-baselines", default=True, show_default=True,
-    help="Measure the seven methods of the paper as well, on the models' regressors.",
-)  # fmt: skip
-@click.option(
-    "--definition", type=click.Choice(["textbook", "paper"]), default="textbook",
-    show_default=True, help="Of these methods: as in the literature, or Eqs. 24-30 of the paper.",
-)  # fmt: skip
-@click.option(
-    "--yardstick", metavar="FOLDER",
-    help="A model fitted with --recipe yardstick, which is asked about missing pixels. Default: "
-    "such a regressor is fitted here, to half of the movies (of 120 at least).",
-)  # fmt: skip
-@click.option(
-    "--yardstick-steps", type=click.IntRange(min=1), default=1500, show_default=True, metavar="N",
-    help="Steps of that fit.",
-)  # fmt: skip
-@click.option(
-    "--subsets", type=click.IntRange(min=3), default=200, show_default=True, metavar="N",
-    help="Random sets of half of the pixels of each clip, for Sensitivity-n.",
-)  # fmt: skip
-@click.option(
-    "--curves/--no-curves", default=True, show_default=True, help="Insert and delete pixels."
+    "--plot/--no-plot", default=True, show_default=True, help="Draw figures, or only tables."
 )
-@click.option(
-    "--encoding/--no-encoding", default=True, show_default=True,
-    help="Look whether masks alone tell the signal.",
-)  # fmt: skip
-@click.option(
-    "--published",
-    is_flag=True,
-    help="Put the paper's Table 1 beside it (tension and wetting, area and circumference).",
-)
-@click.option(
-    "--most-clips", type=click.IntRange(min=8), default=400, show_default=True, metavar="N",
-    help="Clips at most, half of them to choose thresholds by; more are thinned out evenly.",
-)  # fmt: skip
-@figure_options
-@device_option
 @jobs_option
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-    help="Of what is drawn: halves of the movies, sets of pixels, noise.",
-)  # fmt: skip
 @click.option(
     "-o", "--output", default="relevance.evaluation", show_default=True, metavar="FOLDER",
     help="Folder of the results.",
@@ -85,8 +38,9 @@ def command(
     movies: tuple[str, ...],
     model: tuple[str, ...],
     plot: bool,
-    figure_format: tuple[str, ...],
     jobs: int | None,
+    output: str,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
@@ -107,16 +61,18 @@ def command(
     from spt_explain.cli.console import make_console, make_progress
     from spt_explain.relevance_evaluation import evaluate_relevance
 
+    asked = RelevanceEvaluateOptions.taken_from(options if plot else {**options, "formats": ()})
     use_threads(jobs)
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:
         result = evaluate_relevance(
             list(model),
             list(movies),
-            formats=figure_format if plot else (),
+            output,
+            overwrite=overwrite,
             command=["spt-explain", *sys.argv[1:]],
             listener=make_listener(console, progress),
-            **options,
+            **dict(asked),
         )
     _say(console, result)
     if as_json:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import figure_options, saying_options
+from spt_explain.cli.options import GroupedCommand, options_from, saying_options
 from spt_explain.cli.relevance.fit import (
-    device_option,
     jobs_option,
     make_listener,
-    movie_options,
     say_checks,
     use_threads,
 )
+from spt_explain.xddpm.options import RelevanceExplainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,40 +27,14 @@ if TYPE_CHECKING:
     from spt_explain.relevance import Explained
 
 
-@click.command("explain")
+@click.command("explain", cls=GroupedCommand)
 @click.argument("movies", nargs=-1, required=True, metavar="MOVIE…")
 @click.option(
     "--model", required=True, metavar="FOLDER",
     help="What spt-explain relevance fit wrote; or spots, a model that ships, to try it with.",
 )  # fmt: skip
-@click.option(
-    "--signal",
-    default="auto",
-    show_default=True,
-    metavar="auto|none|FILE|area|…",
-    help="The signal of this movie, to set beside the prediction: as for fit. auto: what the model "
-    "was fitted to, where this movie has it.",
-)
-@movie_options
-@click.option(
-    "--overlap", type=float, default=0.5, show_default=True, metavar="SHARE",
-    help="Least share that neighbouring tiles have in common, 0 to 0.9, in space and time. Less "
-    "is faster.",
-)  # fmt: skip
-@click.option(
-    "--batch-size", type=int, default=32, show_default=True, metavar="N", help="Tiles at a time."
-)
-@figure_options
-@click.option(
-    "--animation", type=click.Choice(["gif", "mp4", "none"]), default="gif", show_default=True,
-    help="Kind of the animated overlay; mp4 needs the program ffmpeg.",
-)  # fmt: skip
-@device_option
+@options_from(RelevanceExplainOptions, figure_formats=("png", "svg"))
 @jobs_option
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N",
-    help="Of what the checks draw.",
-)  # fmt: skip
 @click.option(
     "-o", "--output", metavar="FOLDER",
     help="Folder of the results; of several movies, the folder of their folders. Default: "
@@ -71,9 +44,9 @@ if TYPE_CHECKING:
 def command(
     movies: tuple[str, ...],
     model: str,
-    figure_format: tuple[str, ...],
     jobs: int | None,
     output: str | None,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
@@ -102,12 +75,12 @@ def command(
     from spt_explain.cli.console import make_console
     from spt_explain.cli.relevance.tracks import are_tracks, explain_tracks
 
+    asked = RelevanceExplainOptions.taken_from(options)
     use_threads(jobs)
     console = make_console(quiet=quiet)
-    options = {**options, "figure_formats": figure_format}
     if are_tracks(movies):
-        return explain_tracks(movies, model, output, console, as_json, options)
-    results, errors = _each(movies, model, output, console, options)
+        return explain_tracks(movies, model, output, console, as_json, asked, overwrite=overwrite)
+    results, errors = _each(movies, model, output, console, asked, overwrite=overwrite)
     for name, error in errors:
         click.echo(f"Error: {name}: {error}".replace("\n", "\n       "), err=True)
     if as_json:
@@ -120,7 +93,13 @@ def command(
 
 
 def _each(
-    names: Sequence[str], model: str, output: str | None, console: Console, options: dict[str, Any]
+    names: Sequence[str],
+    model: str,
+    output: str | None,
+    console: Console,
+    asked: RelevanceExplainOptions,
+    *,
+    overwrite: bool,
 ) -> tuple[list[Explained], list[tuple[str, Exception]]]:
     """Explain movies one after the other; of several, one that fails stops no other."""
     from rich.markup import escape
@@ -143,9 +122,10 @@ def _each(
                     movie,
                     model,
                     folder,
+                    overwrite=overwrite,
                     command=["spt-explain", *sys.argv[1:]],
                     listener=make_listener(console, progress),
-                    **options,
+                    **dict(asked),
                 )
         except SptError as error:
             if len(found) == 1:

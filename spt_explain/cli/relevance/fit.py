@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import saying_options, stacked, unit_options
+from spt_explain.cli.options import GroupedCommand, GroupedOption, options_from, saying_options
+from spt_explain.xddpm.options import ClipOptions, RelevanceFitOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rich.console import Console
     from rich.progress import Progress
@@ -23,122 +24,24 @@ if TYPE_CHECKING:
     from spt_explain.relevance import RelevanceListener
 
 
-def _auto(least: int) -> Callable[..., int | str]:
-    def convert(_: click.Context, __: click.Parameter, value: str) -> int | str:
-        word = value.strip().lower()
-        if word == "auto":
-            return word
-        if word.isdecimal() and int(word) >= least:
-            return int(word)
-        raise click.BadParameter(f"{value!r} is neither auto nor a whole number from {least} on.")
-
-    return convert
-
-
-def _depth(_: click.Context, __: click.Parameter, value: str | None) -> int | str | None:
-    if value is None or value.strip().lower() in ("max", "mean"):
-        return value if value is None else value.strip().lower()
-    if value.strip().isdecimal() and int(value) >= 1:
-        return int(value)
-    raise click.BadParameter(f"{value!r} is neither max, mean nor the number of a plane, from 1.")
-
-
-movie_options = stacked(
-    click.option(
-        "--channel",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Which channel is read, counted from 1 as in Fiji. Default: the first; for explain, "
-        "that of the fit.",
-    ),
-    click.option(
-        "--z",
-        callback=_depth,
-        metavar="max|mean|N",
-        help="Of several planes of depth: the brightest value, the mean, or one plane, counted "
-        "from 1. Default: max; for explain, that of the fit.",
-    ),
-    unit_options,
-)
-"""How movies are read, for fit and explain."""
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cuda", "cpu"]),
-    default="auto",
-    show_default=True,
-    help="Where the networks run; auto takes the GPU if it can be used.",
-)
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="CPU threads. Default: all cores."
 )
 
 
-@click.command("fit")
+@click.command("fit", cls=GroupedCommand)
 @click.argument("movies", nargs=-1, required=True, metavar="MOVIES…")
 @click.option(
     "--signal",
+    cls=GroupedOption,
+    heading=ClipOptions.heading,
     metavar="FILE|FILE:COLUMN|area|circumference|intensity|spots|msd-d",
     help="A table (CSV, TSV, Parquet) with a column movie, perhaps a column frame, and one or "
     "several values or a category in each row; or what is measured from the movies themselves. "
     "Of tracks: their column, such as class (the default) or alpha.  [required for movies]",
 )
-@click.option(
-    "--tile",
-    type=int,
-    metavar="PX",
-    help="Side of the tiles that frames are cut into; 0: whole frames. Default: 32 for a measured "
-    "signal; whole frames for a table, as its values belong to whole frames.",
-)
-@click.option(
-    "--frames", type=click.IntRange(min=1), default=20, show_default=True, metavar="N",
-    help="Frames of a clip.",
-)  # fmt: skip
-@click.option(
-    "--stride", type=click.IntRange(min=1), metavar="N",
-    help="Frames from the start of a clip to that of the next. Default: clips don't overlap, "
-    "unless they would be few.",
-)  # fmt: skip
-@click.option(
-    "--bin", default="auto", show_default=True, metavar="auto|N", callback=_auto(1),
-    help="Squares of N × N pixels are averaged to one. auto: whole frames to 64 px a side at most, "
-    "tiles not at all.",
-)  # fmt: skip
-@click.option(
-    "--per", type=click.Choice(["auto", "clip", "frame"]), default="auto", show_default=True,
-    help="Whether each clip or each frame has a value. auto: as the signal comes.",
-)  # fmt: skip
-@click.option(
-    "--kind", type=click.Choice(["auto", "number", "category"]), default="auto",
-    show_default=True, help="What the signal is. auto: text is a category.",
-)  # fmt: skip
-@movie_options
-@click.option(
-    "--recipe", metavar="NAME|FILE",
-    help="Every number of the fit (TOML): the name of a recipe that ships, or a file of yours. "
-    "Default: default.",
-)  # fmt: skip
-@click.option(
-    "--minutes", type=float, metavar="M",
-    help="Time of the fit; the learning rate is annealed over it. Default: as the recipe says.",
-)  # fmt: skip
-@click.option(
-    "--most-clips", type=click.IntRange(min=2), default=1024, show_default=True, metavar="N",
-    help="Clips that are learnt from; more are thinned out evenly.",
-)  # fmt: skip
-@click.option("--generator", is_flag=True, help="Also fit the diffusion model, for generate.")
-@click.option(
-    "--generator-recipe", metavar="NAME|FILE", help="Its numbers (TOML). Default: default."
-)
-@click.option(
-    "--generator-minutes", type=float, metavar="M",
-    help="Time of its fit. Default: as its recipe says (20); hours on a CPU for good samples.",
-)  # fmt: skip
-@device_option
+@options_from(RelevanceFitOptions)
 @jobs_option
-@click.option("--seed", type=int, metavar="N", help="Of everything. Default: that in the recipe.")
-@click.option(
-    "--resume", is_flag=True, help="Go on with the fit in the output folder that was interrupted."
-)
 @click.option(
     "-o", "--output", default="model", show_default=True, metavar="FOLDER",
     help="Folder of the model.",
@@ -149,6 +52,7 @@ def command(
     signal: str | None,
     jobs: int | None,
     output: str,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
@@ -176,10 +80,11 @@ def command(
     from spt_explain.cli.relevance.tracks import are_tracks, fit_tracks
     from spt_explain.relevance import fit_relevance
 
+    asked = RelevanceFitOptions.taken_from(options)
     use_threads(jobs)
     console = make_console(quiet=quiet)
     if are_tracks(movies):
-        return fit_tracks(movies, signal, output, console, as_json, options)
+        return fit_tracks(movies, signal, output, console, as_json, asked, overwrite=overwrite)
     if signal is None:
         from spt_explain.errors import SptError
 
@@ -190,15 +95,16 @@ def command(
         )
     with (
         make_progress(console) as progress,
-        _resumable(console, Path(output), generator=bool(options["generator"])),
+        _resumable(console, Path(output), generator=asked.generator),
     ):
         found = fit_relevance(
             movies,
             signal,
             output,
+            overwrite=overwrite,
             command=["spt-explain", *sys.argv[1:]],
             listener=make_listener(console, progress),
-            **options,
+            **dict(asked),
         )
     say_checks(console, found.checks)
     console.print(f"→ model in {found.folder}", markup=False)

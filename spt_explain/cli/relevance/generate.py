@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spt_explain.cli.options import number_option, saying_options
-from spt_explain.cli.relevance.fit import device_option, jobs_option, use_threads
+from spt_explain.cli.options import GroupedCommand, GroupedOption, options_from, saying_options
+from spt_explain.cli.relevance.fit import jobs_option, use_threads
+from spt_explain.xddpm.options import RelevanceGenerateOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,48 +20,23 @@ if TYPE_CHECKING:
     from spt_explain.generation import GenerationListener
 
 
-@click.command("generate")
+@click.command("generate", cls=GroupedCommand)
 @click.option(
     "--model", default="model", show_default=True, metavar="FOLDER",
     help="Model that spt-explain relevance fit wrote.",
 )  # fmt: skip
-@number_option("-n", int, default=64, metavar="N", help="Number of samples.")
+@options_from(RelevanceGenerateOptions, "n", "sampler", "steps")
 @click.option(
-    "--sampler", type=click.Choice(["dpm-solver", "ddim", "ddpm", "paper", "clip"]),
-    help="dpm-solver: DPM-Solver++, deterministic. ddim: the same of the first order. ddpm: "
-    "ancestral. paper, clip: Eq. 11 of the paper as printed, or clipped; for comparison. Default: "
-    "dpm-solver, or ddpm for the objective eps-mask.",
-)  # fmt: skip
-@click.option(
-    "--steps", type=click.IntRange(min=1), metavar="N",
-    help="Steps of the sampler. Default: 100 for dpm-solver and ddim, else the chain's (1000).",
-)  # fmt: skip
-@click.option(
-    "--movies", "movies", multiple=True, metavar="MOVIES",
+    "--movies", "movies", multiple=True, cls=GroupedOption,
+    heading=RelevanceGenerateOptions.heading, metavar="MOVIES",
     help="First fit a generator to these movies (files, folders, patterns; may be given several "
     "times), for models that were fitted without --generator.",
 )  # fmt: skip
-@click.option(
-    "--recipe", metavar="NAME|FILE",
-    help="Numbers of that fit (TOML): the name of a recipe that ships, or a file of yours. "
-    "Default: default; 62 M parameters on a GPU, 4 M on a CPU.",
+@options_from(
+    RelevanceGenerateOptions, "recipe", "minutes", "most_clips", "resume", "device", "batch_size",
+    "seed", "plot",
 )  # fmt: skip
-@click.option(
-    "--minutes", type=float, metavar="M", help="Time of that fit. Default: the recipe's (20)."
-)
-@click.option(
-    "--most-clips", type=click.IntRange(min=2), default=4096, show_default=True, metavar="N",
-    help="Clips that it learns from; more are thinned out evenly.",
-)  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with a fit that was interrupted.")
-@device_option
 @jobs_option
-@number_option("--batch-size", int, default=64, metavar="N", help="Samples at a time.")
-@click.option(
-    "--seed", type=int, default=1, show_default=True, metavar="N",
-    help="Of the samples; that of the fit is in the recipe.",
-)  # fmt: skip
-@click.option("--plot", is_flag=True, help="Also draw a sheet of some samples.")
 @click.option(
     "-o", "--output", default="samples", show_default=True, metavar="FOLDER",
     help="Folder of the samples.",
@@ -71,6 +47,7 @@ def command(
     output: str,
     movies: tuple[str, ...],
     jobs: int | None,
+    overwrite: bool,
     quiet: bool,
     as_json: bool,
     debug: bool,  # noqa: ARG001 - read by `main` from the arguments
@@ -96,6 +73,7 @@ def command(
     from spt_explain.generation import generate_relevance
     from spt_explain.report.relevance_files import GENERATOR_CHECKPOINT
 
+    asked = RelevanceGenerateOptions.taken_from(options)
     use_threads(jobs)
     console = make_console(quiet=quiet)
     with make_progress(console) as progress:
@@ -106,7 +84,8 @@ def command(
                 movies=movies,
                 command=["spt-explain", *sys.argv[1:]],
                 listener=_listener(console, progress),
-                **options,
+                overwrite=overwrite,
+                **dict(asked),
             )
         except KeyboardInterrupt:
             if (Path(model) / GENERATOR_CHECKPOINT).exists():

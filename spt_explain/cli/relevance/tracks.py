@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spt_explain.errors import SptError
+from spt_explain.tracks.units import UnitOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
     from spt_explain.track_relevance import TrackRelevance
+    from spt_explain.xddpm.options import RelevanceExplainOptions, RelevanceFitOptions
 
 _OF_MOVIES = (
     "tile", "frames", "stride", "bin", "per", "channel", "z", "most_clips", "generator",
@@ -38,7 +40,9 @@ def fit_tracks(
     output: str,
     console: Console,
     as_json: bool,
-    options: Mapping[str, Any],
+    asked: RelevanceFitOptions,
+    *,
+    overwrite: bool,
 ) -> int:
     """Fit a model to tracks, and say what was found."""
     from rich.markup import escape
@@ -52,6 +56,7 @@ def fit_tracks(
     )
 
     _refuse_those_of_movies()
+    recipe: Any = asked.recipe
     column, file = split_signal("class" if signal is None else signal)
 
     def began(tracks: Any, recipe: Any, device: str) -> None:
@@ -66,7 +71,7 @@ def fit_tracks(
         console.print(f"[bold]signal[/bold]   {escape(said)}")
         for note in tracks.notes:
             console.print(f"  {escape(str(note))}", style="dim")
-        again = ", resumed" if options["resume"] and (Path(output) / CHECKPOINT).exists() else ""
+        again = ", resumed" if asked.resume and (Path(output) / CHECKPOINT).exists() else ""
         console.print(
             f"[bold]recipe[/bold]   {escape(recipe.name)}, {recipe.schedule.minutes:g} minutes, "
             f"seed {recipe.seed}, {device}{again}"
@@ -76,9 +81,9 @@ def fit_tracks(
         try:
             found = fit_track_relevance(
                 find_tables(names), column, output, signal_file=file,
-                kind=options["kind"], recipe=options["recipe"], reading=_reading(options),
-                seed=options["seed"], minutes=options["minutes"], resume=options["resume"],
-                overwrite=options["overwrite"], device=options["device"],
+                kind=asked.kind, recipe=recipe, reading=_reading(asked),
+                seed=asked.seed, minutes=asked.minutes, resume=asked.resume,
+                overwrite=overwrite, device=asked.device,
                 command=["spt-explain", *sys.argv[1:]], began=began,
                 report=_reporter(console, progress),
             )  # fmt: skip
@@ -101,7 +106,9 @@ def explain_tracks(
     output: str | None,
     console: Console,
     as_json: bool,
-    options: Mapping[str, Any],
+    asked: RelevanceExplainOptions,
+    *,
+    overwrite: bool,
 ) -> int:
     """Say which frames of tracks carry the signal, file by file; one that fails stops no other."""
     from rich.markup import escape
@@ -111,11 +118,11 @@ def explain_tracks(
     _refuse_those_of_movies()
     tables = find_tables(names) or []
     folders = _folders(tables, output)
-    fitted = load_model(model, options["device"])
+    fitted = load_model(model, asked.device)
     documents, errors = [], []
     for name, folder in zip(tables, folders, strict=True):
         try:
-            found = _explain(name, fitted, folder, console, options)
+            found = _explain(name, fitted, folder, console, asked, overwrite=overwrite)
         except SptError as error:
             if len(tables) == 1:
                 raise
@@ -144,7 +151,13 @@ def explain_tracks(
 
 
 def _explain(
-    name: str, model: Any, folder: Path, console: Console, options: Mapping[str, Any]
+    name: str,
+    model: Any,
+    folder: Path,
+    console: Console,
+    asked: RelevanceExplainOptions,
+    *,
+    overwrite: bool,
 ) -> TrackRelevance:
     from spt_explain.cli.console import make_progress
     from spt_explain.track_relevance import explain_track_relevance
@@ -156,9 +169,9 @@ def _explain(
             progress.update(task, description=what, completed=done, total=total, count="")
 
         return explain_track_relevance(
-            name, model, folder, reading=_reading(options), seed=options["seed"],
-            formats=options["figure_formats"] if options["plot"] else (),
-            device=options["device"], overwrite=options["overwrite"],
+            name, model, folder, reading=_reading(asked), seed=asked.seed,
+            formats=asked.figure_formats if asked.plot else (),
+            device=asked.device, overwrite=overwrite,
             command=["spt-explain", *sys.argv[1:]], progress=tell,
         )  # fmt: skip
 
@@ -213,9 +226,8 @@ def _refuse_those_of_movies() -> None:
             )
 
 
-def _reading(options: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("pixel_size_um", "frame_interval_s", "override_units")
-    return {name: options[name] for name in names}
+def _reading(asked: UnitOptions) -> dict[str, Any]:
+    return dict(UnitOptions.taken_from(dict(asked)))
 
 
 def _reporter(console: Console, progress: Any) -> Callable[[Any], None]:

@@ -15,6 +15,7 @@ import numpy as np
 from spt_explain.errors import SptError
 from spt_explain.xddpm.evaluate.arrays import checked_clips
 from spt_explain.xddpm.evaluate.floors import random_maps
+from spt_explain.xddpm.options import Definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,6 @@ Baseline = Literal[
     "random", "gradient", "saliency", "guided-bp", "guided-cam", "smoothgrad", "guided-grad-cam"
 ]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-Definition = Literal["textbook", "paper"]
 DEFINITIONS: tuple[Definition, ...] = get_args(Definition)
 PUBLISHED_CLAMP = (0.7, 1.0)
 """To which the paper clamps its baselines' masks, which leaves little of them."""

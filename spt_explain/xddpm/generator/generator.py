@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from spt_explain.xddpm.generator.network import Denoiser
     from spt_explain.xddpm.generator.recipe import BetaSchedule, Objective, Output
-    from spt_explain.xddpm.generator.sampler import Sampler
+    from spt_explain.xddpm.options import Sampler
     from spt_explain.xddpm.scale import Scale
 
 _PERCENTILES = (0.1, 99.9)

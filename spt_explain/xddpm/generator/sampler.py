@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spt_explain.xddpm.generator.recipe import BetaSchedule, Objective
+    from spt_explain.xddpm.options import Sampler
 
     Denoise = Callable[[Tensor, int], tuple[Tensor, Tensor]]
     """Of x_t and t: the noise and the mask, each of the shape of x_t."""
 
-Sampler = Literal["dpm-solver", "ddim", "ddpm", "paper", "clip"]
 _STEPS = {"dpm-solver": 100, "ddim": 100}
 """Of the samplers that skip some, where none are given: the next number that divides the chain."""
 _TRIED = 4096
