@@ -218,9 +218,9 @@ def test_tracks_are_made_ready_while_the_network_starts(folder, monkeypatch):
     ready = threading.Event()
     real = streaming.apply_to_chunk
 
-    def noting(*args):
+    def noting(*args, **options):
         ready.set()
-        return real(*args)
+        return real(*args, **options)
 
     def make():
         assert ready.wait(30)

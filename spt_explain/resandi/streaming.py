@@ -156,7 +156,7 @@ def prepare(
     needed = policy.changed(min_length=every * policy.min_length)
 
     def work(chunk: Tracks) -> _Prepared:
-        segments = apply_to_chunk(chunk, needed, keep_columns=False)
+        segments = apply_to_chunk(chunk, needed, keep_columns=keep)
         ways = [thin(segments, every, first) for first in range(every)]
         parts = [(_positions(way), way.offsets) for way in ways]
         motion = motion_of(segments, chunk, exposure=exposure, every=every)
