@@ -439,6 +439,7 @@ def test_minutes_and_seed_replace_those_of_the_recipe():
         None,
         9,
     )
-    for bad in ({"minutes": 0.0, "seed": None}, {"minutes": None, "seed": -1}):
-        with pytest.raises(SptError):
-            _changed(tiny(), **bad)
+    for bad in ({"minutes": 0.0}, {"seed": -1}, {"seed": 2**63}, {"generator_minutes": 0.0}):
+        (name,) = bad
+        with pytest.raises(SptError, match=f"{name}=.*: expected "):
+            fit_relevance("nowhere", "area", **bad)

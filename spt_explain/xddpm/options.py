@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from spt_explain.core.config import LARGEST_WHOLE, Options, setting
+from spt_explain.core.config import Options, setting
 from spt_explain.tracks.units import UnitOptions
 from spt_explain.xddpm.generator.recipe import GeneratorRecipe
 from spt_explain.xddpm.recipe import RelevanceRecipe
@@ -220,7 +220,7 @@ class RelevanceExplainOptions(MovieOptions):
         "gif", "Kind of the animated overlay; mp4 needs the program ffmpeg."
     )
     device: Device = setting("auto", _DEVICE)
-    seed: int = setting(0, "Of what the checks draw.", metavar="N", ge=0, le=LARGEST_WHOLE)
+    seed: int = setting(0, "Of what the checks draw.", metavar="N", ge=0)
 
 
 class RelevanceGenerateOptions(Options):
@@ -394,5 +394,4 @@ class RelevanceEvaluateOptions(Options):
         "Of what is drawn: halves of the movies, sets of pixels, noise.",
         metavar="N",
         ge=0,
-        le=LARGEST_WHOLE,
     )

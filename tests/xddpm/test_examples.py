@@ -146,17 +146,17 @@ def test_a_column_beside_the_movies(simulated, tmp_path):
     [
         ("aera", {}, r"no signal \"aera\": expected area, circumference"),
         ("nowhere.csv", {}, "was not found"),
-        ("area", {"frames": 0}, "frames= is 0"),
-        ("area", {"stride": 0}, "stride= is 0"),
+        ("area", {"frames": 0}, "frames=0: expected a whole number of frames, 1 or more"),
+        ("area", {"stride": 0}, "stride=0: expected a whole number of frames, 1 or more"),
         ("area", {"tile": 4}, "tile= is 4"),
-        ("area", {"tile": -3}, "tile= is -3"),
+        ("area", {"tile": -3}, "tile=-3: expected a whole number of pixels, 0 or more"),
         ("area", {"tile": 500, "frames": 4}, "Give at most 130"),
         ("area", {"frames": 100}, "frames=12 or less"),
         ("area", {"kind": "category", "frames": 6}, "no category"),
         ("msd-d", {"frames": 2}, "at least 3"),
         ("area", {"bin": 0}, "bin="),
         ("area", {"bin": 20}, "130 × 130 px, 20 × 20 averaged to one: expected at least 8"),
-        ("area", {"most_clips": 1}, "expected 2 or more"),
+        ("area", {"most_clips": 1}, "most_clips=1: expected a whole number of clips, 2 or more"),
     ],
 )
 def test_what_can_t_be_used_is_said_in_one_line(tmp_path, signal, options, said):
