@@ -434,7 +434,9 @@ class _Loop:
         if fit.share_done < fit.known_share or state.step == self.warm[0]:
             return False
         per_step = max((state.stage_s - self.warm[1]) / (state.step - self.warm[0]), 1e-9)
-        wanted = state.step + round((fit.budget_s - state.stage_s) / per_step)
+        # The step that compiled has no time of its own, and is one of the budget's steps.
+        done = state.step - fit.compiles
+        wanted = done + round((fit.budget_s - state.stage_s) / per_step)
         least, most = fit.step_limits
         state.total = int(max(least, state.step + 1, min(wanted, most)))
         return True
