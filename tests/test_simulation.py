@@ -42,8 +42,11 @@ def test_a_csv_is_read_back_without_options(tmp_path: Path) -> None:
     assert back.calibration.frame_interval_s == 0.02
     assert not back.source.notes
     pd.testing.assert_frame_equal(
-        back.table, made.table[["particle", "frame", "x", "y"]], check_exact=True
+        back.table[["particle", "frame", "x", "y"]],
+        made.table[["particle", "frame", "x", "y"]],
+        check_exact=True,
     )
+    assert (back.table["class"] == made.table["class"]).all()  # the truth is kept
     pd.testing.assert_frame_equal(
         made.table,
         simulate("SubFBM:0.3,BM:0.7", tracks=20, length="10-30", noise="0.1-0.5", missing="0-0.2",

@@ -21,7 +21,14 @@ from typing import (
     get_origin,
 )
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+)
 
 from spt_explain.errors import SptError, option
 
@@ -183,8 +190,14 @@ def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def item_of(field: FieldInfo) -> Any:
-    """Return the type of each value of a field of `Several`; None for other fields."""
+    """Return the type of each value of a field of `Several`; None for other fields.
+
+    A field that makes all its values of one text (`PlainValidator`) is none of them.
+    """
     kind = kinds_of(field)[0]
+    marks = [*field.metadata, *(m for one in _annotated_kinds(field) for m in get_args(one)[1:])]
+    if any(isinstance(mark, PlainValidator) for mark in marks):
+        return None
     several = get_origin(kind) is tuple and get_args(kind)[1:] == (...,)
     return get_args(kind)[0] if several else None
 
