@@ -41,15 +41,15 @@ class Span(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, value: Range, option: str) -> Span:
+    def of(cls, value: Range, name: str) -> Span:
         """Make a range of what a user gives.
 
         Parameters
         ----------
         value : float, str, tuple of float or Span
             A number, ``"A-B"``, or a pair.
-        option : str
-            The option it is for, for messages.
+        name : str
+            The option it is for, for messages: ``"noise"``.
 
         Raises
         ------
@@ -60,8 +60,9 @@ class Span(NamedTuple):
             found = _RANGE.fullmatch(value)
             if found is None:
                 raise SptError(
-                    f"{option} {value!r} was not understood: expected a number of 0 or more, as "
-                    "in 0.5, or a range, as in 0.1-0.9."
+                    f"{option(name, value)} was not understood: expected a number of 0 or more, as "
+                    "in 0.5, or a range, as in 0.1-0.9.",
+                    option=name,
                 )
             span = cls(float(found[1]), float(found[2] or found[1]))
         elif isinstance(value, tuple):
@@ -69,10 +70,12 @@ class Span(NamedTuple):
         else:
             span = cls(float(value), float(value))
         if not all(math.isfinite(end) and end >= 0 for end in span):
-            raise SptError(f"{option} is {span}: expected finite numbers of 0 or more.")
+            raise SptError(
+                f"{option(name)} is {span}: expected finite numbers of 0 or more.", option=name
+            )
         if span.low > span.high:
             raise SptError(
-                f"{option} is {span}, which runs backwards: the smaller number comes first."
+                f"{option(name)} is {span}, which runs backwards: the smaller number comes first."
             )
         return span
 
@@ -81,7 +84,7 @@ class Span(NamedTuple):
 
 
 def _span(value: Range, info: ValidationInfo) -> Span:
-    return Span.of(value, option(info.field_name or ""))
+    return Span.of(value, info.field_name or "")
 
 
 _Span = Annotated[Span, PlainValidator(_span)]

@@ -93,7 +93,7 @@ class ExplainOptions(Options):
     share: float = setting(
         SHARE,
         "Share of a track's frames that the check erases.",
-        unit="share",
+        metavar="SHARE",
         gt=0,
         lt=1,
     )

@@ -37,19 +37,19 @@ from spt_explain.errors import SptError
     ],
 )
 def test_ranges_are_read(text: object, expected: tuple[float, float]) -> None:
-    assert Span.of(text, "--noise") == expected  # type: ignore[arg-type]
+    assert Span.of(text, "noise") == expected  # type: ignore[arg-type]
 
 
 @given(low=st.floats(0, 1e6), more=st.floats(0, 1e6))
 def test_a_range_is_what_it_prints(low: float, more: float) -> None:
     low, high = float(f"{low:g}"), float(f"{low + more:g}")
-    assert Span.of(f"{low:g}-{high:g}", "--noise") == (low, high)
+    assert Span.of(f"{low:g}-{high:g}", "noise") == (low, high)
 
 
 @given(st.text(max_size=12))
 def test_any_text_is_a_range_or_refused(text: str) -> None:
     with suppress(SptError):
-        span = Span.of(text, "--noise")
+        span = Span.of(text, "noise")
         assert 0 <= span.low <= span.high < float("inf")
 
 
@@ -58,7 +58,7 @@ def test_any_text_is_a_range_or_refused(text: str) -> None:
 )
 def test_what_is_no_range_is_refused(value: object) -> None:
     with pytest.raises(SptError, match=r"^noise="):
-        Span.of(value, "noise=")  # type: ignore[arg-type]
+        Span.of(value, "noise")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
