@@ -57,7 +57,7 @@ def test_the_shipped_recipes_name_every_number_with_its_default():
     assert len(written) == 3
     for path, expected in written.items():
         assert path.read_text(encoding="utf-8") == expected, "run tools/write_recipes.py"
-    text = written[FOLDER.parent / "relevance-generator" / "default.toml"]
+    (text,) = (t for path, t in written.items() if path.parent.name == "relevance-generator")
     for key in GeneratorRecipe.model_fields:
         assert f"\n{key} = " in text or f"\n# {key} = (nothing)" in text
 
